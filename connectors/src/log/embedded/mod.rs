@@ -1,0 +1,1 @@
+//! One journal on the local disk for all topics.

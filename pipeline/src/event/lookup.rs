@@ -1,0 +1,45 @@
+//! Details that a webhook lacks.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{TaskRef, Time};
+
+/// The value of `lookups.requests` (schema `nexus.lookup-request.v1`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LookupRequest {
+    /// Names the answer.
+    pub id: String,
+    /// Whose it is.
+    pub tenant_id: String,
+    /// Through which connection.
+    pub connection_id: String,
+    /// `task`, `list`, `channel`, `user`.
+    pub kind: String,
+    /// The provider's id of it.
+    pub external_id: String,
+    /// After this the event goes on without.
+    pub deadline: Time,
+}
+
+/// The value of `lookups.results` (schema `nexus.lookup-result.v1`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LookupResult {
+    /// The request that it answers.
+    pub request_id: String,
+    /// Whose it was.
+    pub tenant_id: String,
+    /// The task that was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskRef>,
+    /// The list, repository or project it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_external_id: Option<String>,
+    /// Why nothing was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// When.
+    pub at: Time,
+}

@@ -1,0 +1,83 @@
+//! The records: what the value of each topic is.
+//!
+//! A value is JSON (UTF-8) with camelCase names; parts that are absent are left
+//! out, not null. The JSON Schemas are made from these types, see [`SCHEMAS`].
+
+mod action;
+mod alert;
+mod command;
+mod control;
+mod dead_letter;
+mod inbox;
+mod lookup;
+mod memory;
+mod mirror;
+mod presence;
+mod standard;
+mod state;
+mod time;
+mod webhook;
+
+pub use action::*;
+pub use alert::*;
+pub use command::*;
+pub use control::*;
+pub use dead_letter::*;
+pub use inbox::*;
+pub use lookup::*;
+pub use memory::*;
+pub use mirror::*;
+pub use presence::*;
+pub use standard::*;
+pub use state::*;
+pub use time::*;
+pub use webhook::*;
+
+use schemars::Schema;
+
+/// A schema's name and how it is made.
+pub type SchemaOf = (&'static str, fn() -> Schema);
+
+/// THE list of schemas, served at `/schemas/{name}.json`.
+pub const SCHEMAS: &[SchemaOf] = &[
+    ("nexus.webhook.v1", || schemars::schema_for!(Webhook<'static>)),
+    ("nexus.event.v1", || schemars::schema_for!(StandardEvent)),
+    ("nexus.inbox.v1", || schemars::schema_for!(InboxEntry)),
+    ("nexus.command.v1", || schemars::schema_for!(Command)),
+    ("nexus.command-result.v1", || schemars::schema_for!(CommandResult)),
+    ("nexus.action.v1", || schemars::schema_for!(AgentAction)),
+    ("nexus.mirror-command.v1", || schemars::schema_for!(MirrorCommand)),
+    ("nexus.mirror-result.v1", || schemars::schema_for!(MirrorResult)),
+    ("nexus.memory-request.v1", || schemars::schema_for!(MemoryRequest)),
+    ("nexus.memory-result.v1", || schemars::schema_for!(MemoryResult)),
+    ("nexus.lookup-request.v1", || schemars::schema_for!(LookupRequest)),
+    ("nexus.lookup-result.v1", || schemars::schema_for!(LookupResult)),
+    ("nexus.state.v1", || schemars::schema_for!(StateEntry)),
+    ("nexus.presence.v1", || schemars::schema_for!(Presence)),
+    ("nexus.cursor.v1", || schemars::schema_for!(Cursor)),
+    ("nexus.alert.v1", || schemars::schema_for!(Alert)),
+    ("nexus.control.v1", || schemars::schema_for!(Control)),
+    ("nexus.dead-letter.v1", || schemars::schema_for!(DeadLetter)),
+];
+
+/// The schema of a name, with its `$id`.
+pub fn schema(name: &str) -> Option<Schema> {
+    let (name, make) = SCHEMAS.iter().find(|(known, _)| *known == name)?;
+    let mut schema = make();
+    schema.insert("$id".into(), format!("/schemas/{name}.json").into());
+    Some(schema)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topics::TOPICS;
+
+    #[test]
+    fn every_topic_has_a_schema() {
+        for spec in TOPICS {
+            assert!(schema(spec.schema).is_some(), "{} names {}", spec.name, spec.schema);
+        }
+        assert!(schema("nexus.nothing.v1").is_none());
+    }
+}

@@ -1,0 +1,1 @@
+//! When to try again, and when to stop trying.

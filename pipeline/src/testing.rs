@@ -1,0 +1,1 @@
+//! The memory log, a manual clock and fault injection.

@@ -1,0 +1,1 @@
+//! What a JSON parser does not check: depth, and what UTF-8 cannot hold.

@@ -1,0 +1,13 @@
+//! Plain functions: no runtime, no state, no clock of their own.
+//!
+//! The operators call them in process, the SQL engine registers them, and each
+//! can be wrapped as a plugin for another stream engine.
+
+pub mod cloudevents;
+pub mod hash;
+pub mod json;
+pub mod keys;
+pub mod markup;
+pub mod mentions;
+pub mod signature;
+pub mod time;
