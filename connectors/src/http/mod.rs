@@ -1,0 +1,5 @@
+//! What every HTTP surface of the hub shares: the server, bodies, errors.
+
+pub mod body;
+pub mod problem;
+pub mod server;
