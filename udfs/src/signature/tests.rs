@@ -1,3 +1,5 @@
+//! Each scheme signs and verifies; whatever is changed on the way is refused.
+
 use ed25519_dalek::{Signer, SigningKey};
 use proptest::prelude::*;
 
