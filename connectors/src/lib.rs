@@ -1,6 +1,20 @@
 //! Everything that waits: logs, HTTP, stores and providers.
 //!
 //! A connector reads one topic and writes what became of it to another, so that
-//! a crash anywhere is a replay. `roles` lists which role runs which.
+//! a crash anywhere is a replay. [`roles`] lists which role runs which, [`hub`]
+//! puts a process together.
 
+pub mod api;
+pub mod clock;
+pub mod config;
+pub mod dead_letters;
+pub mod http;
+pub mod hub;
+pub mod identity;
+pub mod ingest;
 pub mod log;
+pub mod roles;
+pub mod supervisor;
+pub mod tail;
+pub mod telemetry;
+pub mod workers;

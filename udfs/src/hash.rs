@@ -55,9 +55,20 @@ pub fn from_hex(text: &str) -> Option<u128> {
     digits_only.then(|| u128::from_str_radix(text, 16).ok())?
 }
 
+/// Whether two secrets are the same, in a time that does not tell where they
+/// differ. Empty ones never are.
+pub fn same(given: &[u8], known: &[u8]) -> bool {
+    !known.is_empty() && bool::from(subtle::ConstantTimeEq::ct_eq(given, known))
+}
+
 /// Standard base64, padded.
 pub fn base64(bytes: &[u8]) -> String {
     base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes)
+}
+
+/// The bytes of standard base64, padded.
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text).ok()
 }
 
 #[cfg(test)]

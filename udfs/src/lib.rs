@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod cloudevents;
+pub mod form;
 pub mod hash;
 pub mod json;
 pub mod keys;

@@ -27,6 +27,9 @@ pub struct Webhook<'a> {
     /// The provider's own id of the delivery, where it has one.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub delivery_id: Option<Cow<'a, str>>,
+    /// The provider's id of the workspace it came from, where it says one.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub sender_id: Option<Cow<'a, str>>,
     /// When the hub received it.
     pub received_at: Time,
     /// The request's media type; JSON when left out.

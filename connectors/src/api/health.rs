@@ -1,0 +1,142 @@
+//! How the hub is: for load balancers, for people, for Prometheus.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use pipeline::{
+    ports::{Lag, LogError},
+    topics::{TOPICS, Topic},
+};
+use serde_json::{Value, json};
+
+use super::{Services, is_admin};
+use crate::{config::Access, http::problem::Problem, supervisor::Status, workers::GROUP};
+
+/// `/health*`, `/webhooks/health` and `/metrics`.
+pub fn router(services: Arc<Services>) -> Router {
+    Router::new()
+        .route("/health", get(whole))
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
+        .route("/webhooks/health", get(webhooks).post(webhooks))
+        .route("/metrics", get(metrics))
+        .with_state(services)
+}
+
+type Shared = State<Arc<Services>>;
+
+async fn live() -> Json<Value> {
+    Json(json!({ "data": { "status": "ok" } }))
+}
+
+/// What is wrong, in words; nothing when all is well.
+fn complaints(services: &Services) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if let Err(error) = services.log.ready() {
+        complaints.push(format!("log: {error}"));
+    }
+    for (role, status) in services.board.all() {
+        match status {
+            Status::Running => {}
+            Status::Starting => complaints.push(format!("{role}: starting")),
+            Status::Stopping => complaints.push(format!("{role}: stopping")),
+            Status::Restarting { error, failures } => {
+                complaints.push(format!("{role}: failed {failures} times in a row, begins again: {error}"));
+            }
+        }
+    }
+    complaints
+}
+
+async fn ready(State(services): Shared) -> Response {
+    let complaints = complaints(&services);
+    // The depth is worth a look, but no reason to wait for a slow broker.
+    let depth = services.log.lag(GROUP, &[Topic::WebhooksRaw]);
+    let depth = match tokio::time::timeout(std::time::Duration::from_secs(1), depth).await {
+        Ok(Ok(lags)) => Some(lags.iter().map(unread).sum::<u64>()),
+        _ => None,
+    };
+    let data = json!({
+        "status": if complaints.is_empty() { "ready" } else { "not_ready" },
+        "reasons": complaints,
+        "roles": services.board.all(),
+        "queueDepth": depth,
+    });
+    let status = if complaints.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "data": data }))).into_response()
+}
+
+async fn whole(State(services): Shared) -> Json<Value> {
+    let complaints = complaints(&services);
+    Json(json!({ "data": {
+        "status": if complaints.is_empty() { "ok" } else { "degraded" },
+        "version": env!("CARGO_PKG_VERSION"),
+        "reasons": complaints,
+        "roles": services.board.all(),
+        "partitions": services.log.partitions(),
+    } }))
+}
+
+async fn webhooks(State(services): Shared, headers: HeaderMap) -> Result<Response, Problem> {
+    if services.webhooks_health == Access::Admin {
+        is_admin(&services, &headers)?;
+    }
+    let accepting = match &services.ingest {
+        Some(ingest) => ingest.ready(),
+        None => Err(LogError::Closed),
+    };
+    let lags = all_lags(&services).await.map_err(|error| Problem::unavailable(error.to_string()))?;
+    let now_ms = services.clock.now_ms();
+    let topics: Vec<Value> = TOPICS.iter().map(|spec| of_topic(spec.topic, &lags, now_ms)).collect();
+    let dead_letters: u64 = lags.iter().filter(|lag| lag.topic == Topic::DeadLetters).map(depth).sum();
+    let data = json!({
+        "status": if accepting.is_ok() { "ok" } else { "unavailable" },
+        "reason": accepting.as_ref().err().map(ToString::to_string),
+        "topics": topics,
+        "deadLetters": dead_letters,
+    });
+    let status = if accepting.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut response = (status, Json(json!({ "data": data }))).into_response();
+    if accepting.is_err() {
+        response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    }
+    Ok(response)
+}
+
+async fn all_lags(services: &Services) -> Result<Vec<Lag>, LogError> {
+    let topics: Vec<Topic> = TOPICS.iter().map(|spec| spec.topic).collect();
+    services.log.lag(GROUP, &topics).await
+}
+
+fn of_topic(topic: Topic, lags: &[Lag], now_ms: u64) -> Value {
+    let lags: Vec<&Lag> = lags.iter().filter(|lag| lag.topic == topic).collect();
+    let is_input = pipeline::flow::INPUTS.contains(&topic);
+    let oldest = lags.iter().filter_map(|lag| lag.oldest_unread_at_ms).min();
+    json!({
+        "topic": topic.name(),
+        "depth": lags.iter().map(|lag| depth(lag)).sum::<u64>(),
+        "lag": is_input.then(|| lags.iter().map(|lag| unread(lag)).sum::<u64>()),
+        "oldestAgeMs": is_input.then(|| oldest.map_or(0, |oldest| now_ms.saturating_sub(oldest))),
+    })
+}
+
+fn depth(lag: &Lag) -> u64 {
+    lag.end_offset.saturating_sub(lag.first_offset)
+}
+
+fn unread(lag: &Lag) -> u64 {
+    lag.end_offset.saturating_sub(lag.group_offset.unwrap_or(lag.first_offset))
+}
+
+async fn metrics(State(services): Shared) -> Response {
+    let lags = all_lags(&services).await.unwrap_or_default();
+    services.metrics.update(&services.progress, &lags);
+    let kind = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], services.metrics.text()).into_response()
+}

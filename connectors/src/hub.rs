@@ -1,0 +1,192 @@
+//! A running hub: the log, the roles that this process has, and one address.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use pipeline::{
+    flow,
+    operators::deduplicate::Deduplicate,
+    ports::{Clock, Log},
+    worker::Progress,
+};
+use serde::{Deserialize, Serialize};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+
+use crate::{
+    api::{self, Services},
+    clock::SystemClock,
+    config::Config,
+    http::server,
+    identity::random_hex,
+    ingest::Ingest,
+    log,
+    roles::Role,
+    supervisor::{Board, Failure, Post, Status, supervise},
+    telemetry::metrics::Metrics,
+    workers::Workers,
+};
+
+/// After a stop: how long requests in progress may take. The rest of the ten
+/// seconds that a service manager is promised is for the workers and the log.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+const STOP_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// A hub that runs.
+pub struct Hub {
+    address: SocketAddr,
+    log: Arc<dyn Log>,
+    board: Arc<Board>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    notice: Option<PathBuf>,
+}
+
+/// How the commands of whoever may read the data directory find the hub.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Notice {
+    /// Where it listens.
+    pub url: String,
+    /// What lets them in. A new one at every start.
+    pub token: String,
+}
+
+impl Notice {
+    /// The notice in a data directory. A hub that died leaves its notice
+    /// behind: whoever reads it must be prepared that nobody answers.
+    pub fn read(data_dir: &Path) -> Option<Notice> {
+        serde_json::from_slice(&std::fs::read(data_dir.join("hub.json")).ok()?).ok()
+    }
+}
+
+impl Hub {
+    /// Opens the log, takes the address, and starts the roles.
+    pub async fn start(config: &Config, roles: &[Role]) -> Result<Hub, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Metrics::new()?;
+        let log = log::open(config).await?;
+        let listener = TcpListener::bind((config.server.host, config.server.port)).await.map_err(|error| {
+            format!("cannot listen on {}:{}: {error}; is another hub running?", config.server.host, config.server.port)
+        })?;
+        let address = listener.local_addr()?;
+        let board = Arc::new(Board::default());
+        let progress = Arc::new(Progress::default());
+        let ingest = roles.contains(&Role::Ingest).then(|| {
+            Arc::new(Ingest::new(config, Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics)))
+        });
+        let notice = Notice { url: format!("http://{}", reachable(address)), token: random_hex() };
+        let services = Arc::new(Services {
+            log: Arc::clone(&log),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            board: Arc::clone(&board),
+            progress: Arc::clone(&progress),
+            ingest,
+            roles: roles.to_vec(),
+            admin_token: notice.token.clone(),
+            webhooks_health: config.server.webhooks_health,
+        });
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for role in roles {
+            let post = Post { role: role.name(), board: Arc::clone(&board), stop: stopped.clone() };
+            match role {
+                Role::Pipeline => {
+                    let workers = Workers {
+                        log: Arc::clone(&log),
+                        clock: Arc::clone(&clock),
+                        settings: settings(config),
+                        progress: Arc::clone(&progress),
+                    };
+                    tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| workers.clone().run(post)));
+                }
+                // These two are routes: they are at work as soon as the server is.
+                Role::Ingest | Role::Api => post.running(),
+            }
+        }
+        let serving = server::Settings {
+            connections_max: config.server.connections_max,
+            head_timeout: Duration::from_millis(config.server.head_timeout_ms),
+            drain_timeout: DRAIN_TIMEOUT,
+        };
+        tasks.spawn(server::serve(listener, api::router(services), serving, stopped));
+        let notice = write_notice(&config.data_dir, &notice)?;
+        Ok(Hub { address, log, board, stop, tasks, notice: Some(notice) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where it listens, for people on this machine.
+    pub fn url(&self) -> String {
+        format!("http://{}", reachable(self.address))
+    }
+
+    /// Its log.
+    pub fn log(&self) -> Arc<dyn Log> {
+        Arc::clone(&self.log)
+    }
+
+    /// Waits until all roles are at work.
+    pub async fn ready(&self) {
+        while self.log.ready().is_err() || self.board.all().values().any(|status| *status != Status::Running) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Takes nothing new, finishes what is in hand, makes it durable.
+    pub async fn stop(mut self) -> Result<(), Failure> {
+        for role in self.board.all().into_keys() {
+            self.board.set(role, Status::Stopping);
+        }
+        self.stop.send_replace(true);
+        let stopping = async {
+            while self.tasks.join_next().await.is_some() {}
+            self.log.close().await
+        };
+        let stopped = tokio::time::timeout(STOP_TIMEOUT, stopping).await;
+        if let Some(notice) = self.notice.take() {
+            let _ = std::fs::remove_file(notice);
+        }
+        match stopped {
+            Ok(closed) => Ok(closed?),
+            Err(_) => Err(format!("not everything was finished within {STOP_TIMEOUT:?}").into()),
+        }
+    }
+}
+
+fn settings(config: &Config) -> flow::Settings {
+    flow::Settings {
+        deduplicate: Deduplicate {
+            window_ms: config.pipeline.deduplicate_hours.saturating_mul(3_600_000),
+            events_max: config.pipeline.deduplicate_events_max,
+        },
+    }
+}
+
+/// Whoever listens everywhere can be reached here.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    address
+}
+
+/// Readable by its owner alone: it holds a token.
+fn write_notice(data_dir: &Path, notice: &Notice) -> Result<PathBuf, Failure> {
+    use std::{
+        io::Write,
+        os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    };
+    std::fs::create_dir_all(data_dir)?;
+    let path = data_dir.join("hub.json");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    file.write_all(&serde_json::to_vec(notice)?)?;
+    Ok(path)
+}

@@ -1,0 +1,100 @@
+//! Any signed sender: the signature headers that are present tell the scheme,
+//! the content type tells whether the body is a CloudEvent.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use udfs::{
+    cloudevents,
+    signature::{self, NEXUS, PAGERDUTY, STANDARD_WEBHOOKS, STRIPE, Scheme},
+};
+
+use super::{
+    directory::{Keys, Link},
+    document::{self, Id, IdWithin},
+    request::{Admitted, Answer, Media, Refused, Request},
+};
+
+/// The schemes of this route, in the order in which they are looked for.
+const SCHEMES: &[Scheme] = &[NEXUS, STANDARD_WEBHOOKS, STRIPE, PAGERDUTY];
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default)]
+    id: Id,
+    #[serde(default)]
+    event: IdWithin,
+}
+
+/// Judges a request to `provider`'s address, or to one of its connections'.
+pub fn admit(request: &Request<'_>, provider: &str, link: Option<&Arc<Link>>) -> Result<Admitted, Refused> {
+    let directory = request.directory;
+    if link.is_none() && !directory.knows(provider) {
+        return Err(Refused::Unknown("no such provider"));
+    }
+    let tenant = match link {
+        Some(link) => &link.tenant,
+        None => directory.default_tenant().ok_or(Refused::Unknown("several tenants, and none is the default"))?,
+    };
+    let is_binary = is_binary_cloud_event(request);
+    match request.media {
+        Media::Json | Media::CloudEvent | Media::CloudEventBatch => {}
+        Media::Form | Media::Other if is_binary => {}
+        _ => return Err(Refused::Media),
+    }
+    let signed_id = verify(request, directory.keys(provider, link.map(|link| &**link)))?;
+    let own_id = match request.media {
+        _ if is_binary => cloud_event_ids(cloudevents::binary(&headers(request), request.body).map(|event| vec![event]))?,
+        Media::CloudEvent => {
+            document::read::<serde::de::IgnoredAny>(request.body, request.depth_max)?;
+            cloud_event_ids(cloudevents::structured(request.body).map(|event| vec![event]))?
+        }
+        Media::CloudEventBatch => {
+            if !udfs::json::depth_within(request.body, request.depth_max) {
+                return Err(Refused::Malformed("the batch is nested too deep".into()));
+            }
+            cloud_event_ids(cloudevents::batch(request.body))?
+        }
+        _ => {
+            let body: Body = document::read(request.body, request.depth_max)?;
+            body.id.0.or(body.event.0.0)
+        }
+    };
+    let delivery = signed_id.or(own_id).unwrap_or_else(|| request.body_name());
+    Ok(Admitted {
+        tenant: tenant.clone(),
+        link: link.cloned(),
+        delivery: Some(delivery),
+        sender: None,
+        answer: Answer::Store,
+    })
+}
+
+/// The id that the scheme demands, once the signature is believed.
+fn verify(request: &Request<'_>, keys: &Keys) -> Result<Option<String>, Refused> {
+    // A CloudEvent has an id of its own, which stands in for the header.
+    let lookup = |name: &str| {
+        let value = request.headers.get(name);
+        let value = if name == "x-webhook-event-id" { value.or_else(|| request.headers.get("ce-id")) } else { value };
+        match value {
+            None if name == "x-webhook-event-id" && is_cloud_event(request.media) => Some(b"-".as_slice()),
+            value => value.map(|value| value.as_bytes()),
+        }
+    };
+    if keys.is_empty() && request.directory.allow_unsigned {
+        return Ok(["x-webhook-event-id", "webhook-id"].iter().find_map(|name| request.header(name)).map(str::to_owned));
+    }
+    let scheme = signature::detect(SCHEMES, &lookup)
+        .ok_or(Refused::Unsigned(signature::Refused::MissingHeader("x-webhook-signature")))?;
+    let verified = signature::verify_with(scheme, &lookup, request.body, keys.of(scheme), request.now_ms)
+        .map_err(Refused::Unsigned)?;
+    Ok(verified.id.filter(|id| *id != "-").map(str::to_owned))
+}
+
+fn is_cloud_event(media: Media) -> bool {
+    matches!(media, Media::CloudEvent | Media::CloudEventBatch)
+}
+
+fn is_binary_cloud_event(request: &Request<'_>) -> bool {
+    !is_cloud_event(request.media) && request.headers.contains_key("ce-specversion")
+}

@@ -1,0 +1,75 @@
+//! GitHub: an app has one secret, a hook has its own; installation, hook or
+//! repository picks the tenant.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use udfs::signature::GITHUB;
+
+use super::{
+    document::{self, Id, IdWithin},
+    request::{Admitted, Answer, Media, Refused, Request},
+};
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default)]
+    installation: IdWithin,
+    #[serde(default)]
+    repository: Repository,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(untagged)]
+enum Repository {
+    Known {
+        full_name: Id,
+    },
+    #[default]
+    Unknown,
+    Other(serde::de::IgnoredAny),
+}
+
+impl Repository {
+    fn full_name(&self) -> Option<&str> {
+        match self {
+            Repository::Known { full_name } => full_name.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// Judges a request.
+pub fn admit(request: &Request<'_>) -> Result<Admitted, Refused> {
+    let text = match request.media {
+        Media::Json => Cow::Borrowed(&request.body[..]),
+        Media::Form => match request.form_payload() {
+            Ok(Some(payload)) => Cow::Owned(payload.into_bytes()),
+            Ok(None) => return Err(unbelieved_or(request, Refused::Malformed("the form has no payload".into()))),
+            Err(refused) => return Err(unbelieved_or(request, refused)),
+        },
+        _ => return Err(Refused::Media),
+    };
+    let body: Body = match document::read(&text, request.depth_max) {
+        Ok(body) => body,
+        Err(refused) => return Err(unbelieved_or(request, refused)),
+    };
+    let directory = request.directory;
+    let senders = [body.installation.0.as_deref(), request.header("x-github-hook-id"), body.repository.full_name()];
+    let link = senders.iter().flatten().find_map(|sender| directory.link_to("github", sender)).cloned();
+    request.verify_unless_allowed(&GITHUB, directory.keys("github", link.as_deref()))?;
+    let missing = udfs::signature::Refused::MissingHeader("x-github-delivery");
+    let delivery = request.header("x-github-delivery").ok_or(Refused::Unsigned(missing))?.to_owned();
+    if request.header("x-github-event").is_none() {
+        return Err(Refused::Malformed("the header x-github-event is missing".into()));
+    }
+    let tenant = link.as_ref().map_or_else(|| directory.unrouted(), |link| &link.tenant).clone();
+    let sender = senders.into_iter().flatten().last().map(str::to_owned);
+    Ok(Admitted { tenant, link, delivery: Some(delivery), sender, answer: Answer::Store })
+}
+
+/// Whoever cannot sign learns nothing about what is wrong with the body.
+fn unbelieved_or(request: &Request<'_>, refused: Refused) -> Refused {
+    let keys = request.directory.keys("github", None);
+    request.verify_unless_allowed(&GITHUB, keys).err().unwrap_or(refused)
+}

@@ -1,0 +1,37 @@
+//! THE list of roles, and which of them runs what. `nexus up` runs all of them
+//! in one process, `nexus run --role …` those that are named.
+
+/// A part of the hub that can run in a process of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Takes webhooks and writes them down.
+    Ingest,
+    /// Works on the partitions that its consumer group gives it.
+    Pipeline,
+    /// Answers people and programs.
+    Api,
+}
+
+/// All roles: name, role, what it does.
+pub const ROLES: &[(&str, Role, &str)] = &[
+    ("ingest", Role::Ingest, "takes webhooks: /webhooks/*, /api/webhooks/*"),
+    ("pipeline", Role::Pipeline, "one worker a partition: normalize, deduplicate, publish"),
+    ("api", Role::Api, "what people and programs ask: schemas, dead letters, topics"),
+];
+
+impl Role {
+    /// The role of a name.
+    pub fn from_name(name: &str) -> Option<Role> {
+        ROLES.iter().find(|(known, ..)| *known == name).map(|(_, role, _)| *role)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        ROLES.iter().find(|(_, role, _)| *role == self).map_or("", |(name, ..)| name)
+    }
+
+    /// All of them.
+    pub fn all() -> Vec<Role> {
+        ROLES.iter().map(|(_, role, _)| *role).collect()
+    }
+}

@@ -1,0 +1,162 @@
+//! Keeps roles running: one that fails, or panics, begins again after a while
+//! and takes no other with it. How each is, stands on the [`Board`].
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::telemetry::metrics::Metrics;
+
+/// The first wait before a role begins again; each further one is twice as
+/// long, up to the second.
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// A role that ran so long was well: the next wait is the first again.
+const WELL_AFTER: Duration = Duration::from_secs(60);
+
+/// What a role fails with.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// How a role is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub enum Status {
+    /// Not yet at work.
+    Starting,
+    /// At work.
+    Running,
+    /// Failed; begins again.
+    #[serde(rename_all = "camelCase")]
+    Restarting {
+        /// Why it failed.
+        error: String,
+        /// How often it did in a row.
+        failures: u32,
+    },
+    /// Asked to stop.
+    Stopping,
+}
+
+/// How every role of this process is.
+#[derive(Default)]
+pub struct Board(Mutex<BTreeMap<&'static str, Status>>);
+
+impl Board {
+    /// Notes how a role is.
+    pub fn set(&self, role: &'static str, status: Status) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(role, status);
+    }
+
+    /// How all of them are.
+    pub fn all(&self) -> BTreeMap<&'static str, Status> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What a supervised role is given.
+#[derive(Clone)]
+pub struct Post {
+    /// Its name.
+    pub role: &'static str,
+    /// Where to say how it is.
+    pub board: Arc<Board>,
+    /// Turns true when it shall stop.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Post {
+    /// Says that it is at work.
+    pub fn running(&self) {
+        self.board.set(self.role, Status::Running);
+    }
+}
+
+/// Runs a role until it is told to stop and has.
+pub async fn supervise<F>(mut post: Post, metrics: Arc<Metrics>, run: impl Fn(Post) -> F)
+where
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    let mut failures = 0;
+    loop {
+        post.board.set(post.role, Status::Starting);
+        let begun = Instant::now();
+        // A task of its own, so that a panic ends the task and not the process.
+        let ended = tokio::spawn(run(post.clone())).await;
+        if *post.stop.borrow() {
+            post.board.set(post.role, Status::Stopping);
+            return;
+        }
+        let error = match ended {
+            Ok(Ok(())) => "ended by itself".to_owned(),
+            Ok(Err(failure)) => failure.to_string(),
+            Err(panicked) => format!("defect: {panicked}"),
+        };
+        failures = if begun.elapsed() >= WELL_AFTER { 1 } else { failures + 1 };
+        let wait = BACKOFF_FIRST.saturating_mul(1 << (failures - 1).min(10)).min(BACKOFF_MAX);
+        tracing::error!(role = post.role, %error, failures, ?wait, "a role failed and begins again");
+        metrics.restarted(post.role);
+        post.board.set(post.role, Status::Restarting { error, failures });
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = post.stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    fn post() -> (Post, watch::Sender<bool>) {
+        let (stop, stopped) = watch::channel(false);
+        (Post { role: "test", board: Arc::default(), stop: stopped }, stop)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_role_that_fails_or_panics_begins_again_and_says_so() {
+        let (post, stop) = post();
+        let board = Arc::clone(&post.board);
+        let runs = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&runs);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let notes = Arc::clone(&seen);
+        let run = move |mut post: Post| {
+            let (run, notes) = (counted.fetch_add(1, Relaxed), Arc::clone(&notes));
+            async move {
+                notes.lock().expect("unpoisoned").push(post.board.all()["test"].clone());
+                match run {
+                    0 => Err("first failure".into()),
+                    1 => panic!("second failure"),
+                    _ => {
+                        post.running();
+                        let _ = post.stop.wait_for(|stop| *stop).await;
+                        Ok(())
+                    }
+                }
+            }
+        };
+        let supervised = tokio::spawn(supervise(post, Metrics::new().expect("metrics"), run));
+        while board.all().get("test") != Some(&Status::Running) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        stop.send_replace(true);
+        supervised.await.expect("ends");
+        assert_eq!(runs.load(Relaxed), 3);
+        assert_eq!(board.all()["test"], Status::Stopping);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_is_heard_between_two_runs() {
+        let (post, stop) = post();
+        let supervised = tokio::spawn(supervise(post, Metrics::new().expect("metrics"), |_| async { Err("no".into()) }));
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        stop.send_replace(true);
+        supervised.await.expect("ends");
+    }
+}
