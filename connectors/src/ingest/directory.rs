@@ -121,7 +121,7 @@ impl Directory {
 
     /// The keys that a request through `link` (if any) is checked with: its
     /// own, else the provider's.
-    pub fn keys(&self, provider: &str, link: Option<&Link>) -> &Keys {
+    pub fn keys<'a>(&'a self, provider: &str, link: Option<&'a Link>) -> &'a Keys {
         static NONE: Keys = Keys(Vec::new());
         match link {
             Some(link) if !link.keys.is_empty() => &link.keys,

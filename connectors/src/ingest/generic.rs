@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use udfs::{
-    cloudevents,
+    cloudevents::{self, CloudEvent},
     signature::{self, NEXUS, PAGERDUTY, STANDARD_WEBHOOKS, STRIPE, Scheme},
 };
 
@@ -43,24 +43,10 @@ pub fn admit(request: &Request<'_>, provider: &str, link: Option<&Arc<Link>>) ->
         _ => return Err(Refused::Media),
     }
     let signed_id = verify(request, directory.keys(provider, link.map(|link| &**link)))?;
-    let own_id = match request.media {
-        _ if is_binary => cloud_event_ids(cloudevents::binary(&headers(request), request.body).map(|event| vec![event]))?,
-        Media::CloudEvent => {
-            document::read::<serde::de::IgnoredAny>(request.body, request.depth_max)?;
-            cloud_event_ids(cloudevents::structured(request.body).map(|event| vec![event]))?
-        }
-        Media::CloudEventBatch => {
-            if !udfs::json::depth_within(request.body, request.depth_max) {
-                return Err(Refused::Malformed("the batch is nested too deep".into()));
-            }
-            cloud_event_ids(cloudevents::batch(request.body))?
-        }
-        _ => {
-            let body: Body = document::read(request.body, request.depth_max)?;
-            body.id.0.or(body.event.0.0)
-        }
-    };
-    let delivery = signed_id.or(own_id).unwrap_or_else(|| request.body_name());
+    let own_id = own_id(request, is_binary)?;
+    let is_event = is_binary || is_cloud_event(request.media);
+    let delivery = if is_event { own_id.or(signed_id) } else { signed_id.or(own_id) };
+    let delivery = delivery.unwrap_or_else(|| request.body_name());
     Ok(Admitted {
         tenant: tenant.clone(),
         link: link.cloned(),
@@ -68,6 +54,38 @@ pub fn admit(request: &Request<'_>, provider: &str, link: Option<&Arc<Link>>) ->
         sender: None,
         answer: Answer::Store,
     })
+}
+
+/// The id that the body (or, for CloudEvents, the request) gives itself.
+fn own_id(request: &Request<'_>, is_binary: bool) -> Result<Option<String>, Refused> {
+    if is_binary {
+        let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let event = cloudevents::binary(headers, request.body).map_err(malformed)?;
+        return Ok(Some(event_name(&event)));
+    }
+    if is_cloud_event(request.media) && !udfs::json::depth_within(request.body, request.depth_max) {
+        return Err(Refused::Malformed(format!("nested deeper than {} levels", request.depth_max).into()));
+    }
+    match request.media {
+        Media::CloudEvent => Ok(Some(event_name(&cloudevents::structured(request.body).map_err(malformed)?))),
+        Media::CloudEventBatch => {
+            let events = cloudevents::batch(request.body).map_err(malformed)?;
+            // A batch has no name of its own; one event's is not the batch's.
+            Ok(if let [only] = &events[..] { Some(event_name(only)) } else { None })
+        }
+        _ => {
+            let body: Body = document::read(request.body, request.depth_max)?;
+            Ok(body.id.0.or(body.event.0.0))
+        }
+    }
+}
+
+fn event_name(event: &CloudEvent<'_>) -> String {
+    format!("{} {}", event.source, event.id)
+}
+
+fn malformed(invalid: cloudevents::Invalid) -> Refused {
+    Refused::Malformed(invalid.to_string().into())
 }
 
 /// The id that the scheme demands, once the signature is believed.

@@ -101,7 +101,7 @@ fn payload<'a>(request: &'a Request<'_>) -> Result<Cow<'a, [u8]>, Refused> {
 }
 
 /// Whether any of Slack's secrets signed this.
-fn verify(request: &Request<'_>, _: Option<()>) -> Result<(), Refused> {
+fn verify_by_any(request: &Request<'_>) -> Result<(), Refused> {
     let directory = request.directory;
     let mut refused = Refused::Unsigned(signature::Refused::NoSecret);
     let mut some = false;
