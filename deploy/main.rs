@@ -1,3 +1,11 @@
-//! The binary `nexus`.
+//! The binary `nexus`: reads its arguments and calls the command they name.
 
-fn main() {}
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    commands::run(commands::Arguments::parse())
+}

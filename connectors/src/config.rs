@@ -298,7 +298,10 @@ impl Config {
         }
         for name in self.log.retention_days.keys() {
             if pipeline::topics::Topic::from_name(name).is_none_or(|topic| topic.is_compacted()) {
-                return bad(&format!("log.retention_days.{name}"), "is no stream; see `nexus tail --help` for the topics");
+                return bad(
+                    &format!("log.retention_days.{name}"),
+                    "is no stream; see `nexus tail --help` for the topics",
+                );
             }
         }
         if !self.default_tenant.is_empty() && !is_id(&self.default_tenant) {

@@ -43,7 +43,12 @@ pub async fn list(
 
 /// Appends a letter's original again. The nonce makes it another event than
 /// the one that may have been seen, so that it is not dropped as a repeat.
-pub async fn replay(log: &dyn Log, letter: &DeadLetter, nonce: &str, now_ms: u64) -> Result<Option<Position>, LogError> {
+pub async fn replay(
+    log: &dyn Log,
+    letter: &DeadLetter,
+    nonce: &str,
+    now_ms: u64,
+) -> Result<Option<Position>, LogError> {
     let Some(topic) = Topic::from_name(&letter.original.topic) else { return Ok(None) };
     let value = match (&letter.original.value, &letter.original.value_base64) {
         (Some(text), _) => with_nonce(text, nonce),

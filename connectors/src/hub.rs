@@ -10,7 +10,7 @@ use std::{
 use pipeline::{
     flow,
     operators::deduplicate::Deduplicate,
-    ports::{Clock, Log},
+    ports::{Clock, Log, LogError},
     worker::Progress,
 };
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ use crate::{
 /// seconds that a service manager is promised is for the workers and the log.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 const STOP_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// How often the log is asked whether it is lost.
+const LOST_CHECK: Duration = Duration::from_millis(500);
 
 /// A hub that runs.
 pub struct Hub {
@@ -74,9 +77,9 @@ impl Hub {
         let address = listener.local_addr()?;
         let board = Arc::new(Board::default());
         let progress = Arc::new(Progress::default());
-        let ingest = roles.contains(&Role::Ingest).then(|| {
-            Arc::new(Ingest::new(config, Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics)))
-        });
+        let ingest = roles
+            .contains(&Role::Ingest)
+            .then(|| Arc::new(Ingest::new(config, Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics))));
         let notice = Notice { url: format!("http://{}", reachable(address)), token: random_hex() };
         let services = Arc::new(Services {
             log: Arc::clone(&log),
@@ -136,6 +139,16 @@ impl Hub {
     pub async fn ready(&self) {
         while self.log.ready().is_err() || self.board.all().values().any(|status| *status != Status::Running) {
             tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits until the log says that it is lost for good; as a rule, for ever.
+    pub async fn lost(&self) -> LogError {
+        loop {
+            match self.log.ready() {
+                Err(error @ LogError::Lost { .. }) => return error,
+                _ => tokio::time::sleep(LOST_CHECK).await,
+            }
         }
     }
 

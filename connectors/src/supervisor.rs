@@ -154,7 +154,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stop_is_heard_between_two_runs() {
         let (post, stop) = post();
-        let supervised = tokio::spawn(supervise(post, Metrics::new().expect("metrics"), |_| async { Err("no".into()) }));
+        let supervised =
+            tokio::spawn(supervise(post, Metrics::new().expect("metrics"), |_| async { Err("no".into()) }));
         tokio::time::sleep(Duration::from_secs(120)).await;
         stop.send_replace(true);
         supervised.await.expect("ends");

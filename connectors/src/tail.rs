@@ -103,11 +103,7 @@ async fn oldest(pasts: &mut [Past]) -> Result<Option<Record>, LogError> {
     Ok(oldest.and_then(|past| past.read.pop_front()))
 }
 
-async fn follow(
-    pasts: Vec<Past>,
-    mut left: u64,
-    to: mpsc::Sender<Result<String, LogError>>,
-) -> Result<(), LogError> {
+async fn follow(pasts: Vec<Past>, mut left: u64, to: mpsc::Sender<Result<String, LogError>>) -> Result<(), LogError> {
     let (each, mut all) = mpsc::channel(1);
     let mut readers = JoinSet::new();
     for mut past in pasts {
@@ -160,7 +156,8 @@ pub fn line(record: &Record) -> String {
         value: Option<&'a RawValue>,
     }
     let value = record.value.as_deref().and_then(|value| serde_json::from_slice::<&RawValue>(value).ok());
-    let text = record.value.as_deref().filter(|_| value.is_none()).map(|text| String::from_utf8_lossy(text).into_owned());
+    let text =
+        record.value.as_deref().filter(|_| value.is_none()).map(|text| String::from_utf8_lossy(text).into_owned());
     let header = |(name, value): (&str, &[u8])| (name.to_owned(), String::from_utf8_lossy(value).into_owned().into());
     let line = Line {
         topic: record.position.topic.name(),

@@ -172,6 +172,13 @@ pub enum LogError {
         /// What failed, and how.
         detail: String,
     },
+    /// What is on the disk is in doubt, for good: nothing is taken any more,
+    /// and only opening the log anew tells what was kept.
+    #[error("the log is lost until it is opened anew: {detail}")]
+    Lost {
+        /// What failed, and how.
+        detail: String,
+    },
     /// The log was closed by its owner.
     #[error("the log is closed")]
     Closed,

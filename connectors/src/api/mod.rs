@@ -20,8 +20,7 @@ use pipeline::{
 };
 
 use crate::{
-    config::Access, http::problem::Problem, ingest::Ingest, roles::Role, supervisor::Board,
-    telemetry::metrics::Metrics,
+    config::Access, http::problem::Problem, ingest::Ingest, roles::Role, supervisor::Board, telemetry::metrics::Metrics,
 };
 
 /// What the routes work with.
@@ -58,11 +57,11 @@ pub fn router(services: Arc<Services>) -> Router {
         let guarded = topics::router(Arc::clone(&services)).merge(deadletters::router(Arc::clone(&services)));
         router = router.merge(guarded.layer(middleware::from_fn_with_state(services, admin_only)));
     }
-    router
-        .fallback(|| async { Problem::not_found("there is nothing at this address") })
-        .method_not_allowed_fallback(|| async {
+    router.fallback(|| async { Problem::not_found("there is nothing at this address") }).method_not_allowed_fallback(
+        || async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address takes another method")
-        })
+        },
+    )
 }
 
 async fn admin_only(State(services): State<Arc<Services>>, request: Request, next: Next) -> Response {

@@ -17,7 +17,8 @@ pub fn router() -> Router {
 }
 
 async fn list() -> Response {
-    let names: Vec<_> = SCHEMAS.iter().map(|(name, _)| json!({ "name": name, "url": format!("/schemas/{name}.json") })).collect();
+    let names: Vec<_> =
+        SCHEMAS.iter().map(|(name, _)| json!({ "name": name, "url": format!("/schemas/{name}.json") })).collect();
     Json(json!({ "data": names, "page": { "next": null } })).into_response()
 }
 

@@ -35,7 +35,13 @@ pub fn admit(request: &Request<'_>) -> Result<Admitted, Refused> {
         Some(link) => link.tenant.clone(),
         None => directory.default_tenant().ok_or(Refused::Unknown("no tenant for this webhook_id"))?.clone(),
     };
-    Ok(Admitted { tenant, link, delivery: Some(delivery(request, &body)), sender: body.webhook_id.0, answer: Answer::Store })
+    Ok(Admitted {
+        tenant,
+        link,
+        delivery: Some(delivery(request, &body)),
+        sender: body.webhook_id.0,
+        answer: Answer::Store,
+    })
 }
 
 /// ClickUp names no delivery: webhook, event and first history item do, where

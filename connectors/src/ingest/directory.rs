@@ -20,7 +20,12 @@ pub struct Keys(Vec<Vec<Key>>);
 
 impl Keys {
     fn new<'a>(secrets: impl Iterator<Item = &'a str> + Clone) -> Self {
-        Keys(SCHEMES.iter().map(|scheme| secrets.clone().filter_map(|secret| Key::new(scheme, secret)).collect()).collect())
+        Keys(
+            SCHEMES
+                .iter()
+                .map(|scheme| secrets.clone().filter_map(|secret| Key::new(scheme, secret)).collect())
+                .collect(),
+        )
     }
 
     /// Those usable with a scheme.

@@ -163,8 +163,15 @@ mod tests {
     fn ids_are_found_and_never_in_the_way() {
         assert_eq!(id_in(r#"{"items":[{"x":[1],"id":"a"},{"id":"b"}]}"#), Some("a".to_owned()));
         assert_eq!(id_in(r#"{"items":{"id":18446744073709551615}}"#), Some("18446744073709551615".to_owned()));
-        for none in [r#"{}"#, r#"{"items":[]}"#, r#"{"items":3}"#, r#"{"items":[{"id":{"id":1}}]}"#, r#"{"items":"id"}"#,
-            r#"{"items":[null]}"#, r#"{"items":[{"id":1e999}]}"#] {
+        for none in [
+            r#"{}"#,
+            r#"{"items":[]}"#,
+            r#"{"items":3}"#,
+            r#"{"items":[{"id":{"id":1}}]}"#,
+            r#"{"items":"id"}"#,
+            r#"{"items":[null]}"#,
+            r#"{"items":[{"id":1e999}]}"#,
+        ] {
             // A number beyond all doubles is refused as JSON, which is as well.
             let Ok(top) = read::<Top>(none.as_bytes(), 64) else { continue };
             assert_eq!(top.items.0.0, None, "{none}");

@@ -100,7 +100,10 @@ fn verify(request: &Request<'_>, keys: &Keys) -> Result<Option<String>, Refused>
         }
     };
     if keys.is_empty() && request.directory.allow_unsigned {
-        return Ok(["x-webhook-event-id", "webhook-id"].iter().find_map(|name| request.header(name)).map(str::to_owned));
+        return Ok(["x-webhook-event-id", "webhook-id"]
+            .iter()
+            .find_map(|name| request.header(name))
+            .map(str::to_owned));
     }
     let scheme = signature::detect(SCHEMES, &lookup)
         .ok_or(Refused::Unsigned(signature::Refused::MissingHeader("x-webhook-signature")))?;

@@ -167,8 +167,7 @@ impl Ingest {
         let directory = Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner));
         let now_ms = self.clock.now_ms();
         let depth_max = self.depth_max;
-        let request =
-            Request { headers, body: &body, media, now_ms: now_ms as i64, directory: &directory, depth_max };
+        let request = Request { headers, body: &body, media, now_ms: now_ms as i64, directory: &directory, depth_max };
         let admitted = judge(&request, address, provider).map_err(|refused| {
             let problem = refused.problem(provider);
             self.metrics.refused(self.label(provider), refused.label(), &problem, now_ms);

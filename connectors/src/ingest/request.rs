@@ -151,7 +151,8 @@ impl Refused {
             Refused::Unknown(reason) if clickup => Problem::new(StatusCode::BAD_REQUEST, "unknown_sender", *reason),
             Refused::Unknown(reason) => Problem::new(StatusCode::NOT_FOUND, "unknown_sender", *reason),
             Refused::Media => {
-                let detail = "the content type must be application/json in UTF-8 (or what the provider's route documents)";
+                let detail =
+                    "the content type must be application/json in UTF-8 (or what the provider's route documents)";
                 Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", detail)
             }
         }

@@ -61,7 +61,9 @@ async fn generic_connection(
 
 fn answer(accepted: Result<Accepted, Problem>) -> Answered {
     Ok(match accepted? {
-        Accepted::Stored { id, duplicate } => Json(json!({ "data": { "id": &*id, "duplicate": duplicate } })).into_response(),
+        Accepted::Stored { id, duplicate } => {
+            Json(json!({ "data": { "id": &*id, "duplicate": duplicate } })).into_response()
+        }
         Accepted::Challenge(challenge) => Json(json!({ "challenge": challenge })).into_response(),
     })
 }

@@ -1,0 +1,106 @@
+//! The commands, one a file.
+//!
+//! Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong
+//! usage.
+
+mod config;
+mod demo;
+mod doctor;
+mod hub;
+mod remote;
+mod replay;
+mod send;
+mod show;
+mod tail;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use connectors::{config::Config, telemetry};
+
+/// A dataflow hub between people's tools and AI agents.
+#[derive(Parser)]
+#[command(name = "nexus", version, about, max_term_width = 100)]
+pub struct Arguments {
+    /// The configuration file [default: nexus.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything in this process (the default)
+    Up,
+    /// Run some roles in this process
+    Run(hub::Run),
+    /// Show the whole way, live, with everything embedded
+    Demo(demo::Demo),
+    /// Sign and post sample webhooks
+    Send(send::Send),
+    /// Print a topic's records as lines of JSON
+    Tail(tail::Tail),
+    /// Send dead letters on their way once more
+    Replay(replay::Replay),
+    /// Print the settings in force
+    Config(config::Show),
+    /// Look for what would keep the hub from running
+    Doctor(doctor::Doctor),
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> ExitCode {
+    // Only fails when it was done before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = match Config::load(arguments.config.as_deref(), std::env::vars()) {
+        Ok(config) => config,
+        Err(error) => return failed(&error.into()),
+    };
+    let command = arguments.command.unwrap_or(Command::Up);
+    if let Err(error) = telemetry::start(&logging(&command, &config)) {
+        return failed(&anyhow::anyhow!(error));
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    let done = runtime.block_on(async {
+        match command {
+            Command::Up => hub::up(&config).await,
+            Command::Run(run) => run.run(&config).await,
+            Command::Demo(demo) => demo.run(config).await,
+            Command::Send(send) => send.run(&config).await,
+            Command::Tail(tail) => tail.run(&config).await,
+            Command::Replay(replay) => replay.run(&config).await,
+            Command::Config(show) => show.run(&config),
+            Command::Doctor(doctor) => doctor.run(&config).await,
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+/// The hub talks about what it does; a command that prints its own answer only
+/// about what goes wrong.
+fn logging(command: &Command, config: &Config) -> connectors::config::Telemetry {
+    let mut telemetry = config.telemetry.clone();
+    if !matches!(command, Command::Up | Command::Run(_)) && telemetry.level == "info" {
+        "warn".clone_into(&mut telemetry.level);
+    }
+    telemetry
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    // Whoever closed our output has seen enough.
+    let broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(broken_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("nexus: {error:#}");
+    ExitCode::FAILURE
+}
