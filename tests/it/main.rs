@@ -1,1 +1,17 @@
-//! The integration tests, in one binary.
+//! The integration tests, in one binary: through the front door, with the real
+//! log, and with the binary itself where processes are killed.
+//!
+//! Switched on by a variable each, and then a missing service is a failure:
+//! `NEXUS_FIXTURES` (a folder of real payloads), `NEXUS_TEST_KAFKA` (a broker).
+#![allow(clippy::unwrap_used)] // a test may say so when something is not there
+
+mod chaos;
+mod commands;
+mod fairness;
+mod hostile;
+mod hub;
+mod process;
+mod schemas;
+mod stopping;
+mod tidy;
+mod webhooks;

@@ -1,0 +1,34 @@
+# What the README says, under short names.
+
+# Start everything embedded, in ./data.
+up:
+    cargo run
+
+# Show the whole way, live.
+demo:
+    cargo run -- demo
+
+# What has to pass before a commit.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo test
+
+test:
+    cargo test
+
+# kill -9 under load, at length: 100 rounds on the embedded log, and 20 on Kafka
+# when NEXUS_TEST_KAFKA names a broker.
+chaos:
+    NEXUS_CHAOS_ROUNDS=100 cargo test --release --test it chaos -- --nocapture --test-threads 1
+
+# The benchmarks that need nothing but this repository.
+bench:
+    cargo bench -p nexus-benches
+
+# A Kafka broker for development, without containers.
+kafka-up:
+    deploy/dev/kafka.sh start data/kafka 9092
+
+kafka-down:
+    deploy/dev/kafka.sh stop data/kafka

@@ -1,0 +1,192 @@
+//! A hub in this process, and a client that reads as sentences:
+//! `hub.webhook(…).await`, `hub.events().await`.
+
+use std::{net::SocketAddr, time::Duration};
+
+use connectors::{
+    clock::SystemClock,
+    config::{Config, Connection},
+    hub::Hub as Running,
+    roles::Role,
+    samples::{self, Request, Sender},
+};
+use pipeline::{
+    ports::{Clock, Start, Visibility},
+    topics::Topic,
+};
+use reqwest::StatusCode;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The secret of all connections of the tests.
+pub const SECRET: &str = "test-secret";
+/// How long anything may take that does happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A hub with its directory.
+pub struct Hub {
+    running: Option<Running>,
+    client: reqwest::Client,
+    pub directory: TempDir,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    /// The id of a webhook that was accepted.
+    pub fn id(&self) -> String {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        self.json()["data"]["id"].as_str().unwrap().to_owned()
+    }
+}
+
+/// One connection of each provider for the tenant `acme`, and one of Slack for
+/// the tenant `umbra`.
+pub fn config(directory: &std::path::Path) -> Config {
+    let mut config = Config::load(None, std::iter::empty()).unwrap();
+    directory.clone_into(&mut config.data_dir);
+    config.server.port = 0;
+    config.log.segment_mb = 4;
+    config.default_tenant = "acme".to_owned();
+    config.connections = [
+        ("acme", "clickup", "7689a169-a000-4985-8676-6902b96d6627"),
+        ("acme", "slack", "T0ACME"),
+        ("umbra", "slack", "T0UMBRA"),
+        ("acme", "github", "acme/rocket"),
+        ("acme", "jira", ""),
+        ("acme", "stripe", ""),
+        ("acme", "cloudevents", ""),
+        ("acme", "generic", ""),
+    ]
+    .into_iter()
+    .map(|(tenant, provider, external_id)| Connection {
+        id: format!("{tenant}-{provider}"),
+        tenant: tenant.to_owned(),
+        provider: provider.to_owned(),
+        external_id: external_id.to_owned(),
+        secret: Some(SECRET.to_owned()),
+        secrets: Vec::new(),
+    })
+    .collect();
+    config
+}
+
+pub fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().timeout(PATIENCE).build().unwrap()
+}
+
+impl Hub {
+    pub async fn start() -> Hub {
+        Hub::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Hub {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config(directory.path());
+        change(&mut config);
+        let running = Running::start(&config, &Role::all()).await.unwrap();
+        running.ready().await;
+        Hub { running: Some(running), client: client(), directory }
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    pub fn url(&self) -> String {
+        self.running().url()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.running().address()
+    }
+
+    /// A fresh sample, signed as acme's (or `umbra`'s) provider signs.
+    pub fn sample(&self, tenant: &str, provider: &str, event: &str) -> Request {
+        let sample = samples::find(provider, event).unwrap_or_else(|| panic!("no sample {provider} {event}"));
+        let connections = config(self.directory.path()).connections;
+        let id = format!("{tenant}-{provider}");
+        let connection = connections.into_iter().find(|connection| connection.id == id).unwrap();
+        let external_id = Some(connection.external_id).filter(|id| !id.is_empty());
+        let sender = Sender { sample, secret: Some(SECRET.to_owned()), connection: Some(id), external_id };
+        sender.request(0, SystemClock.now_ms()).unwrap()
+    }
+
+    pub async fn webhook(&self, provider: &str, event: &str) -> Answer {
+        self.post(self.sample("acme", provider, event)).await
+    }
+
+    pub async fn post(&self, request: Request) -> Answer {
+        let mut post = self.client.post(format!("{}{}", self.url(), request.path)).body(request.body);
+        for (name, value) in request.headers {
+            post = post.header(name, value);
+        }
+        Self::read(post.send().await.unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        Self::read(self.client.get(format!("{}{path}", self.url())).send().await.unwrap()).await
+    }
+
+    async fn read(answer: reqwest::Response) -> Answer {
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        Answer { status, headers, text: answer.text().await.unwrap() }
+    }
+
+    /// The values of a topic, once it has `count` of them.
+    pub async fn values(&self, topic: Topic, count: usize) -> Vec<Value> {
+        let log = self.running().log();
+        let mut values = Vec::new();
+        let mut readers = Vec::new();
+        for partition in 0..log.partitions() {
+            readers.push(log.read(topic, partition, Start::Oldest, Visibility::Durable).await.unwrap());
+        }
+        let begun = std::time::Instant::now();
+        loop {
+            for reader in &mut readers {
+                for record in reader.ready(1000).await.unwrap() {
+                    values.push(serde_json::from_slice(record.value.as_deref().unwrap()).unwrap());
+                }
+            }
+            if values.len() >= count {
+                return values;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{} of {count} records of {}: {values:#?}", values.len(), topic.name());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub async fn events(&self, count: usize) -> Vec<Value> {
+        self.values(Topic::Events, count).await
+    }
+
+    /// Waits until the pipeline has read all that was accepted so far, by
+    /// sending one more and waiting for its event.
+    pub async fn all_events(&self) -> Vec<Value> {
+        let marker = self.webhook("generic", "deploy.finished").await.id();
+        let mut count = 1;
+        loop {
+            let events = self.events(count).await;
+            if events.iter().any(|event| event["id"] == marker) {
+                return events.into_iter().filter(|event| event["id"] != marker).collect();
+            }
+            count = events.len() + 1;
+        }
+    }
+
+    pub async fn stop(mut self) -> TempDir {
+        self.running.take().unwrap().stop().await.unwrap();
+        self.directory
+    }
+}

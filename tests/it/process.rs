@@ -1,0 +1,69 @@
+//! The binary as a process: to be killed, stopped and started again.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use super::hub::PATIENCE;
+
+/// The binary under test.
+pub fn nexus() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nexus"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NEXUS_") || name.starts_with("KAFKA_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A running `nexus up`.
+pub struct Process {
+    child: Child,
+    pub url: String,
+}
+
+impl Process {
+    /// Starts it and waits until it is ready.
+    pub fn start(mut command: Command) -> Process {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
+        let url = loop {
+            let Some(Ok(line)) = lines.next() else { panic!("the hub ended: {}", said.join("\n")) };
+            if let Some((_, rest)) = line.split_once("url=") {
+                break rest.split_whitespace().next().unwrap().to_owned();
+            }
+            said.push(line);
+        };
+        // Whatever it says later must not fill the pipe.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        Process { child, url }
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn terminate(mut self) -> ExitStatus {
+        let sent = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the hub does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

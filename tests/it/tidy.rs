@@ -1,0 +1,131 @@
+//! The rules of the house, read from the manifests and the sources.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                if !path.ends_with("target") && !path.ends_with("plugins") {
+                    walk(&path, found);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push((path.clone(), std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(folder), &mut found);
+    assert!(!found.is_empty(), "{folder} has sources");
+    found
+}
+
+fn dependencies(manifest: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(manifest)).unwrap();
+    let table: toml::Table = text.parse().unwrap();
+    table["dependencies"].as_table().unwrap().keys().cloned().collect()
+}
+
+/// The code of a file: up to its tests, without comments.
+fn code(text: &str) -> String {
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn dependence_goes_one_way() {
+    let own = ["udfs", "pipeline", "connectors"];
+    for (manifest, allowed) in [
+        ("udfs/Cargo.toml", &[][..]),
+        ("pipeline/Cargo.toml", &["udfs"]),
+        ("connectors/Cargo.toml", &["pipeline", "udfs"]),
+    ] {
+        let found: Vec<_> = dependencies(manifest).into_iter().filter(|name| own.contains(&name.as_str())).collect();
+        assert_eq!(found, allowed, "{manifest}");
+    }
+}
+
+#[test]
+fn the_pipeline_knows_no_runtime_and_no_world() {
+    let worldly = ["tokio", "axum", "hyper", "rdkafka", "sqlx", "reqwest", "qdrant", "async-openai", "getrandom", "rand", "chrono"];
+    for manifest in ["udfs/Cargo.toml", "pipeline/Cargo.toml"] {
+        for name in dependencies(manifest) {
+            assert!(!worldly.iter().any(|worldly| name.starts_with(worldly)), "{manifest} depends on {name}");
+        }
+    }
+    for folder in ["udfs/src", "pipeline/src"] {
+        for (path, text) in sources(folder) {
+            for word in ["SystemTime::now", "Instant::now", "std::fs::", "std::net::", "thread::sleep", "std::env::"] {
+                assert!(!code(&text).contains(word), "{} names {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for folder in ["udfs", "pipeline", "connectors", "deploy", "tests", "benches"] {
+        for (path, text) in sources(folder) {
+            assert!(text.starts_with("//!"), "{} does not open with //!", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_file_is_a_drawer() {
+    for folder in ["udfs/src", "pipeline/src", "connectors/src", "deploy"] {
+        for (path, text) in sources(folder) {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            assert!(!["utils", "util", "helpers", "common", "manager", "misc"].contains(&name.as_str()), "{}", path.display());
+            let lines = text.lines().count();
+            assert!(lines <= 600, "{} has {lines} lines: does it hold one idea?", path.display());
+        }
+    }
+}
+
+#[test]
+fn panics_are_rare_and_said() {
+    let mut expects: BTreeMap<PathBuf, usize> = BTreeMap::new();
+    for folder in ["udfs/src", "pipeline/src", "connectors/src", "deploy"] {
+        for (path, text) in sources(folder) {
+            if path.components().any(|part| part.as_os_str() == "testing" || part.as_os_str() == "tests.rs") {
+                continue;
+            }
+            let code = code(&text);
+            assert!(!code.contains(".unwrap()"), "{} unwraps", path.display());
+            let count = code.matches(".expect(").count();
+            if count > 0 {
+                expects.insert(path, count);
+            }
+        }
+    }
+    assert!(expects.values().sum::<usize>() <= 20, "{expects:#?}");
+}
+
+#[test]
+fn unsafe_stands_only_in_named_modules() {
+    for folder in ["udfs/src", "pipeline/src", "connectors/src", "deploy"] {
+        for (path, text) in sources(folder) {
+            assert!(!code(&text).contains("unsafe "), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_topic_and_every_setting_is_in_the_documentation() {
+    let architecture = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    for spec in pipeline::topics::TOPICS {
+        assert!(architecture.contains(&format!("`{}`", spec.name)), "ARCHITECTURE.md does not name {}", spec.name);
+    }
+    for (name, ..) in connectors::roles::ROLES {
+        assert!(architecture.contains(&format!("`{name}`")), "ARCHITECTURE.md does not name the role {name}");
+    }
+}
