@@ -3,6 +3,9 @@
 //! The operators call them in process, the SQL engine registers them, and each
 //! can be wrapped as a plugin for another stream engine.
 
+// A test that unwraps fails where it should.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod cloudevents;
 pub mod hash;
 pub mod json;
