@@ -371,9 +371,10 @@ fn read_item(event: &mut StandardEvent, item: &Item<'_>, kind: EventType) -> Res
     };
     if let (Some(task), Some(Value::String(now))) = (&mut event.task, &after) {
         match field {
-            "status" => task.status = Some(now.clone()),
-            "priority" => task.priority = Some(now.clone()),
-            "name" => task.title = Some(now.clone()),
+            // A body that carries the task has the same or something newer.
+            "status" => task.status = task.status.take().or_else(|| Some(now.clone())),
+            "priority" => task.priority = task.priority.take().or_else(|| Some(now.clone())),
+            "name" => task.title = task.title.take().or_else(|| Some(now.clone())),
             _ => {}
         }
     }

@@ -65,8 +65,8 @@ pub fn on(webhook: &Webhook<'_>, turn: &Turn<'_>) -> Result<Vec<Draft>, Rejected
     let first = read(&Request { webhook, turn, body: &body });
     // Half a surrogate pair is legal in JSON and impossible in UTF-8, so the
     // parser refuses it. It is rare: only a body that failed is looked through.
-    match (first, texts::mend_surrogates(&body)) {
-        (Err(_), Cow::Owned(mended)) => read(&Request { webhook, turn, body: &mended }),
-        (first, _) => first,
-    }
+    let Err(rejected) = first else { return first };
+    let Cow::Owned(mended) = udfs::json::mend_surrogates(body.as_bytes()) else { return Err(rejected) };
+    let mended = String::from_utf8(mended).map_err(|_| rejected)?;
+    read(&Request { webhook, turn, body: &mended })
 }

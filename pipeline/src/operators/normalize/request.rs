@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use udfs::hash::{Parts, from_hex, hex};
 
-use super::{NAME, Rejected, texts, times};
+use super::{NAME, Rejected, times};
 use crate::{
     event::{
         Actor, ActorKind, Change, EventType, Mention, RawRef, Source, StandardEvent, Subject, Time, Trust, Webhook,
@@ -47,7 +47,7 @@ pub(super) fn body_of<'a>(webhook: &'a Webhook<'_>) -> Result<Cow<'a, str>, Reje
         return Ok(Cow::Borrowed(body.strip_prefix('\u{feff}').unwrap_or(body)));
     }
     let Some(encoded) = &webhook.body_base64 else { return Err(Rejected::new("neither body nor bodyBase64 is there")) };
-    let bytes = texts::from_base64(encoded).ok_or_else(|| Rejected::new("bodyBase64 is not base64"))?;
+    let bytes = udfs::hash::from_base64(encoded).ok_or_else(|| Rejected::new("bodyBase64 is not base64"))?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Cow::Owned(text)),
         Err(error) => Err(Rejected::new(format!("the body is not UTF-8: {}", error.utf8_error()))),
@@ -60,15 +60,16 @@ impl<'a> Request<'a> {
         self.webhook.headers.get(name).map(|value| &**value).filter(|value| !value.is_empty())
     }
 
-    /// Whether the media type begins so.
-    pub fn has_type(&self, media: &str) -> bool {
-        let given = self.webhook.content_type.as_deref().or_else(|| self.header("content-type")).unwrap_or_default();
-        given.trim_start().get(..media.len()).is_some_and(|start| start.eq_ignore_ascii_case(media))
+    /// The media type, if it is told.
+    pub fn content_type(&self) -> Option<&'a str> {
+        self.webhook.content_type.as_deref().or_else(|| self.header("content-type"))
     }
 
     /// Whether the body is an HTML form.
     pub fn is_form(&self) -> bool {
-        self.has_type("application/x-www-form-urlencoded")
+        const FORM: &str = "application/x-www-form-urlencoded";
+        let given = self.content_type().unwrap_or_default().trim_start();
+        given.get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM))
     }
 
     /// The body as a provider's type.
@@ -196,7 +197,7 @@ pub(super) fn subject(kind: &str, id: Option<&str>, url: Option<&str>) -> Option
 
 /// The aliases called in a text, each once.
 pub(super) fn mentions(text: &str, into: &mut Vec<Mention>) {
-    for alias in texts::mentions(text) {
+    for alias in udfs::mentions::mentions(text) {
         if !into.iter().any(|known| known.alias.eq_ignore_ascii_case(alias)) {
             into.push(Mention { alias: alias.to_owned(), agent_ids: Vec::new() });
         }
