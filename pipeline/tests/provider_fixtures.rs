@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 use pipeline::topics::Topic;
 use serde_json::{Value, json};
-use support::{files, run, webhook, written};
+use support::{files, form, run, webhook, written};
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/provider_fixtures.tsv");
 /// Answers of the providers' interfaces, which no webhook carries.
@@ -118,16 +118,6 @@ fn wrapped(provider: &str, file: &str, body: &str) -> Value {
         }
         _ => webhook(provider, &[], body),
     }
-}
-
-fn form(provider: &str, payload: &str) -> Value {
-    let encoded = payload.bytes().fold(String::from("payload="), |mut form, byte| {
-        write!(form, "%{byte:02X}").expect("text can be written to");
-        form
-    });
-    let mut request = webhook(provider, &[], &encoded);
-    request["contentType"] = json!("application/x-www-form-urlencoded");
-    request
 }
 
 fn adversarial(folder: &Path) -> BTreeMap<String, (String, String)> {

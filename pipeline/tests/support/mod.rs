@@ -68,3 +68,50 @@ pub fn written(outputs: &[NewRecord], topic: Topic) -> Vec<Value> {
 pub fn events(values: &[Value]) -> Vec<Value> {
     written(&run(values).0, Topic::Events)
 }
+
+/// Every sample of this repository: its name (`slack/message`) and the request
+/// that it arrives in.
+pub fn samples() -> Vec<(String, Value)> {
+    let providers = ["clickup", "cloudevents", "generic", "github", "jira", "slack", "stripe"];
+    let paths = providers.iter().flat_map(|provider| files(&repository("tests/fixtures").join(provider), "json"));
+    let samples: Vec<_> = paths
+        .map(|path| {
+            let provider = path.parent().and_then(Path::file_name).expect("a folder").to_string_lossy().into_owned();
+            let file = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            let body = std::fs::read_to_string(&path).expect("a text file");
+            (format!("{provider}/{file}"), sample(&provider, &file, &body))
+        })
+        .collect();
+    assert!(samples.len() > 90, "only {} samples are there", samples.len());
+    samples
+}
+
+fn sample(provider: &str, file: &str, body: &str) -> Value {
+    let mut request = webhook(provider, &[], body);
+    match (provider, file) {
+        ("github", _) => {
+            let event = file.split('.').next().expect("a name");
+            request["headers"] = json!({ "x-github-event": event, "x-github-delivery": format!("delivery-{file}") });
+        }
+        ("slack", "block_actions") => request = form(provider, body),
+        ("cloudevents", "structured") => request["contentType"] = json!("application/cloudevents+json; charset=utf-8"),
+        ("cloudevents", "batch") => request["contentType"] = json!("application/cloudevents-batch+json"),
+        ("cloudevents", _) => {
+            request["headers"] = json!({
+                "ce-specversion": "1.0", "ce-id": "harvest-0004", "ce-source": "https://orchard.example/rows/7",
+                "ce-type": "example.orchard.w%C3%A4ighed", "ce-time": "2026-11-21T07:59:20Z",
+                "content-type": "application/json",
+            });
+        }
+        _ => {}
+    }
+    request
+}
+
+/// A payload in the field of a form.
+pub fn form(provider: &str, payload: &str) -> Value {
+    let encoded: String = payload.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let mut request = webhook(provider, &[], &format!("payload={encoded}"));
+    request["contentType"] = json!("application/x-www-form-urlencoded");
+    request
+}
