@@ -30,7 +30,16 @@ const SECRET: &str = "demo-secret";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The tour: provider, event.
-const TOUR: &[(&str, &str)] = &[];
+const TOUR: &[(&str, &str)] = &[
+    ("clickup", "taskCreated.with_task"),
+    ("slack", "app_mention"),
+    ("github", "issues.opened"),
+    ("jira", "issue_updated.status"),
+    ("stripe", "invoice.paid"),
+    ("clickup", "taskCommentPosted"),
+    ("slack", "message.thread"),
+    ("github", "pull_request.opened"),
+];
 
 /// Show the whole way, live, with everything embedded.
 #[derive(Args)]

@@ -174,7 +174,7 @@ impl Hub {
     /// Waits until the pipeline has read all that was accepted so far, by
     /// sending one more and waiting for its event.
     pub async fn all_events(&self) -> Vec<Value> {
-        let marker = self.webhook("generic", "deploy.finished").await.id();
+        let marker = self.webhook("generic", "order.shipped").await.id();
         let mut count = 1;
         loop {
             let events = self.events(count).await;

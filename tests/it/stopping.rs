@@ -18,7 +18,7 @@ fn up(directory: &std::path::Path) -> std::process::Command {
 
 fn send(url: &str, count: &str) -> std::process::Output {
     let mut command = nexus();
-    command.args(["send", "generic", "deploy.finished", "--url", url, "--secret", "s", "--count", count, "--json"]);
+    command.args(["send", "generic", "order.shipped", "--url", url, "--secret", "s", "--count", count, "--json"]);
     command.output().unwrap()
 }
 
