@@ -10,6 +10,7 @@ mod commands;
 mod fairness;
 mod hostile;
 mod hub;
+mod log;
 mod process;
 mod schemas;
 mod stopping;

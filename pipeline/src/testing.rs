@@ -1,1 +1,0 @@
-//! The memory log, a manual clock and fault injection.

@@ -1,0 +1,593 @@
+//! The log in memory: the same promises as the others, no disk, no runtime.
+//!
+//! By default everything is durable at once. [`MemoryLog::hold`] keeps what
+//! follows from becoming so, until [`MemoryLog::release`] or the
+//! [`MemoryLog::crash`] that loses it. Handles are clones of one log.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    future::poll_fn,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    ports::{
+        Batch, Lag, Log, LogError, Membership, NewRecord, Pending, Position, Reader, Record, Session, Start, Visibility,
+    },
+    topics::{Keep, Topic},
+};
+
+/// See the module.
+#[derive(Clone)]
+pub struct MemoryLog {
+    identity: u64,
+    partitions: u32,
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    state: Mutex<State>,
+    /// For sessions, which wait with their thread.
+    changed: Condvar,
+}
+
+type Lane = (Topic, u32);
+
+#[derive(Default)]
+struct State {
+    lanes: BTreeMap<Lane, Records>,
+    groups: HashMap<String, Group>,
+    next_seq: u64,
+    /// What waits for `release`, in order.
+    held: Option<VecDeque<Change>>,
+    append_failures: VecDeque<LogError>,
+    commit_failures: VecDeque<LogError>,
+    is_closed: bool,
+    members: u64,
+    crashes: u64,
+    wakers: Vec<Waker>,
+}
+
+#[derive(Default)]
+struct Records {
+    /// The offset of the next record, held ones not counted.
+    end: u64,
+    /// The offset of the next record that is taken.
+    taken: u64,
+    kept: BTreeMap<u64, (u64, Record)>,
+}
+
+#[derive(Default)]
+struct Group {
+    /// What a session that begins now would go on from.
+    offsets: HashMap<Lane, u64>,
+    durable: HashMap<Lane, u64>,
+    seats: HashMap<u32, Seat>,
+    members: Vec<u64>,
+}
+
+#[derive(Default)]
+struct Seat {
+    epoch: u64,
+    member: Option<u64>,
+}
+
+/// One append or commit, which takes effect whole.
+struct Change {
+    seq: u64,
+    records: Vec<Record>,
+    progress: Vec<(String, Lane, u64)>,
+}
+
+impl MemoryLog {
+    /// An empty log.
+    pub fn new(partitions: u32) -> Self {
+        MemoryLog { identity: 1, partitions: partitions.max(1), inner: Arc::default() }
+    }
+
+    /// The same log with another identity.
+    pub fn with_identity(self, identity: u64) -> Self {
+        MemoryLog { identity, ..self }
+    }
+
+    /// What is taken from now on is not durable: appends are not answered,
+    /// commits are not seen.
+    pub fn hold(&self) {
+        self.lock().held.get_or_insert_default();
+    }
+
+    /// Everything that was held is durable, and what follows is at once.
+    pub fn release(&self) {
+        let mut state = self.lock();
+        for change in state.held.take().into_iter().flatten() {
+            state.apply(change);
+        }
+        self.wake(state);
+    }
+
+    /// Loses what was held and everybody's sessions, as a crash would, and is
+    /// open again.
+    pub fn crash(&self) {
+        let mut state = self.lock();
+        state.held = None;
+        state.crashes += 1;
+        for records in state.lanes.values_mut() {
+            records.taken = records.end;
+        }
+        for group in state.groups.values_mut() {
+            group.offsets = group.durable.clone();
+            group.members.clear();
+            for seat in group.seats.values_mut() {
+                seat.epoch += 1;
+                seat.member = None;
+            }
+        }
+        state.append_failures.clear();
+        state.commit_failures.clear();
+        state.is_closed = false;
+        self.wake(state);
+    }
+
+    /// The next append takes nothing and answers this; called twice, so do the
+    /// next two.
+    pub fn fail_next_append(&self, error: LogError) {
+        self.lock().append_failures.push_back(error);
+    }
+
+    /// The same for the next commit.
+    pub fn fail_next_commit(&self, error: LogError) {
+        self.lock().commit_failures.push_back(error);
+    }
+
+    /// Lets go of what has expired at `now_ms` and of what was replaced.
+    pub fn clean(&self, now_ms: u64) {
+        let mut state = self.lock();
+        for ((topic, _), records) in &mut state.lanes {
+            match topic.spec().keep {
+                Keep::Days(days) => {
+                    let keep_ms = u64::from(days) * 24 * 60 * 60 * 1000;
+                    while let Some(oldest) = records.kept.first_entry()
+                        && oldest.get().1.at_ms.saturating_add(keep_ms) <= now_ms
+                    {
+                        oldest.remove();
+                    }
+                }
+                Keep::Latest => {
+                    let newest: HashMap<_, _> =
+                        records.kept.iter().map(|(offset, (_, record))| (record.key.clone(), *offset)).collect();
+                    records.kept.retain(|offset, (_, record)| newest.get(&record.key) == Some(offset));
+                }
+            }
+        }
+    }
+
+    /// Every durable record of a topic, by partition and offset: for assertions.
+    pub fn records(&self, topic: Topic) -> Vec<Record> {
+        let state = self.lock();
+        let lanes = state.lanes.iter().filter(|((known, _), _)| *known == topic);
+        lanes.flat_map(|(_, records)| records.kept.values().map(|(_, record)| record.clone())).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.inner.lock()
+    }
+
+    fn wake(&self, state: MutexGuard<'_, State>) {
+        self.inner.wake(state);
+    }
+
+    fn check(&self, records: &[NewRecord]) -> Result<(), LogError> {
+        match records.iter().find(|record| record.partition >= self.partitions) {
+            Some(record) => Err(no_partition(record.partition, self.partitions)),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the records are, the number of the append, and of the crashes so far.
+    fn take(&self, records: Vec<NewRecord>) -> Result<(Vec<Position>, u64, u64), LogError> {
+        self.check(&records)?;
+        let mut state = self.lock();
+        state.check_open()?;
+        if let Some(error) = state.append_failures.pop_front() {
+            return Err(error);
+        }
+        let (positions, seq) = state.take(records, Vec::new());
+        let crashes = state.crashes;
+        self.wake(state);
+        Ok((positions, seq, crashes))
+    }
+}
+
+fn no_partition(partition: u32, partitions: u32) -> LogError {
+    LogError::Unavailable { detail: format!("there is no partition {partition} of {partitions}") }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        self.changed.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until `look` finds something.
+    async fn until<T>(&self, mut look: impl FnMut(&mut State) -> Result<Option<T>, LogError>) -> Result<T, LogError> {
+        poll_fn(|context| {
+            let mut state = self.lock();
+            match look(&mut state).transpose() {
+                Some(found) => Poll::Ready(found),
+                None => {
+                    if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                        state.wakers.push(context.waker().clone());
+                    }
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl State {
+    fn check_open(&self) -> Result<(), LogError> {
+        if self.is_closed { Err(LogError::Closed) } else { Ok(()) }
+    }
+
+    fn take(&mut self, records: Vec<NewRecord>, progress: Vec<(String, Lane, u64)>) -> (Vec<Position>, u64) {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let mut taken = Vec::with_capacity(records.len());
+        for NewRecord { topic, partition, at_ms, key, value, headers } in records {
+            let lane = self.lanes.entry((topic, partition)).or_default();
+            let position = Position { topic, partition, offset: lane.taken };
+            lane.taken += 1;
+            taken.push(Record { position, at_ms, key, value, headers });
+        }
+        for (group, lane, next) in &progress {
+            self.groups.entry(group.clone()).or_default().offsets.insert(*lane, *next);
+        }
+        let positions = taken.iter().map(|record| record.position).collect();
+        let change = Change { seq, records: taken, progress };
+        match &mut self.held {
+            Some(held) => held.push_back(change),
+            None => self.apply(change),
+        }
+        (positions, seq)
+    }
+
+    fn apply(&mut self, change: Change) {
+        for record in change.records {
+            let lane = self.lanes.entry((record.position.topic, record.position.partition)).or_default();
+            lane.end = record.position.offset + 1;
+            lane.kept.insert(record.position.offset, (change.seq, record));
+        }
+        for (group, lane, next) in change.progress {
+            self.groups.entry(group).or_default().durable.insert(lane, next);
+        }
+    }
+
+    fn is_durable(&self, seq: u64) -> bool {
+        let oldest_held = self.held.as_ref().and_then(|held| held.front());
+        oldest_held.is_none_or(|change| seq < change.seq)
+    }
+
+    fn first(&self, lane: Lane) -> u64 {
+        let Some(records) = self.lanes.get(&lane) else { return 0 };
+        records.kept.first_key_value().map_or(records.end, |(offset, _)| *offset)
+    }
+
+    fn holds(&self, group: &str, partition: u32, epoch: u64) -> bool {
+        let seat = self.groups.get(group).and_then(|group| group.seats.get(&partition));
+        seat.is_some_and(|seat| seat.epoch == epoch)
+    }
+
+    /// The next records of several lanes in the order in which they were taken.
+    fn read(&self, next: &mut [(Lane, u64)], records_max: usize) -> Vec<Record> {
+        let mut read = Vec::new();
+        while read.len() < records_max.max(1) {
+            let found = next.iter_mut().filter_map(|(lane, next)| {
+                let (_, (seq, record)) = self.lanes.get(lane)?.kept.range(*next..).next()?;
+                Some((*seq, record, next))
+            });
+            let Some((_, record, next)) = found.min_by_key(|(seq, ..)| *seq) else { break };
+            *next = record.position.offset + 1;
+            read.push(record.clone());
+        }
+        read
+    }
+}
+
+impl Log for MemoryLog {
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+
+    fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    fn append(&self, records: Vec<NewRecord>) -> Pending<'static, Vec<Position>> {
+        let taken = self.take(records);
+        let inner = self.inner.clone();
+        Box::pin(async move {
+            let (positions, seq, crashes) = taken?;
+            inner
+                .until(|state| match state.crashes == crashes {
+                    true => Ok(state.is_durable(seq).then_some(())),
+                    // Whoever waited for it does not learn what became of it.
+                    false => Err(LogError::Closed),
+                })
+                .await?;
+            Ok(positions)
+        })
+    }
+
+    fn read(&self, topic: Topic, partition: u32, from: Start, _visibility: Visibility) -> Pending<'_, Box<dyn Reader>> {
+        Box::pin(async move {
+            if partition >= self.partitions {
+                return Err(no_partition(partition, self.partitions));
+            }
+            let lane = (topic, partition);
+            let state = self.lock();
+            state.check_open()?;
+            let next = match from {
+                Start::Oldest => 0,
+                Start::Newest => state.lanes.get(&lane).map_or(0, |records| records.taken),
+                Start::Offset(offset) => offset,
+            };
+            let reader = LaneReader { log: self.inner.clone(), next: (lane, next), from_oldest: from == Start::Oldest };
+            reader.check_kept(&state)?;
+            Ok(Box::new(reader) as Box<dyn Reader>)
+        })
+    }
+
+    fn join(&self, group: &str, inputs: &[Topic]) -> Pending<'_, Box<dyn Membership>> {
+        let mut state = self.lock();
+        state.members += 1;
+        let number = state.members;
+        state.groups.entry(group.to_owned()).or_default().members.push(number);
+        drop(state);
+        let member = Member { log: self.clone(), group: group.to_owned(), inputs: inputs.to_vec(), number };
+        Box::pin(async move { Ok(Box::new(member) as Box<dyn Membership>) })
+    }
+
+    fn lag(&self, group: &str, topics: &[Topic]) -> Pending<'_, Vec<Lag>> {
+        let state = self.lock();
+        let mut lags = Vec::new();
+        for topic in topics {
+            for partition in 0..self.partitions {
+                let lane = (*topic, partition);
+                let group_offset = state.groups.get(group).and_then(|group| group.offsets.get(&lane)).copied();
+                let oldest = state.read(&mut [(lane, group_offset.unwrap_or_default())], 1);
+                lags.push(Lag {
+                    topic: *topic,
+                    partition,
+                    first_offset: state.first(lane),
+                    end_offset: state.lanes.get(&lane).map_or(0, |records| records.taken),
+                    group_offset,
+                    oldest_unread_at_ms: oldest.first().map(|record| record.at_ms),
+                });
+            }
+        }
+        Box::pin(std::future::ready(Ok(lags)))
+    }
+
+    fn ready(&self) -> Result<(), LogError> {
+        self.lock().check_open()
+    }
+
+    fn close(&self) -> Pending<'_, ()> {
+        Box::pin(async move {
+            self.inner.until(|state| Ok(state.held.as_ref().is_none_or(VecDeque::is_empty).then_some(()))).await?;
+            let mut state = self.lock();
+            state.is_closed = true;
+            self.wake(state);
+            Ok(())
+        })
+    }
+}
+
+struct LaneReader {
+    log: Arc<Inner>,
+    next: (Lane, u64),
+    from_oldest: bool,
+}
+
+impl LaneReader {
+    fn check_kept(&self, state: &State) -> Result<(), LogError> {
+        let (lane, asked) = self.next;
+        let first = state.first(lane);
+        if asked >= first || self.from_oldest || lane.0.is_compacted() {
+            return Ok(());
+        }
+        Err(LogError::Gone { topic: lane.0.name(), asked, first })
+    }
+
+    fn look(&mut self, state: &State, records_max: usize) -> Result<Vec<Record>, LogError> {
+        state.check_open()?;
+        self.check_kept(state)?;
+        let read = state.read(std::slice::from_mut(&mut self.next), records_max);
+        self.from_oldest &= read.is_empty();
+        Ok(read)
+    }
+}
+
+impl Reader for LaneReader {
+    fn next(&mut self, records_max: usize) -> Pending<'_, Vec<Record>> {
+        Box::pin(async move {
+            let log = self.log.clone();
+            log.until(|state| Ok(Some(self.look(state, records_max)?).filter(|read| !read.is_empty()))).await
+        })
+    }
+
+    fn ready(&mut self, records_max: usize) -> Pending<'_, Vec<Record>> {
+        let log = self.log.clone();
+        let read = self.look(&log.lock(), records_max);
+        Box::pin(std::future::ready(read))
+    }
+}
+
+struct Member {
+    log: MemoryLog,
+    group: String,
+    inputs: Vec<Topic>,
+    number: u64,
+}
+
+impl Member {
+    /// The newest living member gets everything; see the embedded log.
+    fn take(&self, state: &mut State) -> Result<Option<Worker>, LogError> {
+        state.check_open()?;
+        let Some(group) = state.groups.get_mut(&self.group) else { return Ok(None) };
+        if group.members.last() != Some(&self.number) {
+            return Ok(None);
+        }
+        let is_free = |partition: &u32| group.seats.get(partition).and_then(|seat| seat.member) != Some(self.number);
+        let Some(partition) = (0..self.log.partitions).find(is_free) else { return Ok(None) };
+        let seat = group.seats.entry(partition).or_default();
+        seat.epoch += 1;
+        seat.member = Some(self.number);
+        let next = self.inputs.iter().map(|topic| (*topic, partition));
+        let next = next.map(|lane| (lane, group.offsets.get(&lane).copied().unwrap_or_default())).collect();
+        Ok(Some(Worker {
+            log: self.log.clone(),
+            group: self.group.clone(),
+            partition,
+            epoch: seat.epoch,
+            next,
+            committed_seq: state.next_seq,
+        }))
+    }
+}
+
+impl Membership for Member {
+    fn next(&mut self) -> Pending<'_, Box<dyn Session>> {
+        Box::pin(async move {
+            let worker = self.log.inner.until(|state| self.take(state)).await?;
+            // The one who had the partition is to notice.
+            self.log.wake(self.log.lock());
+            Ok(Box::new(worker) as Box<dyn Session>)
+        })
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut state = self.log.lock();
+        if let Some(group) = state.groups.get_mut(&self.group) {
+            group.members.retain(|member| *member != self.number);
+        }
+        self.log.wake(state);
+    }
+}
+
+/// A session.
+struct Worker {
+    log: MemoryLog,
+    group: String,
+    partition: u32,
+    epoch: u64,
+    next: Vec<(Lane, u64)>,
+    committed_seq: u64,
+}
+
+impl Worker {
+    fn check_held(&self, state: &State) -> Result<(), LogError> {
+        state.check_open()?;
+        match state.holds(&self.group, self.partition, self.epoch) {
+            true => Ok(()),
+            false => Err(LogError::Fenced { group: self.group.clone(), partition: self.partition }),
+        }
+    }
+
+    fn write(&mut self, batch: Batch) -> Result<(), LogError> {
+        self.log.check(&batch.outputs)?;
+        let mut state = self.log.lock();
+        self.check_held(&state)?;
+        if let Some(error) = state.commit_failures.pop_front() {
+            return Err(error);
+        }
+        let lane = |topic| (topic, self.partition);
+        let progress = batch.next_offsets.into_iter().map(|(topic, next)| (self.group.clone(), lane(topic), next));
+        let (_, seq) = state.take(batch.outputs, progress.collect());
+        self.committed_seq = seq + 1;
+        self.log.inner.wake(state);
+        Ok(())
+    }
+
+    /// With the thread, as a session may: there is no timer here to wait with.
+    fn wait(&mut self, records_max: usize, patience: Duration) -> Result<Vec<Record>, LogError> {
+        let until = Instant::now() + patience;
+        let mut state = self.log.inner.lock();
+        loop {
+            self.check_held(&state)?;
+            let read = state.read(&mut self.next, records_max);
+            let left = until.saturating_duration_since(Instant::now());
+            if !read.is_empty() || left.is_zero() {
+                return Ok(read);
+            }
+            let waited = self.log.inner.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    async fn durable(&self) -> Result<(), LogError> {
+        let Some(last) = self.committed_seq.checked_sub(1) else { return Ok(()) };
+        self.log.inner.until(|state| Ok(state.is_durable(last).then_some(()))).await
+    }
+}
+
+impl Session for Worker {
+    fn partition(&self) -> u32 {
+        self.partition
+    }
+
+    fn restore<'a>(&'a mut self, topic: Topic, each: &'a mut (dyn FnMut(Record) + Send)) -> Pending<'a, ()> {
+        Box::pin(async move {
+            self.durable().await?;
+            let live = {
+                let state = self.log.lock();
+                self.check_held(&state)?;
+                let kept = state.lanes.get(&(topic, self.partition)).map(|records| &records.kept);
+                let kept = kept.into_iter().flat_map(BTreeMap::values).map(|(_, record)| record);
+                let newest: HashMap<_, _> =
+                    kept.clone().map(|record| (record.key.clone(), record.position.offset)).collect();
+                let is_live =
+                    |record: &&Record| record.value.is_some() && newest[&record.key] == record.position.offset;
+                kept.filter(is_live).cloned().collect::<Vec<_>>()
+            };
+            live.into_iter().for_each(each);
+            Ok(())
+        })
+    }
+
+    fn poll(&mut self, records_max: usize, patience: Duration) -> Pending<'_, Vec<Record>> {
+        Box::pin(async move { self.wait(records_max, patience) })
+    }
+
+    fn commit(&mut self, batch: Batch) -> Pending<'_, ()> {
+        Box::pin(async move { self.write(batch) })
+    }
+
+    fn settle(&mut self) -> Pending<'_, ()> {
+        Box::pin(self.durable())
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let mut state = self.log.lock();
+        let seat = state.groups.get_mut(&self.group).and_then(|group| group.seats.get_mut(&self.partition));
+        if let Some(seat) = seat.filter(|seat| seat.epoch == self.epoch) {
+            seat.member = None;
+        }
+        self.log.wake(state);
+    }
+}
