@@ -35,6 +35,9 @@ use super::{
 /// How often a consumer's own events are served.
 const SERVE_EVERY: Duration = Duration::from_millis(200);
 
+/// The pause before a question is repeated.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
 /// Keeps librdkafka's chatter where it can be turned on.
 pub(super) struct Quiet;
 
@@ -188,9 +191,17 @@ impl Pump {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert((topic, partition))
     }
 
+    /// A partition that was just made or whose leader moves has none to answer
+    /// for a moment.
     fn bounds(&self, name: &str, partition: u32) -> Result<(u64, u64), LogError> {
-        let (first, end) = self.consumer.fetch_watermarks(name, partition as i32, ASK_TIMEOUT).map_err(broken)?;
-        Ok((first.max(0) as u64, end.max(0) as u64))
+        let deadline = Instant::now() + ASK_TIMEOUT;
+        loop {
+            match self.consumer.fetch_watermarks(name, partition as i32, ASK_TIMEOUT) {
+                Ok((first, end)) => return Ok((first.max(0) as u64, end.max(0) as u64)),
+                Err(error) if Instant::now() > deadline => return Err(broken(error)),
+                Err(_) => std::thread::sleep(ASK_AGAIN),
+            }
+        }
     }
 }
 
