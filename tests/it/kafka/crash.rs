@@ -124,7 +124,7 @@ async fn every_input_is_copied_once(test: &str, instance: Option<&str>) {
         Some(name) => bench.log_of(name).await,
         None => bench.log().await,
     };
-    let records = (0..600).map(|n| record(Topic::WebhooksRaw, 0, "t", format!("{n:03}"))).collect();
+    let records = (0..300).map(|n| record(Topic::WebhooksRaw, 0, "t", format!("{n:03}"))).collect();
     log.append(records).await.expect("an append");
     let mut events = log.read(Topic::Events, 0, Start::Oldest, Visibility::Durable).await.expect("a reader");
     let mut copied = Vec::new();
@@ -138,11 +138,12 @@ async fn every_input_is_copied_once(test: &str, instance: Option<&str>) {
         worker.kill().expect("a worker to kill");
         worker.wait().expect("its end");
     }
-    let first = copy(&log, 600).await;
+    let first = copy(&log, 300).await;
     println!("{test}: the first record came {first:?} after the last kill");
     assert!(first < Duration::from_secs(10), "taken over after {first:?}");
-    let expected: Vec<_> = (0..600).map(|n| format!("{n:03}")).collect();
-    assert_eq!(texts(&log, Topic::Events, 0).await, expected);
+    let copied = texts(&log, Topic::Events, 0).await;
+    let wrong = (0..300).zip(&copied).find(|(n, copy)| format!("{n:03}") != **copy);
+    assert_eq!((copied.len(), wrong), (300, None));
 }
 
 #[tokio::test(flavor = "multi_thread")]

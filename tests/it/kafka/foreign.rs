@@ -33,5 +33,5 @@ async fn what_others_write_is_read_as_it_is() {
     assert_eq!((got[1].key.as_ref(), got[1].value.as_ref()), (&[0xff, 0xfe][..], None));
     assert_eq!(got[1].headers.get("empty"), Some(&b""[..]));
     // The broker's own time, whatever the producer says.
-    assert!(got.iter().all(|record| record.at_ms > 1_700_000_000_000));
+    assert!(got.iter().all(|record| record.at_ms > began_ms()));
 }

@@ -13,7 +13,10 @@ mod group;
 mod read;
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -53,10 +56,9 @@ impl Bench {
             return None;
         };
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_millis();
         let number = NUMBER.fetch_add(1, Relaxed);
         let mut settings = Settings::new(brokers, PARTITIONS);
-        settings.topic_prefix = format!("{test}.{since}.{}.{number}.", std::process::id());
+        settings.topic_prefix = format!("{test}.{}.{}.{number}.", began_ms(), std::process::id());
         settings.replication = Some(1);
         Some(Bench { settings, _undisturbed: None })
     }
@@ -73,11 +75,19 @@ impl Bench {
     }
 }
 
+/// When these tests began. Not an invented time: brokers drop what is older than
+/// a topic keeps, by the time that the record itself says.
+fn began_ms() -> u64 {
+    static BEGAN: LazyLock<u64> =
+        LazyLock::new(|| SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_millis() as u64);
+    *BEGAN
+}
+
 fn record(topic: Topic, partition: u32, key: &str, value: impl Into<String>) -> NewRecord {
     NewRecord {
         topic,
         partition,
-        at_ms: 1_700_000_000_000,
+        at_ms: began_ms(),
         key: Bytes::copy_from_slice(key.as_bytes()),
         value: Some(Bytes::from(value.into())),
         headers: Headers::new([("type", &b"test"[..])]),
