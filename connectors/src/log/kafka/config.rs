@@ -155,6 +155,10 @@ impl Settings {
             .set("transactional.id", format!("{}{group}-{partition}", self.topic_prefix))
             .set("transaction.timeout.ms", (timeout_ms + 5_000).to_string())
             .set("message.timeout.ms", timeout_ms.to_string())
+            // A transaction that follows closely finds the one before still being
+            // written down, and asks again.
+            .set("retry.backoff.ms", "5")
+            .set("retry.backoff.max.ms", "200")
             // Success is known from the transaction itself.
             .set("delivery.report.only.error", "true")
             .set("queue.buffering.max.kbytes", "2097151");

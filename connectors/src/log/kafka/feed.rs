@@ -57,7 +57,12 @@ impl rdkafka::producer::ProducerContext for Quiet {
 pub(super) struct Feeds {
     settings: Arc<Settings>,
     pumps: Mutex<Vec<Arc<Pump>>>,
+    asker: Arc<Asker>,
 }
+
+/// A consumer that fetches nothing, for questions: a broker answers one request
+/// of a connection at a time, and a fetch is held back until there is news.
+struct Asker(Mutex<Option<Arc<BaseConsumer<Quiet>>>>);
 
 struct Pump {
     consumer: Arc<BaseConsumer<Quiet>>,
@@ -74,6 +79,8 @@ impl Drop for Pump {
 /// A partition of a consumer, taken until this goes.
 struct Place {
     pump: Arc<Pump>,
+    asker: Arc<Asker>,
+    settings: Arc<Settings>,
     name: String,
     topic: Topic,
     partition: u32,
@@ -126,13 +133,12 @@ pub(super) struct Feed {
 
 impl Feeds {
     pub(super) fn new(settings: Arc<Settings>) -> Self {
-        Feeds { settings, pumps: Mutex::new(Vec::new()) }
+        Feeds { settings, pumps: Mutex::default(), asker: Arc::new(Asker(Mutex::default())) }
     }
 
     /// The oldest offset and the last stable one of a partition. Blocks.
     pub(super) fn bounds(&self, topic: Topic, partition: u32) -> Result<(u64, u64), LogError> {
-        let pump = self.pump(|_| true)?;
-        pump.bounds(&self.settings.topic_name(topic), partition)
+        self.asker.bounds(&self.settings, topic, partition)
     }
 
     /// Starts to read at `offset`, which must be one that is kept or the next
@@ -148,7 +154,8 @@ impl Feeds {
     ) -> Result<Feed, LogError> {
         let name = self.settings.topic_name(topic);
         let pump = self.pump(|pump| pump.take(topic, partition))?;
-        let place = Place { pump, name, topic, partition };
+        let (asker, settings) = (self.asker.clone(), self.settings.clone());
+        let place = Place { pump, asker, settings, name, topic, partition };
         let queue = place.assign(offset, bell)?;
         Ok(Feed { queue, place, next_offset: offset, asked_end: end, reached: false })
     }
@@ -190,22 +197,38 @@ impl Pump {
     fn take(&self, topic: Topic, partition: u32) -> bool {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert((topic, partition))
     }
+}
 
-    /// A partition that was just made or whose leader moves has none to answer
-    /// for a moment.
-    fn bounds(&self, name: &str, partition: u32) -> Result<(u64, u64), LogError> {
-        let deadline = Instant::now() + ASK_TIMEOUT;
+impl Asker {
+    /// The oldest offset and the last stable one. A partition that was just made
+    /// or whose leader moves has none to answer for a moment.
+    fn bounds(&self, settings: &Settings, topic: Topic, partition: u32) -> Result<(u64, u64), LogError> {
+        let consumer = self.consumer(settings)?;
+        let (name, deadline) = (settings.topic_name(topic), Instant::now() + ASK_TIMEOUT);
         loop {
-            match self.consumer.fetch_watermarks(name, partition as i32, ASK_TIMEOUT) {
+            match consumer.fetch_watermarks(&name, partition as i32, ASK_TIMEOUT) {
                 Ok((first, end)) => return Ok((first.max(0) as u64, end.max(0) as u64)),
                 Err(error) if Instant::now() > deadline => return Err(broken(error)),
                 Err(_) => std::thread::sleep(ASK_AGAIN),
             }
         }
     }
+
+    fn consumer(&self, settings: &Settings) -> Result<Arc<BaseConsumer<Quiet>>, LogError> {
+        let mut consumer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*consumer {
+            return Ok(known.clone());
+        }
+        let made = Arc::new(settings.reader().create_with_context(Quiet).map_err(broken)?);
+        Ok(consumer.insert(made).clone())
+    }
 }
 
 impl Place {
+    fn bounds(&self) -> Result<(u64, u64), LogError> {
+        self.asker.bounds(&self.settings, self.topic, self.partition)
+    }
+
     fn list(&self, offset: Offset) -> Result<TopicPartitionList, LogError> {
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition_offset(&self.name, self.partition as i32, offset).map_err(broken)?;
@@ -279,17 +302,15 @@ impl Feed {
 
     /// The last stable offset now. Blocks.
     pub(super) fn end(&self) -> Result<u64, LogError> {
-        Ok(self.place.pump.bounds(&self.place.name, self.place.partition)?.1)
+        Ok(self.place.bounds()?.1)
     }
 
     fn explain(&self, error: KafkaError) -> LogError {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                match self.place.pump.bounds(&self.place.name, self.place.partition) {
-                    Ok((first, _)) => LogError::Gone { topic: self.place.topic.name(), asked: self.next_offset, first },
-                    Err(error) => error,
-                }
-            }
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => match self.place.bounds() {
+                Ok((first, _)) => LogError::Gone { topic: self.place.topic.name(), asked: self.next_offset, first },
+                Err(error) => error,
+            },
             _ => broken(error),
         }
     }
