@@ -10,6 +10,7 @@ mod commands;
 mod fairness;
 mod hostile;
 mod hub;
+mod kafka;
 mod log;
 mod process;
 mod schemas;

@@ -1,0 +1,147 @@
+//! The log's promises, kept by a real Kafka.
+//!
+//! Switched on by `NEXUS_TEST_KAFKA=host:port` (see `deploy/dev/kafka.sh`);
+//! then a broker that does not answer is a failure. Every test has topics of its
+//! own. The one that restarts the broker also needs `NEXUS_TEST_KAFKA_CTL`, a
+//! command that takes `restart`, and has the broker for itself.
+
+mod append;
+mod commit;
+mod crash;
+mod foreign;
+mod group;
+mod read;
+
+use std::{
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use connectors::log::kafka::{KafkaLog, Settings};
+use pipeline::{
+    ports::{Headers, Log, Membership, NewRecord, Reader, Record, Session, Start, Visibility},
+    topics::Topic,
+};
+use tokio::sync::{RwLock, RwLockReadGuard};
+
+/// How many partitions the tests' topics have.
+const PARTITIONS: u32 = 2;
+/// What must have happened by then will not happen any more.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Held for writing by whoever restarts the broker.
+static BROKER: RwLock<()> = RwLock::const_new(());
+
+/// One test's topics on the shared broker.
+struct Bench {
+    settings: Settings,
+    _undisturbed: Option<RwLockReadGuard<'static, ()>>,
+}
+
+impl Bench {
+    /// `None`, said aloud, when the tests with Kafka are off.
+    async fn new(test: &str) -> Option<Bench> {
+        let undisturbed = BROKER.read().await;
+        Some(Bench { _undisturbed: Some(undisturbed), ..Bench::disturbing(test)? })
+    }
+
+    /// For a test that restarts the broker and holds [`BROKER`] by itself.
+    fn disturbing(test: &str) -> Option<Bench> {
+        let Ok(brokers) = std::env::var("NEXUS_TEST_KAFKA") else {
+            eprintln!("{test}: off, because NEXUS_TEST_KAFKA is not set");
+            return None;
+        };
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let mut settings = Settings::new(brokers, PARTITIONS);
+        settings.topic_prefix = format!("{test}.{}.{}.{number}.", began_ms(), std::process::id());
+        settings.replication = Some(1);
+        Some(Bench { settings, _undisturbed: None })
+    }
+
+    /// A process's log on these topics.
+    async fn log(&self) -> KafkaLog {
+        KafkaLog::open(self.settings.clone()).await.expect("the broker that NEXUS_TEST_KAFKA names")
+    }
+
+    /// The same of a process with a name that survives restarts.
+    async fn log_of(&self, instance: &str) -> KafkaLog {
+        let settings = Settings { instance_id: Some(instance.to_owned()), ..self.settings.clone() };
+        KafkaLog::open(settings).await.expect("the broker that NEXUS_TEST_KAFKA names")
+    }
+}
+
+/// When these tests began. Not an invented time: brokers drop what is older than
+/// a topic keeps, by the time that the record itself says.
+fn began_ms() -> u64 {
+    static BEGAN: LazyLock<u64> =
+        LazyLock::new(|| SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_millis() as u64);
+    *BEGAN
+}
+
+fn record(topic: Topic, partition: u32, key: &str, value: impl Into<String>) -> NewRecord {
+    NewRecord {
+        topic,
+        partition,
+        at_ms: began_ms(),
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        value: Some(Bytes::from(value.into())),
+        headers: Headers::new([("type", &b"test"[..])]),
+    }
+}
+
+fn text(record: &Record) -> String {
+    String::from_utf8_lossy(record.value.as_deref().unwrap_or(b"(nothing)")).into_owned()
+}
+
+/// Everything there is in a partition now.
+async fn all(log: &KafkaLog, topic: Topic, partition: u32) -> Vec<Record> {
+    let mut reader = log.read(topic, partition, Start::Oldest, Visibility::Durable).await.expect("a reader");
+    drain(&mut *reader).await
+}
+
+async fn drain(reader: &mut dyn Reader) -> Vec<Record> {
+    let mut records = Vec::new();
+    loop {
+        let some = reader.ready(1_000).await.expect("records or the end");
+        if some.is_empty() {
+            return records;
+        }
+        records.extend(some);
+    }
+}
+
+async fn texts(log: &KafkaLog, topic: Topic, partition: u32) -> Vec<String> {
+    all(log, topic, partition).await.iter().map(text).collect()
+}
+
+async fn next_session(member: &mut dyn Membership) -> Box<dyn Session> {
+    tokio::time::timeout(PATIENCE, member.next()).await.expect("a partition in time").expect("a session")
+}
+
+/// The session of one partition; the others that come first are let go.
+async fn session_of(member: &mut dyn Membership, partition: u32) -> (Box<dyn Session>, Vec<Box<dyn Session>>) {
+    let mut others = Vec::new();
+    loop {
+        let session = next_session(member).await;
+        if session.partition() == partition {
+            return (session, others);
+        }
+        others.push(session);
+    }
+}
+
+/// Polls until so many records came.
+async fn polled(session: &mut dyn Session, records: usize) -> Vec<Record> {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let mut got = Vec::new();
+    while got.len() < records {
+        assert!(std::time::Instant::now() < deadline, "{} of {records} records came", got.len());
+        got.extend(session.poll(records - got.len(), Duration::from_millis(100)).await.expect("records"));
+    }
+    got
+}
