@@ -231,17 +231,23 @@ pub(super) fn write(pieces: &[Piece<'_>]) -> String {
             Piece::LinkEnd => {}
             Piece::Newline => {
                 if std::mem::take(&mut heading) {
-                    out.push('*');
+                    end_heading(&mut out);
                 }
                 out.push('\n');
             }
         }
     }
     if heading {
-        out.push('*');
+        end_heading(&mut out);
     }
     out.truncate(out.trim_end().len());
     out
+}
+
+/// A style ends behind a word, or is none.
+fn end_heading(out: &mut String) {
+    out.truncate(out.trim_end_matches(' ').len());
+    out.push('*');
 }
 
 fn write_link(out: &mut String, url: &str, label: &str) {

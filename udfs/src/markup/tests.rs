@@ -60,7 +60,7 @@ fn markdown_to_both() {
         ("snake_case_name __init__.py a*b*c", "snake_case_name init.py abc", "snake_case_name *init*.py a_b_c"),
         (r"\*not\* \_it\_", "*not* _it_", "*not* _it_"),
         ("**over\nlines** **no\n\nmore**", "over\nlines **no\n\nmore**", "*over\nlines* **no\n\nmore**"),
-        ("# Title\n## **Sub** title", "Title\nSub title", "*Title*\n*Sub title*"),
+        ("# Title \n## **Sub** title", "Title \nSub title", "*Title*\n*Sub title*"),
         ("- a\n  * b\n+ c\n1. d\n2) e", "- a\n  - b\n- c\n1. d\n2. e", "• a\n    • b\n• c\n1. d\n2. e"),
         ("> q\n>> r", "q\nr", "> q\n> r"),
         (
