@@ -100,7 +100,6 @@ pub struct Webhooks {
 pub struct Log {
     pub partitions: u32,
     pub durability: Durability,
-    pub sync_interval_ms: u64,
     pub segment_mb: u64,
     pub cache_mb: u64,
     pub pending_mb_max: u64,
@@ -113,7 +112,7 @@ pub struct Log {
 pub enum Durability {
     /// When it is on the disk.
     Sync,
-    /// When it is written; synced at an interval.
+    /// When it is written; synced once a second.
     Interval,
 }
 
@@ -289,9 +288,6 @@ impl Config {
         }
         if !(1..=1024).contains(&self.log.segment_mb) {
             return bad("log.segment_mb", "must be from 1 to 1024");
-        }
-        if self.log.sync_interval_ms == 0 {
-            return bad("log.sync_interval_ms", "must be at least 1");
         }
         if !(1..=1024).contains(&self.server.json_depth_max) {
             return bad("server.json_depth_max", "must be from 1 to 1024");

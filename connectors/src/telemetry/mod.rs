@@ -2,6 +2,8 @@
 
 pub mod metrics;
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{Format, Telemetry};
@@ -10,7 +12,7 @@ use crate::config::{Format, Telemetry};
 pub fn start(settings: &Telemetry) -> Result<(), String> {
     let filter = EnvFilter::try_new(&settings.level).map_err(|error| format!("telemetry.level: {error}"))?;
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false);
     let _ = match settings.format {
         Format::Text => registry.with(lines).try_init(),
         Format::Json => registry.with(lines.json()).try_init(),

@@ -49,7 +49,7 @@ impl Condition {
     pub(super) fn check_read(&self) -> Result<(), LogError> {
         match self {
             Condition::Open | Condition::Stalled(_) => Ok(()),
-            Condition::Poisoned(detail) => Err(LogError::Unavailable { detail: detail.clone() }),
+            Condition::Poisoned(detail) => Err(LogError::Lost { detail: detail.clone() }),
             Condition::Closed => Err(LogError::Closed),
         }
     }
@@ -298,9 +298,8 @@ impl Order {
     /// The journal is at its end: nothing that waits will ever be durable.
     pub(super) fn end(&self, condition: Condition, batch: &mut VecDeque<PendingFrame>) {
         let reason = match &condition {
-            Condition::Stalled(detail) | Condition::Poisoned(detail) => {
-                LogError::Unavailable { detail: detail.clone() }
-            }
+            Condition::Stalled(detail) => LogError::Unavailable { detail: detail.clone() },
+            Condition::Poisoned(detail) => LogError::Lost { detail: detail.clone() },
             _ => LogError::Closed,
         };
         let waiters = {
