@@ -36,8 +36,7 @@ async fn a_commit_shows_all_at_once_and_the_group_moves_with_it() {
     other.topic = Topic::Alerts;
     let batch =
         Batch { outputs: vec![out("first"), other], next_offsets: vec![(Topic::WebhooksRaw, 2), (Topic::Commands, 1)] };
-    session.commit(batch).await.expect("a commit");
-    session.settle().await.expect("durable");
+    commit(&mut *session, batch).await;
     assert_eq!(texts(&log, Topic::Events, 0).await, ["first"]);
     assert_eq!(texts(&log, Topic::Alerts, 0).await, ["second"]);
     let lag = log.lag("pipeline", INPUTS).await.expect("a lag");
@@ -67,7 +66,7 @@ async fn a_commit_that_fails_leaves_nothing_and_its_inputs_come_again() {
     assert_eq!(polled(&mut *session, 3).await.iter().map(text).collect::<Vec<_>>(), ["a", "b", "c"]);
     assert!(texts(&log, Topic::Events, 0).await.is_empty());
     let batch = Batch { outputs: vec![out("whole")], next_offsets: vec![(Topic::WebhooksRaw, 3)] };
-    session.commit(batch).await.expect("a commit");
+    commit(&mut *session, batch).await;
     assert_eq!(texts(&log, Topic::Events, 0).await, ["whole"]);
 }
 
@@ -88,7 +87,7 @@ async fn of_two_sessions_the_older_is_fenced() {
     assert!(matches!(refused, Err(LogError::Fenced { partition: 0, .. })), "{refused:?}");
     assert_eq!(polled(&mut *session, 1).await.len(), 1);
     let batch = Batch { outputs: vec![out("of the living")], next_offsets: vec![(Topic::WebhooksRaw, 1)] };
-    session.commit(batch).await.expect("a commit");
+    commit(&mut *session, batch).await;
     assert_eq!(texts(&new, Topic::Events, 0).await, ["of the living"]);
 }
 
@@ -131,7 +130,7 @@ async fn the_end_is_known_behind_the_marks_of_transactions() {
     let mut reader = log.read(Topic::Events, 0, Start::Oldest, Visibility::Durable).await.expect("a reader");
     for n in 0..20 {
         let batch = Batch { outputs: vec![out(&n.to_string())], next_offsets: Vec::new() };
-        session.commit(batch).await.expect("a commit");
+        commit(&mut *session, batch).await;
         let records = reader.ready(10).await.expect("records");
         assert_eq!(records.iter().map(text).collect::<Vec<_>>(), [n.to_string()]);
         assert!(reader.ready(10).await.expect("the end").is_empty());

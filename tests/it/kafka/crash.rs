@@ -89,6 +89,7 @@ async fn copy(log: &KafkaLog, records: u64) -> Duration {
             session.commit(batch).await.expect("a commit");
         }
     }
+    session.settle().await.expect("the last commit to be seen");
     first.unwrap_or_default()
 }
 
@@ -102,6 +103,7 @@ async fn records_done(log: &KafkaLog, records: u64) -> bool {
 async fn worker_process() {
     let Ok(prefix) = std::env::var("NEXUS_TEST_KAFKA_WORKER") else { return };
     let Some(mut bench) = Bench::disturbing("crash.worker") else { return };
+    bench.own = false;
     bench.settings.topic_prefix = prefix;
     bench.settings.instance_id = std::env::var("NEXUS_TEST_KAFKA_INSTANCE").ok();
     copy(&bench.log().await, u64::MAX).await;

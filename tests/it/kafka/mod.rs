@@ -23,8 +23,13 @@ use std::{
 use bytes::Bytes;
 use connectors::log::kafka::{KafkaLog, Settings};
 use pipeline::{
-    ports::{Headers, Log, Membership, NewRecord, Reader, Record, Session, Start, Visibility},
-    topics::Topic,
+    ports::{Batch, Headers, Log, Membership, NewRecord, Reader, Record, Session, Start, Visibility},
+    topics::{TOPICS, Topic},
+};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
 };
 use tokio::sync::{RwLock, RwLockReadGuard};
 
@@ -39,6 +44,8 @@ static BROKER: RwLock<()> = RwLock::const_new(());
 /// One test's topics on the shared broker.
 struct Bench {
     settings: Settings,
+    /// Removed at the end; not by a process that shares another's topics.
+    own: bool,
     _undisturbed: Option<RwLockReadGuard<'static, ()>>,
 }
 
@@ -46,7 +53,9 @@ impl Bench {
     /// `None`, said aloud, when the tests with Kafka are off.
     async fn new(test: &str) -> Option<Bench> {
         let undisturbed = BROKER.read().await;
-        Some(Bench { _undisturbed: Some(undisturbed), ..Bench::disturbing(test)? })
+        let mut bench = Bench::disturbing(test)?;
+        bench._undisturbed = Some(undisturbed);
+        Some(bench)
     }
 
     /// For a test that restarts the broker and holds [`BROKER`] by itself.
@@ -60,7 +69,7 @@ impl Bench {
         let mut settings = Settings::new(brokers, PARTITIONS);
         settings.topic_prefix = format!("{test}.{}.{}.{number}.", began_ms(), std::process::id());
         settings.replication = Some(1);
-        Some(Bench { settings, _undisturbed: None })
+        Some(Bench { settings, own: true, _undisturbed: None })
     }
 
     /// A process's log on these topics.
@@ -73,6 +82,33 @@ impl Bench {
         let settings = Settings { instance_id: Some(instance.to_owned()), ..self.settings.clone() };
         KafkaLog::open(settings).await.expect("the broker that NEXUS_TEST_KAFKA names")
     }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if !self.own {
+            return;
+        }
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.settings.brokers);
+        let names: Vec<_> = TOPICS.iter().map(|spec| format!("{}{}", self.settings.topic_prefix, spec.name)).collect();
+        // A thread, because a test's own runtime cannot be waited for from here.
+        let removed = std::thread::spawn(move || {
+            let admin: AdminClient<DefaultClientContext> = config.create().ok()?;
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
+            runtime.block_on(admin.delete_topics(&names, &AdminOptions::new())).ok()
+        });
+        if !matches!(removed.join(), Ok(Some(_))) {
+            eprintln!("the topics {}* are left behind", self.settings.topic_prefix);
+        }
+    }
+}
+
+/// Commits, and waits until others can see it.
+async fn commit(session: &mut dyn Session, batch: Batch) {
+    session.commit(batch).await.expect("a commit");
+    session.settle().await.expect("a commit that is seen");
 }
 
 /// When these tests began. Not an invented time: brokers drop what is older than

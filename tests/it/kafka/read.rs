@@ -2,11 +2,7 @@
 //! wait loses nothing.
 
 use pipeline::{ports::LogError, topics::Topic};
-use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions},
-    client::DefaultClientContext,
-};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::*;
 

@@ -19,7 +19,7 @@ use pipeline::{
     topics::Topic,
 };
 use rdkafka::{
-    ClientContext, Offset, TopicPartitionList,
+    ClientConfig, ClientContext, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer, ConsumerContext, base_consumer::PartitionQueue},
     error::KafkaError,
     types::RDKafkaErrorCode,
@@ -60,9 +60,16 @@ pub(super) struct Feeds {
     asker: Arc<Asker>,
 }
 
-/// A consumer that fetches nothing, for questions: a broker answers one request
-/// of a connection at a time, and a fetch is held back until there is news.
-struct Asker(Mutex<Option<Arc<BaseConsumer<Quiet>>>>);
+/// Consumers that fetch nothing, for questions: a broker answers one request of
+/// a connection at a time, and a fetch is held back until there is news. One
+/// sees what is committed, the other everything.
+#[derive(Default)]
+struct Asker {
+    committed: OnDemand,
+    everything: OnDemand,
+}
+
+type OnDemand = Mutex<Option<Arc<BaseConsumer<Quiet>>>>;
 
 struct Pump {
     consumer: Arc<BaseConsumer<Quiet>>,
@@ -133,12 +140,17 @@ pub(super) struct Feed {
 
 impl Feeds {
     pub(super) fn new(settings: Arc<Settings>) -> Self {
-        Feeds { settings, pumps: Mutex::default(), asker: Arc::new(Asker(Mutex::default())) }
+        Feeds { settings, pumps: Mutex::default(), asker: Arc::default() }
     }
 
     /// The oldest offset and the last stable one of a partition. Blocks.
     pub(super) fn bounds(&self, topic: Topic, partition: u32) -> Result<(u64, u64), LogError> {
         self.asker.bounds(&self.settings, topic, partition)
+    }
+
+    /// The offset after the last record, committed or not. Blocks.
+    pub(super) fn last(&self, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        self.asker.last(&self.settings, topic, partition)
     }
 
     /// Starts to read at `offset`, which must be one that is kept or the next
@@ -200,27 +212,37 @@ impl Pump {
 }
 
 impl Asker {
-    /// The oldest offset and the last stable one. A partition that was just made
-    /// or whose leader moves has none to answer for a moment.
+    /// The oldest offset and the last stable one.
     fn bounds(&self, settings: &Settings, topic: Topic, partition: u32) -> Result<(u64, u64), LogError> {
-        let consumer = self.consumer(settings)?;
-        let (name, deadline) = (settings.topic_name(topic), Instant::now() + ASK_TIMEOUT);
-        loop {
-            match consumer.fetch_watermarks(&name, partition as i32, ASK_TIMEOUT) {
-                Ok((first, end)) => return Ok((first.max(0) as u64, end.max(0) as u64)),
-                Err(error) if Instant::now() > deadline => return Err(broken(error)),
-                Err(_) => std::thread::sleep(ASK_AGAIN),
-            }
-        }
+        ask(&*connected(&self.committed, || settings.reader())?, &settings.topic_name(topic), partition)
     }
 
-    fn consumer(&self, settings: &Settings) -> Result<Arc<BaseConsumer<Quiet>>, LogError> {
-        let mut consumer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = &*consumer {
-            return Ok(known.clone());
+    /// The offset after the last record, committed or not.
+    fn last(&self, settings: &Settings, topic: Topic, partition: u32) -> Result<u64, LogError> {
+        let consumer = connected(&self.everything, || settings.observer("nexus.readers"))?;
+        Ok(ask(&consumer, &settings.topic_name(topic), partition)?.1)
+    }
+}
+
+fn connected(consumer: &OnDemand, config: impl Fn() -> ClientConfig) -> Result<Arc<BaseConsumer<Quiet>>, LogError> {
+    let mut consumer = consumer.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = &*consumer {
+        return Ok(known.clone());
+    }
+    let made = Arc::new(config().create_with_context(Quiet).map_err(broken)?);
+    Ok(consumer.insert(made).clone())
+}
+
+/// Asks for both ends. A partition that was just made or whose leader moves has
+/// none to answer for a moment.
+fn ask(consumer: &BaseConsumer<Quiet>, name: &str, partition: u32) -> Result<(u64, u64), LogError> {
+    let deadline = Instant::now() + ASK_TIMEOUT;
+    loop {
+        match consumer.fetch_watermarks(name, partition as i32, ASK_TIMEOUT) {
+            Ok((first, end)) => return Ok((first.max(0) as u64, end.max(0) as u64)),
+            Err(error) if Instant::now() > deadline => return Err(broken(error)),
+            Err(_) => std::thread::sleep(ASK_AGAIN),
         }
-        let made = Arc::new(settings.reader().create_with_context(Quiet).map_err(broken)?);
-        Ok(consumer.insert(made).clone())
     }
 }
 

@@ -10,7 +10,7 @@
 //! All calls block their thread; a session has one of its own.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -61,6 +61,8 @@ pub(super) struct KafkaSession {
     producer: BaseProducer<Quiet>,
     member: ConsumerGroupMetadata,
     inputs: Vec<Feed>,
+    /// Where the last commit wrote.
+    written: BTreeSet<(Topic, u32)>,
     /// Which input is asked first next time.
     turn: usize,
     /// Why this session can do no more.
@@ -97,6 +99,7 @@ impl Opening {
             producer,
             member: metadata,
             inputs,
+            written: BTreeSet::new(),
             turn: 0,
             over: None,
         })
@@ -236,6 +239,8 @@ impl KafkaSession {
         if let Some(bytes) = batch.outputs.iter().map(weight).find(|bytes| *bytes > RECORD_BYTES_MAX) {
             return Err(LogError::TooLarge { bytes, max_bytes: RECORD_BYTES_MAX });
         }
+        self.written.clear();
+        self.written.extend(batch.outputs.iter().map(|output| (output.topic, output.partition)));
         self.transact(batch).map_err(|error| {
             let partition = self.tenure.partition;
             tracing::warn!(group = self.opening.group, partition, error = describe(&error), "a commit failed");
@@ -297,6 +302,25 @@ impl KafkaSession {
         Ok(())
     }
 
+    /// A commit answers when it is decided and durable; the marks that let readers
+    /// see it follow a little later. Waits for those, in every partition that the
+    /// last commit wrote to (the ones before it had to be done by then).
+    fn settle_now(&mut self) -> Result<(), LogError> {
+        self.standing()?;
+        let feeds = &self.opening.feeds;
+        let deadline = Instant::now() + COMMIT_TIMEOUT;
+        for (topic, partition) in std::mem::take(&mut self.written) {
+            let last = feeds.last(topic, partition)?;
+            while feeds.bounds(topic, partition)?.1 < last {
+                if Instant::now() > deadline {
+                    return Err(unavailable(format!("a commit to {} does not come to its end", topic.name())));
+                }
+                std::thread::sleep(STEP);
+            }
+        }
+        Ok(())
+    }
+
     fn abort(&self) {
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let aborted = self
@@ -326,9 +350,8 @@ impl Session for KafkaSession {
         Box::pin(async move { self.commit_now(&batch) })
     }
 
-    /// A commit has answered only when it was durable.
     fn settle(&mut self) -> Pending<'_, ()> {
-        Box::pin(async move { self.standing() })
+        Box::pin(async move { self.settle_now() })
     }
 }
 

@@ -16,6 +16,8 @@ use super::{
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// How long new topics may take to get their leaders, on a busy cluster.
+const LEADERS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 /// How often the brokers are asked whether a new topic is there yet.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
 
@@ -137,7 +139,7 @@ fn describe_topic<'a>(
 /// Waits until the topic has leaders, and holds it against the configuration.
 fn check(settings: &Settings, admin: &AdminClient<DefaultClientContext>, topic: Topic) -> Result<(), OpenError> {
     let name = settings.topic_name(topic);
-    let deadline = std::time::Instant::now() + ASK_TIMEOUT;
+    let deadline = std::time::Instant::now() + LEADERS_TIMEOUT;
     loop {
         let unavailable = |detail: String| OpenError::Unavailable { brokers: settings.brokers.clone(), detail };
         let metadata =
