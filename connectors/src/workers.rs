@@ -32,6 +32,15 @@ pub const GROUP: &str = "nexus-pipeline";
 /// How often time is written into every partition.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Tells the workers to stop, also when nobody waits for them any more.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// What the workers need.
 #[derive(Clone)]
 pub struct Workers {
@@ -50,7 +59,7 @@ impl Workers {
     pub async fn run(self, mut post: Post) -> Result<(), Failure> {
         let mut membership = self.log.join(GROUP, INPUTS).await?;
         let owned = Arc::new(Mutex::new(BTreeSet::new()));
-        let stopping = Arc::new(AtomicBool::new(false));
+        let stopping = StopOnDrop(Arc::new(AtomicBool::new(false)));
         let mut workers = JoinSet::new();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -61,7 +70,7 @@ impl Workers {
                     Ok(session) => {
                         let partition = session.partition();
                         owned.lock().unwrap_or_else(PoisonError::into_inner).insert(partition);
-                        let worker = self.start(session, Arc::clone(&stopping));
+                        let worker = self.start(session, Arc::clone(&stopping.0));
                         workers.spawn(async move { (partition, worker.await) });
                     }
                     Err(error) => break Some(error),
@@ -79,7 +88,7 @@ impl Workers {
                 _ = post.stop.wait_for(|stop| *stop) => break None,
             }
         };
-        stopping.store(true, Relaxed);
+        stopping.0.store(true, Relaxed);
         // What is in hand is finished and made durable; sessions that ended
         // give their partitions back before the membership does.
         while workers.join_next().await.is_some() {}
@@ -94,18 +103,22 @@ impl Workers {
         stopping: Arc<AtomicBool>,
     ) -> oneshot::Receiver<Result<(), LogError>> {
         let (tell, ended) = oneshot::channel();
-        let runtime = tokio::runtime::Handle::current();
         let workers = self.clone();
         let name = format!("worker-{}", session.partition());
         let work = move || {
-            let result = runtime.block_on(drive(
-                &mut *session,
-                workers.log.identity(),
-                workers.log.partitions(),
-                &workers.settings,
-                &workers.progress,
-                &|| stopping.load(Relaxed),
-            ));
+            // With timers of its own, so that it needs nothing of the runtime
+            // that serves requests, in speed as in life.
+            let result = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(drive(
+                    &mut *session,
+                    workers.log.identity(),
+                    workers.log.partitions(),
+                    &workers.settings,
+                    &workers.progress,
+                    &|| stopping.load(Relaxed),
+                )),
+                Err(error) => Err(LogError::Unavailable { detail: format!("no timers for a worker: {error}") }),
+            };
             drop(session);
             let _ = tell.send(result);
         };

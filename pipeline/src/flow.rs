@@ -12,8 +12,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use udfs::hash::Parts;
+
 use crate::{
-    event::{Command, StateEntry, Time},
+    event::{Command, Severity, StateEntry, Time},
     operators::{
         Draft, Kept, Operator, Turn, Verdict,
         deduplicate::{Deduplicate, Seen},
@@ -21,7 +23,7 @@ use crate::{
         publish::Publish,
     },
     ports::{NewRecord, Record},
-    topics::{CLOCK, Topic, partition_of},
+    topics::{CLOCK, Topic, UNROUTED, partition_of},
 };
 
 /// The topics that the pipeline reads, in the order in which a log that has no
@@ -136,7 +138,18 @@ impl Flow {
             Err(Rejected { reason }) => return self.bury(record, normalize::NAME, reason, outputs),
         };
         self.counts.twins += u64::from(drafts.is_empty());
+        let is_unrouted = webhook.tenant_id == UNROUTED;
+        if is_unrouted && !drafts.is_empty() {
+            let sender = format!("{}:{}", webhook.provider, webhook.sender_id.as_deref().unwrap_or("?"));
+            // Once per sender and window, however much it sends.
+            let mark = Parts::new().add("connection.unknown").add(&sender).finish();
+            if self.deduplicate.operator.is_first(&mut self.deduplicate.state, UNROUTED, &[mark], &mut turn) {
+                let message = format!("no connection knows {sender}; its events are kept as {UNROUTED}");
+                turn.alert("connection.unknown", Severity::Warning, UNROUTED, &sender, message);
+            }
+        }
         for mut draft in drafts {
+            draft.event.unrouted = is_unrouted;
             if let Verdict::Drop(_) = self.deduplicate.on(&mut draft, &mut turn) {
                 self.counts.repeats += 1;
                 continue;

@@ -65,18 +65,8 @@ impl Operator for Deduplicate {
     type State = Seen;
 
     fn on(&self, seen: &mut Seen, draft: &mut Draft, turn: &mut Turn<'_>) -> Verdict {
-        let tenant = draft.event.tenant_id.as_str();
-        let Some((&first, more)) = draft.marks.split_first() else { return Verdict::Pass };
-        if draft.marks.iter().any(|mark| seen.marks.contains(&short(tenant, *mark))) {
-            return Verdict::Drop("repeat");
-        }
-        seen.remember(tenant, turn.now_ms, first, more.into());
-        let entry = Entry { at: turn.now_ms, also: more.iter().map(|mark| hex(*mark)).collect() };
-        turn.keep(tenant, "repeat", &hex(first), Some(&entry));
-        while seen.queue.len() > self.events_max {
-            seen.forget_oldest(turn);
-        }
-        Verdict::Pass
+        let is_first = self.is_first(seen, &draft.event.tenant_id, &draft.marks, turn);
+        if is_first { Verdict::Pass } else { Verdict::Drop("repeat") }
     }
 
     fn on_tick(&self, seen: &mut Seen, turn: &mut Turn<'_>) {
@@ -93,6 +83,24 @@ impl Operator for Deduplicate {
         let Some(entry) = kept.data.and_then(|data| Entry::deserialize(data).ok()) else { return };
         let more = entry.also.iter().filter_map(|mark| from_hex(mark)).collect();
         seen.remember(kept.tenant, entry.at, first, more);
+    }
+}
+
+impl Deduplicate {
+    /// Whether none of `marks` was seen in the tenant before; from now on they
+    /// are. Without marks nothing is ever a repeat.
+    pub fn is_first(&self, seen: &mut Seen, tenant: &str, marks: &[u128], turn: &mut Turn<'_>) -> bool {
+        let Some((&first, more)) = marks.split_first() else { return true };
+        if marks.iter().any(|mark| seen.marks.contains(&short(tenant, *mark))) {
+            return false;
+        }
+        seen.remember(tenant, turn.now_ms, first, more.into());
+        let entry = Entry { at: turn.now_ms, also: more.iter().map(|mark| hex(*mark)).collect() };
+        turn.keep(tenant, "repeat", &hex(first), Some(&entry));
+        while seen.queue.len() > self.events_max {
+            seen.forget_oldest(turn);
+        }
+        true
     }
 }
 
