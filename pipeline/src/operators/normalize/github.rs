@@ -286,7 +286,9 @@ fn fill(event: &mut StandardEvent, body: &Body<'_>, kind: EventType, repository:
     } else if let Some(run) = body.check_run.get().or(body.workflow_run.get()) {
         let what = if body.check_run.get().is_some() { "check_run" } else { "workflow_run" };
         event.subject = subject(what, run.id.get(), run.html_url.get());
-        event.changes.push(change(run.name.get().unwrap_or("conclusion"), None::<&str>, run.conclusion.get()));
+        event.changes.push(change("conclusion", None::<&str>, run.conclusion.get()));
+        let text = [run.name.or_empty(), run.conclusion.or_empty()].join(": ");
+        event.message = Some(Message { text: text.trim_matches([':', ' ']).to_owned(), ..Message::default() });
     } else if let Some(release) = body.release.get() {
         event.subject = subject("release", release.tag_name.or(&release.name), release.html_url.get());
         say(event, release.body.or(&release.name).unwrap_or_default(), false);

@@ -18,6 +18,8 @@ mod jira;
 mod lenient;
 mod request;
 mod slack;
+#[cfg(test)]
+mod tests;
 mod texts;
 mod times;
 

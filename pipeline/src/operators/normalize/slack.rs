@@ -99,6 +99,7 @@ struct BotProfile<'a> {
 struct Channel<'a> {
     id: Text<'a>,
     name: Text<'a>,
+    creator: Text<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -152,6 +153,11 @@ fn read_event(request: &Request<'_>, envelope: &Envelope<'_>, event: Event<'_>) 
                 // What a deleted message said calls nobody.
                 draft.event.mentions.clear();
             }
+        }
+        EventType::ChannelCreated => {
+            let creator = event.channel.full().and_then(|channel| channel.creator.get());
+            draft.event.actor = actor(ActorKind::Human, creator, None, None);
+            draft.event.subject = subject("channel", channel, None);
         }
         _ => {
             draft.event.actor = author(&event.user, &event.bot_id, &event.username, &event.bot_profile);
