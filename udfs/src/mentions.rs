@@ -25,7 +25,7 @@ const NAME_BYTES_MAX: usize = 100;
 pub fn mentions(text: &str) -> Vec<&str> {
     let mut found: Vec<&str> = Vec::new();
     let mut known: Vec<String> = Vec::new();
-    let code = code_ranges(text);
+    let code = code_ranges(text, false);
     let mut code = code.iter().peekable();
     let mut at = 0;
     while let Some(next) = memchr2(b'@', b':', &text.as_bytes()[at..]) {

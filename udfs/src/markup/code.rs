@@ -7,8 +7,9 @@ use std::{collections::HashMap, ops::Range};
 const BLOCK: usize = 3;
 
 /// The code in mrkdwn or Markdown, its backticks included, in order. A run that
-/// is never closed is text. Linear, whatever the runs are like.
-pub fn code_ranges(text: &str) -> Vec<Range<usize>> {
+/// is never closed is text, and so is a single backtick behind a backslash,
+/// where `escapes` says that this is an escape. Linear, whatever the runs are.
+pub fn code_ranges(text: &str, escapes: bool) -> Vec<Range<usize>> {
     let runs = runs(text.as_bytes());
     // From the end, so that the nearest run of a length is always the one known.
     let mut nearest = HashMap::new();
@@ -20,7 +21,8 @@ pub fn code_ranges(text: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let mut index = 0;
     while let Some(run) = runs.get(index) {
-        match closers[index] {
+        let escaped = escapes && run.ticks() == 1 && is_escaped(&text[..run.range.start]);
+        match closers[index].filter(|_| !escaped) {
             Some(closer) => {
                 ranges.push(run.range.start..runs[closer].range.end);
                 index = closer + 1;
@@ -29,6 +31,11 @@ pub fn code_ranges(text: &str) -> Vec<Range<usize>> {
         }
     }
     ranges
+}
+
+/// Whether a backslash stands here that is not escaped itself.
+fn is_escaped(before: &str) -> bool {
+    before.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1
 }
 
 struct Run {
@@ -64,11 +71,14 @@ mod tests {
 
     #[test]
     fn runs_close_runs_of_their_length() {
-        let found = |text: &'static str| code_ranges(text).into_iter().map(|range| &text[range]).collect::<Vec<_>>();
+        let found =
+            |text: &'static str| code_ranges(text, true).into_iter().map(|range| &text[range]).collect::<Vec<_>>();
         assert_eq!(found("a `b` `` c ` d `` `e"), ["`b`", "`` c ` d ``"]);
         assert_eq!(found("`a\n`b`"), ["`b`"]);
         assert_eq!(found("```\na `b`\n``` `c`"), ["```\na `b`\n```", "`c`"]);
         assert_eq!(found("```a` b`"), ["` b`"]);
+        assert_eq!(found(r"\` `a` \\`b`"), ["`a`", "`b`"]);
+        assert_eq!(code_ranges(r"\`a`", false).first(), Some(&(1..4)));
         assert_eq!(found(""), Vec::<&str>::new());
     }
 }
