@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use udfs::markup::markdown_to_plain;
 
 use super::{
     Rejected, form,
     lenient::{Flag, Many, Maybe, Moment, Raw, Text},
     request::{Request, Said, actor, change, malformed, mentions, subject},
-    texts,
 };
 use crate::{
     event::{ActorKind, EventType, Message, ProjectRef, StandardEvent, TaskRef},
@@ -314,7 +314,7 @@ fn task_of(item: &Item<'_>, id: Option<String>) -> TaskRef {
 }
 
 fn say(event: &mut StandardEvent, markdown: &str, calls: bool) {
-    let text = texts::markdown_to_plain(markdown);
+    let text = markdown_to_plain(markdown);
     if calls {
         mentions(&text, &mut event.mentions);
     }

@@ -20,7 +20,6 @@ mod request;
 mod slack;
 #[cfg(test)]
 mod tests;
-mod texts;
 mod times;
 
 use std::borrow::Cow;

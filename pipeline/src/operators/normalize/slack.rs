@@ -8,12 +8,12 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use udfs::markup::{Ids, slack_to_markdown, slack_to_plain};
 
 use super::{
     Rejected, form,
     lenient::{Maybe, Moment, Named, Raw, Text},
     request::{Request, Said, actor, malformed, mentions, parse, subject},
-    texts,
 };
 use crate::{
     event::{Actor, ActorKind, EventType, Message, ProjectRef, StandardEvent},
@@ -260,10 +260,10 @@ fn place(channel: Option<&str>, name: Option<&str>) -> Option<ProjectRef> {
 
 fn say(event: &mut StandardEvent, text: &Text<'_>, thread_ts: Option<&str>, channel: Option<&str>) {
     let said = text.or_empty();
-    let text = texts::slack_to_plain(said);
+    let text = slack_to_plain(said, &Ids);
     mentions(&text, &mut event.mentions);
     event.message = Some(Message {
-        markdown: Some(texts::slack_to_markdown(said)).filter(|markdown| !markdown.is_empty()),
+        markdown: Some(slack_to_markdown(said, &Ids)).filter(|markdown| !markdown.is_empty()),
         text,
         thread_ts: thread_ts.map(str::to_owned),
         channel_id: channel.map(str::to_owned),
