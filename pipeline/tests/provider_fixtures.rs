@@ -4,6 +4,7 @@
 //! The bodies are not part of this repository; `NEXUS_FIXTURES` names the
 //! folder. `provider_fixtures.tsv` is the reviewed answer, a line a file:
 //! path, type of the event (`Rejected`, or `-` for none), `source.event`.
+//! Two of the CloudEvents are rejected: where base64 belongs they have words.
 //! `UPDATE_FIXTURES=1` writes the table anew; review the difference by eye.
 
 mod support;

@@ -185,5 +185,8 @@ pub fn id_of(identity: u64, source: Position, prefix: &str, operator: &str, inde
 /// foreign `Serialize`, so this does not fail; if it ever did, the record would
 /// be written without a value rather than stop the worker.
 fn to_json(value: &impl Serialize) -> Option<Bytes> {
-    serde_json::to_vec(value).ok().map(Bytes::from)
+    // Most events fit, and growing a buffer step by step costs more than room.
+    let mut buffer = Vec::with_capacity(1_024);
+    serde_json::to_writer(&mut buffer, value).ok()?;
+    Some(buffer.into())
 }

@@ -12,6 +12,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use udfs::markup::clickup_comment_to_plain;
 
 use super::{
     Rejected,
@@ -110,13 +111,6 @@ struct Place<'a> {
 struct Comment<'a> {
     id: Text<'a>,
     text_content: Text<'a>,
-    comment: Many<Part<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Part<'a> {
-    text: Text<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -340,15 +334,10 @@ fn fill_task(event: &mut StandardEvent, task: &Task<'_>, id: Option<&str>) {
 
 fn read_comment(event: &mut StandardEvent, item: &Item<'_>) -> Result<(), Rejected> {
     let unreadable = |error| malformed("clickup comment", &error);
-    let raw = item.comment.get().unwrap_or_default();
-    let comment: Comment<'_> = if raw.starts_with('[') {
-        Comment { comment: item.comment.read().map_err(unreadable)?, ..Comment::default() }
-    } else {
-        item.comment.read::<Maybe<Comment<'_>>>().map_err(unreadable)?.0.unwrap_or_default()
-    };
+    let comment = item.comment.read::<Maybe<Comment<'_>>>().map_err(unreadable)?.0.unwrap_or_default();
     let text = match comment.text_content.get() {
         Some(text) => text.trim_end().to_owned(),
-        None => comment.comment.0.iter().map(|part| part.text.or_empty()).collect::<String>().trim_end().to_owned(),
+        None => clickup_comment_to_plain(&item.comment.read().map_err(unreadable)?),
     };
     let after: Text<'_> = item.after.read().map_err(unreadable)?;
     let page = event.subject.as_mut().and_then(|subject| subject.url.take());

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use udfs::markup::markdown_to_plain;
 
 use super::{
     Rejected, form,
     lenient::{Flag, Many, Maybe, Moment, Raw, Text},
     request::{Request, Said, actor, change, malformed, mentions, subject},
-    texts,
 };
 use crate::{
     event::{ActorKind, EventType, Message, ProjectRef, StandardEvent, TaskRef},
@@ -286,7 +286,9 @@ fn fill(event: &mut StandardEvent, body: &Body<'_>, kind: EventType, repository:
     } else if let Some(run) = body.check_run.get().or(body.workflow_run.get()) {
         let what = if body.check_run.get().is_some() { "check_run" } else { "workflow_run" };
         event.subject = subject(what, run.id.get(), run.html_url.get());
-        event.changes.push(change(run.name.get().unwrap_or("conclusion"), None::<&str>, run.conclusion.get()));
+        event.changes.push(change("conclusion", None::<&str>, run.conclusion.get()));
+        let text = [run.name.or_empty(), run.conclusion.or_empty()].join(": ");
+        event.message = Some(Message { text: text.trim_matches([':', ' ']).to_owned(), ..Message::default() });
     } else if let Some(release) = body.release.get() {
         event.subject = subject("release", release.tag_name.or(&release.name), release.html_url.get());
         say(event, release.body.or(&release.name).unwrap_or_default(), false);
@@ -312,7 +314,7 @@ fn task_of(item: &Item<'_>, id: Option<String>) -> TaskRef {
 }
 
 fn say(event: &mut StandardEvent, markdown: &str, calls: bool) {
-    let text = texts::markdown_to_plain(markdown);
+    let text = markdown_to_plain(markdown);
     if calls {
         mentions(&text, &mut event.mentions);
     }

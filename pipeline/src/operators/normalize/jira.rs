@@ -7,12 +7,12 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use udfs::markup::{adf_to_markdown, adf_to_plain};
 
 use super::{
     Rejected,
     lenient::{Many, Maybe, Moment, Named, Raw, Text},
     request::{Request, Said, actor, malformed, mentions, subject},
-    texts,
 };
 use crate::{
     event::{ActorKind, Change, EventType, Message, ProjectRef, StandardEvent, TaskRef},
@@ -245,7 +245,7 @@ fn text_of(raw: &Raw<'_>) -> Result<Option<(String, Option<String>)>, Rejected> 
     let unreadable = |error| malformed("jira text", &error);
     if raw.get().is_some_and(|raw| raw.starts_with('{')) {
         let document: Value = raw.read().map_err(unreadable)?;
-        return Ok(Some((texts::adf_to_plain(&document), Some(texts::adf_to_markdown(&document)))));
+        return Ok(Some((adf_to_plain(&document), Some(adf_to_markdown(&document)))));
     }
     let text: Text<'_> = raw.read().map_err(unreadable)?;
     Ok(text.owned().map(|text| (text, None)))

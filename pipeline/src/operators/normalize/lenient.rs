@@ -249,17 +249,12 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for NamedList<'a, T> {
 }
 
 /// Something that is sent as its id or name, or as an object.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum Named<'a, T> {
+    #[default]
     Nothing,
     Plain(Text<'a>),
     Full(T),
-}
-
-impl<T> Default for Named<'_, T> {
-    fn default() -> Self {
-        Named::Nothing
-    }
 }
 
 impl<T> Named<'_, T> {

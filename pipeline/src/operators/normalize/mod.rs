@@ -18,7 +18,8 @@ mod jira;
 mod lenient;
 mod request;
 mod slack;
-mod texts;
+#[cfg(test)]
+mod tests;
 mod times;
 
 use std::borrow::Cow;

@@ -8,12 +8,12 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use udfs::markup::{Ids, slack_to_markdown, slack_to_plain};
 
 use super::{
     Rejected, form,
     lenient::{Maybe, Moment, Named, Raw, Text},
     request::{Request, Said, actor, malformed, mentions, parse, subject},
-    texts,
 };
 use crate::{
     event::{Actor, ActorKind, EventType, Message, ProjectRef, StandardEvent},
@@ -99,6 +99,7 @@ struct BotProfile<'a> {
 struct Channel<'a> {
     id: Text<'a>,
     name: Text<'a>,
+    creator: Text<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -152,6 +153,11 @@ fn read_event(request: &Request<'_>, envelope: &Envelope<'_>, event: Event<'_>) 
                 // What a deleted message said calls nobody.
                 draft.event.mentions.clear();
             }
+        }
+        EventType::ChannelCreated => {
+            let creator = event.channel.full().and_then(|channel| channel.creator.get());
+            draft.event.actor = actor(ActorKind::Human, creator, None, None);
+            draft.event.subject = subject("channel", channel, None);
         }
         _ => {
             draft.event.actor = author(&event.user, &event.bot_id, &event.username, &event.bot_profile);
@@ -254,10 +260,10 @@ fn place(channel: Option<&str>, name: Option<&str>) -> Option<ProjectRef> {
 
 fn say(event: &mut StandardEvent, text: &Text<'_>, thread_ts: Option<&str>, channel: Option<&str>) {
     let said = text.or_empty();
-    let text = texts::slack_to_plain(said);
+    let text = slack_to_plain(said, &Ids);
     mentions(&text, &mut event.mentions);
     event.message = Some(Message {
-        markdown: Some(texts::slack_to_markdown(said)).filter(|markdown| !markdown.is_empty()),
+        markdown: Some(slack_to_markdown(said, &Ids)).filter(|markdown| !markdown.is_empty()),
         text,
         thread_ts: thread_ts.map(str::to_owned),
         channel_id: channel.map(str::to_owned),
