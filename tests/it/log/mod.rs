@@ -5,8 +5,11 @@
 //! log may leave holes; topics are the real ones, so a house must be empty when
 //! it is opened first.
 
+mod chaos;
+mod damage;
 mod embedded;
 mod memory;
+mod simulation;
 mod stories;
 
 use std::{future::Future, sync::Arc, time::Duration};

@@ -22,9 +22,9 @@ use super::{
     disk::{DiskFile, unavailable, write_all},
     frame::{Draft, Head, put_frame, records},
     index::{Index, key_hash},
-    plan::{Plan, Run},
+    plan::{Plan, Run, expired_count},
     segment::{HEADER_BYTES, Header, Sealed, corrupt, name_of, open_sealed, read_frames, seal},
-    shared::{Shared, now_ms},
+    shared::{LastCleaning, Shared, now_ms},
 };
 
 /// The name of a segment that is being rewritten.
@@ -92,7 +92,7 @@ pub(super) fn clean(shared: &Shared, now_ms: u64) -> Result<Cleaned, LogError> {
         (segments.sealed.clone(), segments.active_seq)
     };
     let is_new = last.active_seq != active_seq || now_ms >= last.now_ms.saturating_add(TOMBSTONES_EVERY_MS);
-    if !is_new && !super::plan::any_expired(&sealed, &shared.settings, now_ms) {
+    if !is_new && expired_count(&sealed, &shared.settings, now_ms) == last.expired {
         return Ok(Cleaned::default());
     }
     let plan = Plan::make(shared, &sealed, now_ms)?;
@@ -101,8 +101,8 @@ pub(super) fn clean(shared: &Shared, now_ms: u64) -> Result<Cleaned, LogError> {
     for run in &plan.runs {
         apply(shared, &plan, run, &sealed[run.segments.clone()], &mut cleaned)?;
     }
-    last.active_seq = active_seq;
-    last.now_ms = now_ms;
+    let left = shared.segments().sealed.clone();
+    *last = LastCleaning { active_seq, now_ms, expired: expired_count(&left, &shared.settings, now_ms) };
     Ok(cleaned)
 }
 

@@ -92,6 +92,10 @@ impl Cursor {
             let state = self.shared.order.lock();
             self.wants.iter().map(|want| state.tail.first(want.lane)).collect()
         };
+        for (want, floor) in self.wants.iter_mut().zip(&floors).filter(|(want, floor)| want.next < **floor) {
+            let first = self.shared.segments().first(want.lane);
+            want.next = want.next.max(first.unwrap_or(*floor));
+        }
         while self.ahead.is_empty() && self.wants.iter().zip(&floors).any(|(want, floor)| want.next < *floor) {
             let place = match self.place.take() {
                 Some(place) => Some(place),

@@ -84,21 +84,31 @@ pub(super) fn unavailable(what: &str, error: &io::Error) -> LogError {
     LogError::Unavailable { detail: format!("{what}: {error}") }
 }
 
+/// Keeps a directory for this process.
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that is just being started
+        // has a copy of it for a moment.
+        let _ = self.0.unlock();
+    }
+}
+
 /// A real directory.
 pub struct Directory {
     path: PathBuf,
 }
 
 impl Directory {
-    /// Takes the directory for this process, creating it if needed. Whoever
-    /// keeps the lock file open keeps the directory.
-    pub fn take(path: &Path) -> Result<(Directory, File), LogError> {
+    /// Takes the directory for this process, creating it if needed.
+    pub fn take(path: &Path) -> Result<(Directory, Lock), LogError> {
         let failed = |error| unavailable(&format!("cannot use the directory {}", path.display()), &error);
         std::fs::create_dir_all(path).map_err(failed)?;
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok((Directory { path: path.to_owned() }, lock)),
+            Ok(()) => Ok((Directory { path: path.to_owned() }, Lock(lock))),
             Err(TryLockError::WouldBlock) => Err(LogError::Unavailable {
                 detail: format!("another hub uses this directory: {}; stop it, or choose another", path.display()),
             }),

@@ -1,7 +1,6 @@
 //! The journal as the rest of the hub sees it.
 
 use std::{
-    fs::File,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -20,7 +19,7 @@ use super::{
     Settings, Stats,
     cleaner::Cleaner,
     cursor::Cursor,
-    disk::{Directory, Disk, unavailable},
+    disk::{Directory, Disk, Lock, unavailable},
     frame::{Lane, records},
     groups::Groups,
     identity::Identity,
@@ -51,7 +50,7 @@ impl Journal {
 
     /// Opens the journal on a disk of another kind; `lock` is kept for as long
     /// as the journal is open. Blocks.
-    pub fn open_on(disk: Arc<dyn Disk>, lock: Option<File>, settings: Settings) -> Result<Journal, LogError> {
+    pub fn open_on(disk: Arc<dyn Disk>, lock: Option<Lock>, settings: Settings) -> Result<Journal, LogError> {
         let settings = settings.checked();
         let Recovered { identity, segments, active } = recover(&*disk, settings.partitions, settings.segment_bytes)?;
         let carried = &segments.active.carried;

@@ -41,9 +41,9 @@ pub(super) struct Plan {
     stale: HashSet<u128>,
 }
 
-/// Whether there is anything to expire.
-pub(super) fn any_expired(sealed: &[Arc<Sealed>], settings: &Settings, now_ms: u64) -> bool {
-    expired(sealed, settings, now_ms).iter().any(|lanes| !lanes.is_empty())
+/// How many streams of segments have expired and are still there.
+pub(super) fn expired_count(sealed: &[Arc<Sealed>], settings: &Settings, now_ms: u64) -> usize {
+    expired(sealed, settings, now_ms).iter().map(BTreeSet::len).sum()
 }
 
 /// Per segment the streams that have expired in it. A stream expires from its

@@ -1,7 +1,6 @@
 //! What the journal's threads, readers and sessions share.
 
 use std::{
-    fs::File,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64},
@@ -11,7 +10,14 @@ use std::{
 
 use pipeline::{ports::LogError, topics::TOPICS};
 
-use super::{Settings, disk::Disk, frame::Lane, index::Index, order::Order, segment::Sealed};
+use super::{
+    Settings,
+    disk::{Disk, Lock},
+    frame::Lane,
+    index::Index,
+    order::Order,
+    segment::Sealed,
+};
 
 /// See the module.
 pub(super) struct Shared {
@@ -23,7 +29,7 @@ pub(super) struct Shared {
     pub(super) salt: u32,
     pub(super) disk: Arc<dyn Disk>,
     /// Keeps the directory for this process.
-    pub(super) lock: Mutex<Option<File>>,
+    pub(super) lock: Mutex<Option<Lock>>,
     pub(super) order: Order,
     segments: Mutex<Segments>,
     pub(super) counters: Counters,
@@ -40,6 +46,8 @@ pub(super) struct Shared {
 pub(super) struct LastCleaning {
     pub(super) active_seq: u64,
     pub(super) now_ms: u64,
+    /// How many streams of segments had expired and were left where they were.
+    pub(super) expired: usize,
 }
 
 /// What is counted for metrics.
@@ -73,9 +81,22 @@ impl Segments {
     }
 
     /// The oldest offset of a lane that is on the disk.
+    ///
+    /// A stream is never seen with a hole: where an expired part of it was taken
+    /// from one segment and left in an older one that was not worth rewriting,
+    /// it begins behind the hole.
     pub(super) fn first(&self, lane: Lane) -> Option<u64> {
-        let sealed = self.sealed.iter().map(|sealed| &sealed.spans);
-        sealed.chain([&self.active.spans]).find_map(|spans| spans.get(&lane)).map(|span| span.first)
+        let mut expected = *self.active.carried.ends.get(&lane)?;
+        let mut first = None;
+        let newest_first = [&self.active.spans].into_iter().chain(self.sealed.iter().rev().map(|sealed| &sealed.spans));
+        for span in newest_first.filter_map(|spans| spans.get(&lane)) {
+            if !lane.is_compacted() && span.last + 1 != expected {
+                break;
+            }
+            expected = span.first;
+            first = Some(span.first);
+        }
+        first
     }
 }
 
@@ -87,7 +108,7 @@ impl Shared {
         epoch: u64,
         partitions: u32,
         disk: Arc<dyn Disk>,
-        lock: Option<File>,
+        lock: Option<Lock>,
         order: Order,
         segments: Segments,
     ) -> Self {
