@@ -14,6 +14,7 @@ fn webhook<'a>(provider: &'a str, body: &Value) -> Webhook<'a> {
         tenant_id: "acme".into(),
         provider: provider.into(),
         connection_id: Some("con_1".into()),
+        sender_id: None,
         delivery_id: None,
         received_at: Time(1_795_248_000_000),
         content_type: None,
