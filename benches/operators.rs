@@ -10,6 +10,7 @@ use std::{hint::black_box, time::Instant};
 
 use pipeline::{
     flow::{Flow, Settings},
+    operators::{Turn, normalize},
     ports::{Headers, NewRecord, Position, Record},
     topics::{Topic, partition_of},
 };
@@ -23,7 +24,10 @@ const PARTITIONS: u32 = 1;
 
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    println!("{:<24}{:>8}{:>14}{:>10}{:>12}", "request", "bytes", "events/s", "MB/s", "ns/event");
+    println!(
+        "{:<24}{:>8}{:>12}{:>8}{:>10}{:>10}{:>10}",
+        "request", "bytes", "events/s", "MB/s", "ns/event", "read", "normalize"
+    );
     for (name, request) in requests() {
         if name.contains(&filter) {
             measure(name, request);
@@ -47,20 +51,31 @@ fn requests() -> [(&'static str, Make); 6] {
 fn measure(name: &str, make: Make) {
     let records: Vec<Record> = (0..REQUESTS).map(|number| record(number, &make(number))).collect();
     let bytes: usize = records.iter().filter_map(|record| record.value.as_ref()).map(|value| value.len()).sum();
-    let fastest = (0..ROUNDS).map(|_| round(&records)).min().unwrap_or_default();
-    let per_event = fastest as f64 / REQUESTS as f64;
+    let fastest = |round: fn(&[Record])| (0..ROUNDS).map(|_| timed(|| round(&records))).min().unwrap_or_default();
+    let per_event = |ns: u128| ns as f64 / REQUESTS as f64;
+    let (read, normalized, all) = (fastest(read), fastest(normalized), fastest(whole));
     println!(
-        "{name:<24}{:>8}{:>14.0}{:>10.0}{per_event:>12.0}",
+        "{name:<24}{:>8}{:>12.0}{:>8.0}{:>10.0}{:>10.0}{:>10.0}",
         bytes / REQUESTS,
-        1e9 / per_event,
-        bytes as f64 * 1e3 / fastest as f64,
+        1e9 / per_event(all),
+        bytes as f64 * 1e3 / all as f64,
+        per_event(all),
+        per_event(read),
+        per_event(normalized.saturating_sub(read)),
     );
 }
 
-fn round(records: &[Record]) -> u128 {
+fn timed(round: impl FnOnce()) -> u128 {
+    let (start, start_cpu_ns) = (Instant::now(), cpu_ns());
+    round();
+    let wall_ns = start.elapsed().as_nanos();
+    cpu_ns().zip(start_cpu_ns).map_or(wall_ns, |(now, then)| u128::from(now - then))
+}
+
+/// The whole chain, as a worker runs it.
+fn whole(records: &[Record]) {
     let mut flow = Flow::new(1, PARTITIONS, &Settings::default());
     let mut outputs: Vec<NewRecord> = Vec::with_capacity(BATCH * 2);
-    let (start, start_cpu_ns) = (Instant::now(), cpu_ns());
     for batch in records.chunks(BATCH) {
         for record in batch {
             flow.on(record, &mut outputs);
@@ -68,10 +83,27 @@ fn round(records: &[Record]) -> u128 {
         black_box(&outputs);
         outputs.clear();
     }
-    let wall_ns = start.elapsed().as_nanos();
-    let elapsed = cpu_ns().zip(start_cpu_ns).map_or(wall_ns, |(now, then)| u128::from(now - then));
     assert_eq!(flow.counts.published, records.len() as u64, "every request is an event of its own");
-    elapsed
+}
+
+/// Only the record's own JSON.
+fn read(records: &[Record]) {
+    for record in records {
+        let webhook = normalize::read(record).map_err(|rejected| rejected.reason);
+        black_box(webhook.expect("the requests above can be read"));
+    }
+}
+
+/// That, and the provider's.
+fn normalized(records: &[Record]) {
+    let mut outputs = Vec::new();
+    for record in records {
+        let webhook = normalize::read(record).map_err(|rejected| rejected.reason);
+        let webhook = webhook.expect("the requests above can be read");
+        let source = record.position;
+        let turn = Turn { now_ms: 0, source, identity: 1, partitions: PARTITIONS, outputs: &mut outputs };
+        black_box(normalize::on(&webhook, &turn).map_err(|rejected| rejected.reason).is_ok());
+    }
 }
 
 /// How long this thread has run, as Linux counts it.

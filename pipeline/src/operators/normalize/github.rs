@@ -12,7 +12,7 @@ use udfs::markup::markdown_to_plain;
 use super::{
     Rejected, form,
     lenient::{Flag, Many, Maybe, Moment, Raw, Text},
-    request::{Request, Said, actor, change, malformed, mentions, subject},
+    request::{Request, Said, actor, change, malformed, mentions, mentions_in_markdown, subject},
 };
 use crate::{
     event::{ActorKind, EventType, Message, ProjectRef, StandardEvent, TaskRef},
@@ -269,7 +269,7 @@ fn fill(event: &mut StandardEvent, body: &Body<'_>, kind: EventType, repository:
             kind == EventType::NewWorkItem || kind == EventType::WorkItemUpdated && body.action.is("edited");
         if described {
             mentions(item.title.or_empty(), &mut event.mentions);
-            mentions(item.body.or_empty(), &mut event.mentions);
+            mentions_in_markdown(item.body.or_empty(), &mut event.mentions);
         }
     } else if let Some(page) = body.repository.get() {
         event.subject = subject("repository", Some(repository).filter(|name| !name.is_empty()), page.html_url.get());
@@ -314,10 +314,10 @@ fn task_of(item: &Item<'_>, id: Option<String>) -> TaskRef {
 }
 
 fn say(event: &mut StandardEvent, markdown: &str, calls: bool) {
-    let text = markdown_to_plain(markdown);
     if calls {
-        mentions(&text, &mut event.mentions);
+        mentions_in_markdown(markdown, &mut event.mentions);
     }
+    let text = markdown_to_plain(markdown);
     let markdown = Some(markdown.to_owned()).filter(|markdown| !markdown.is_empty());
     event.message = Some(Message { text, markdown, ..Message::default() });
 }

@@ -12,7 +12,7 @@ use udfs::markup::{adf_to_markdown, adf_to_plain};
 use super::{
     Rejected,
     lenient::{Many, Maybe, Moment, Named, Raw, Text},
-    request::{Request, Said, actor, malformed, mentions, subject},
+    request::{Request, Said, actor, malformed, mentions, mentions_in_markdown, subject},
 };
 use crate::{
     event::{ActorKind, Change, EventType, Message, ProjectRef, StandardEvent, TaskRef},
@@ -254,7 +254,10 @@ fn text_of(raw: &Raw<'_>) -> Result<Option<(String, Option<String>)>, Rejected> 
 fn say(event: &mut StandardEvent, comment: &Comment<'_>) -> Result<(), Rejected> {
     let (text, markdown) = text_of(&comment.body)?.unwrap_or_default();
     if matches!(event.kind, EventType::CommentPosted | EventType::CommentUpdated) {
-        mentions(&text, &mut event.mentions);
+        match &markdown {
+            Some(markdown) => mentions_in_markdown(markdown, &mut event.mentions),
+            None => mentions(&text, &mut event.mentions),
+        }
     }
     if matches!(event.kind, EventType::CommentPosted | EventType::CommentUpdated | EventType::CommentDeleted) {
         let page = event.subject.take().and_then(|task| task.url).zip(comment.id.get());

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::Value;
-use udfs::hash::{Parts, from_hex, hex};
+use udfs::{
+    hash::{Parts, from_hex, hex},
+    markup::{code_ranges, markdown_to_plain},
+};
 
 use super::{NAME, Rejected, times};
 use crate::{
@@ -202,6 +205,31 @@ pub(super) fn mentions(text: &str, into: &mut Vec<Mention>) {
             into.push(Mention { alias: alias.to_owned(), agent_ids: Vec::new() });
         }
     }
+}
+
+/// The aliases called in Markdown. Formatting hides names (`_@squad_`), so it
+/// goes first, and code before it.
+pub(super) fn mentions_in_markdown(markdown: &str, into: &mut Vec<Mention>) {
+    if markdown.contains('@') {
+        mentions(&markdown_to_plain(&without_code(markdown, true)), into);
+    }
+}
+
+/// A text without its code, which calls nobody; borrowed where it has none.
+/// In Markdown, unlike in mrkdwn, a backslash `escapes`.
+pub(super) fn without_code(text: &str, escapes: bool) -> Cow<'_, str> {
+    if !text.contains('`') {
+        return Cow::Borrowed(text);
+    }
+    let mut words = String::with_capacity(text.len());
+    let mut at = 0;
+    for code in code_ranges(text, escapes) {
+        words.push_str(&text[at..code.start]);
+        words.push(' ');
+        at = code.end;
+    }
+    words.push_str(&text[at..]);
+    Cow::Owned(words)
 }
 
 /// One field that became different.

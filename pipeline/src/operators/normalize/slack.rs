@@ -13,7 +13,7 @@ use udfs::markup::{Ids, slack_to_markdown, slack_to_plain};
 use super::{
     Rejected, form,
     lenient::{Maybe, Moment, Named, Raw, Text},
-    request::{Request, Said, actor, malformed, mentions, parse, subject},
+    request::{Request, Said, actor, malformed, mentions, parse, subject, without_code},
 };
 use crate::{
     event::{Actor, ActorKind, EventType, Message, ProjectRef, StandardEvent},
@@ -260,14 +260,27 @@ fn place(channel: Option<&str>, name: Option<&str>) -> Option<ProjectRef> {
 
 fn say(event: &mut StandardEvent, text: &Text<'_>, thread_ts: Option<&str>, channel: Option<&str>) {
     let said = text.or_empty();
-    let text = slack_to_plain(said, &Ids);
-    mentions(&text, &mut event.mentions);
+    let (text, markdown) = if is_bare(said) {
+        (said.to_owned(), said.to_owned())
+    } else {
+        (slack_to_plain(said, &Ids), slack_to_markdown(said, &Ids))
+    };
+    match without_code(said, false) {
+        Cow::Borrowed(_) => mentions(&text, &mut event.mentions),
+        Cow::Owned(words) => mentions(&slack_to_plain(&words, &Ids), &mut event.mentions),
+    }
     event.message = Some(Message {
-        markdown: Some(slack_to_markdown(said, &Ids)).filter(|markdown| !markdown.is_empty()),
         text,
+        markdown: Some(markdown).filter(|markdown| !markdown.is_empty()),
         thread_ts: thread_ts.map(str::to_owned),
         channel_id: channel.map(str::to_owned),
     });
+}
+
+/// Words without any markup: most of what people write, and the same in every
+/// notation.
+fn is_bare(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" .,?!'\"()/@".contains(&byte)) && text.trim() == text
 }
 
 /// A button, a form, a shortcut, or a notice about the app itself.
@@ -309,4 +322,20 @@ fn read_form(request: &Request<'_>) -> Result<Draft, Rejected> {
     });
     draft.marks.push(request.content_mark(request.body));
     Ok(draft)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn bare_words_are_the_same_in_every_notation(text in "[a-zA-Z0-9 .,?!'\"()/@]{0,40}") {
+            prop_assume!(is_bare(&text));
+            prop_assert_eq!(&slack_to_plain(&text, &Ids), &text);
+            prop_assert_eq!(&slack_to_markdown(&text, &Ids), &text);
+        }
+    }
 }

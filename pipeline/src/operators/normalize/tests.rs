@@ -116,6 +116,19 @@ fn slack_keeps_what_its_fields_say_in_other_types() {
 }
 
 #[test]
+fn names_are_called_by_words_and_not_by_code() {
+    let said = |text: &str| {
+        let event = one(&webhook("slack", &slack(json!({ "type": "message", "text": text })))).event;
+        event.mentions.into_iter().map(|mention| mention.alias).collect::<Vec<_>>()
+    };
+    assert_eq!(said("_@AI_Squad_ and *@a_b-c.d*, <@U1|bo> `@decorator`"), ["@AI_Squad", "@a_b-c.d", "@bo"]);
+    assert_eq!(said("<!subteam^S1|@night_shift> see <https://x.example/@y>"), ["@night_shift"]);
+    let comment = json!({ "action": "created", "comment": { "body": "Use `@cache`, @AI_Squad" } });
+    let event = one(&with(webhook("github", &comment), &[("x-github-event", "issue_comment")])).event;
+    assert_eq!(event.mentions.len(), 1);
+}
+
+#[test]
 fn slack_forms_are_commands_and_interactions() {
     let mut request = webhook("slack", &json!(null));
     request.content_type = Some("application/x-www-form-urlencoded; charset=utf-8".into());
