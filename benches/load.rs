@@ -74,7 +74,10 @@ struct Shared {
 
 fn main() {
     let arguments = Arguments::parse();
-    let data = arguments.data.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("nexus-load-{}", std::process::id())));
+    let data = arguments
+        .data
+        .clone()
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("nexus-load-{}", std::process::id())));
     let (mut hub, url) = start(&arguments, &data);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(measure(&arguments, &hub, &url, &data));
@@ -143,7 +146,8 @@ async fn run(
         done: AtomicBool::new(false),
     });
     let run = format!("{:x}", std::process::id() as u64 * 1_000_003 + count);
-    let following = follow.then(|| tokio::spawn(follow_events(address.to_owned(), data.to_owned(), Arc::clone(&shared), count)));
+    let following =
+        follow.then(|| tokio::spawn(follow_events(address.to_owned(), data.to_owned(), Arc::clone(&shared), count)));
     if follow {
         // The follower must be listening before the first webhook is sent.
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -151,7 +155,8 @@ async fn run(
     let begun = Instant::now();
     let senders: Vec<_> = (0..arguments.concurrency)
         .map(|_| {
-            let (shared, arguments, address, run) = (Arc::clone(&shared), arguments.clone(), address.to_owned(), run.clone());
+            let (shared, arguments, address, run) =
+                (Arc::clone(&shared), arguments.clone(), address.to_owned(), run.clone());
             tokio::spawn(async move { send(&shared, &arguments, &address, &run, count, begun).await })
         })
         .collect();
@@ -199,7 +204,8 @@ async fn send(shared: &Shared, arguments: &Arguments, address: &str, run: &str, 
 }
 
 fn request(run: &str, number: u64, bytes: usize) -> Vec<u8> {
-    let history = 1_000_000_000_000_000_000 + u64::from_str_radix(run, 16).unwrap_or(0) % 1_000_000 * 1_000_000_000_000 + number;
+    let history =
+        1_000_000_000_000_000_000 + u64::from_str_radix(run, 16).unwrap_or(0) % 1_000_000 * 1_000_000_000_000 + number;
     let head = format!(
         "{{\"event\":\"taskCreated\",\"webhook_id\":\"{WEBHOOK}\",\"task_id\":\"b{run}{number:x}\",\"history_items\":[{{\"id\":\"{history}\",\
          \"type\":1,\"date\":\"1700000000000\",\"field\":\"task_creation\",\"parent_id\":\"901100000001\",\"data\":{{}},\"source\":null,\

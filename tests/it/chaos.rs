@@ -89,9 +89,8 @@ async fn story(rounds: usize, kafka: Option<(&str, &str)>) {
     let mut hub = start(directory.path(), kafka);
     let url = Arc::new(Mutex::new(hub.url.clone()));
     let (stop, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let senders: Vec<_> = (0..SENDERS)
-        .map(|_| tokio::spawn(sender(Arc::clone(&url), Arc::clone(&stop), Arc::clone(&number))))
-        .collect();
+    let senders: Vec<_> =
+        (0..SENDERS).map(|_| tokio::spawn(sender(Arc::clone(&url), Arc::clone(&stop), Arc::clone(&number)))).collect();
     for round in 0..rounds {
         // Anywhere between the first requests after a start and a long run.
         tokio::time::sleep(Duration::from_millis(20 + (round as u64 * 7919) % 300)).await;
@@ -123,7 +122,11 @@ async fn story(rounds: usize, kafka: Option<(&str, &str)>) {
         if ids.len() >= sent.len() {
             assert_eq!(ids.len(), sent.len(), "more events than webhooks");
             let missing = accepted.iter().filter(|(id, _)| !unique.contains(id)).count();
-            println!("{rounds} kills: {} webhooks, {} events, {missing} taken twice at the door", sent.len(), ids.len());
+            println!(
+                "{rounds} kills: {} webhooks, {} events, {missing} taken twice at the door",
+                sent.len(),
+                ids.len()
+            );
             assert!(missing <= rounds * SENDERS, "only what was under way at a kill may be taken twice");
             break;
         }

@@ -55,14 +55,29 @@ fn dependence_goes_one_way() {
 
 #[test]
 fn the_pipeline_knows_no_runtime_and_no_world() {
-    let worldly = ["tokio", "axum", "hyper", "rdkafka", "sqlx", "reqwest", "qdrant", "async-openai", "getrandom", "rand", "chrono"];
+    let worldly = [
+        "tokio",
+        "axum",
+        "hyper",
+        "rdkafka",
+        "sqlx",
+        "reqwest",
+        "qdrant",
+        "async-openai",
+        "getrandom",
+        "rand",
+        "chrono",
+    ];
     for manifest in ["udfs/Cargo.toml", "pipeline/Cargo.toml"] {
         for name in dependencies(manifest) {
             assert!(!worldly.iter().any(|worldly| name.starts_with(worldly)), "{manifest} depends on {name}");
         }
     }
     for folder in ["udfs/src", "pipeline/src"] {
-        for (path, text) in sources(folder) {
+        for (path, text) in sources(folder)
+            .into_iter()
+            .filter(|(path, _)| !path.ends_with("tests.rs") && !path.to_string_lossy().contains("testing"))
+        {
             for word in ["SystemTime::now", "Instant::now", "std::fs::", "std::net::", "thread::sleep", "std::env::"] {
                 assert!(!code(&text).contains(word), "{} names {word}", path.display());
             }
@@ -84,7 +99,11 @@ fn no_file_is_a_drawer() {
     for folder in ["udfs/src", "pipeline/src", "connectors/src", "deploy"] {
         for (path, text) in sources(folder) {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            assert!(!["utils", "util", "helpers", "common", "manager", "misc"].contains(&name.as_str()), "{}", path.display());
+            assert!(
+                !["utils", "util", "helpers", "common", "manager", "misc"].contains(&name.as_str()),
+                "{}",
+                path.display()
+            );
             let lines = text.lines().count();
             assert!(lines <= 600, "{} has {lines} lines: does it hold one idea?", path.display());
         }

@@ -213,12 +213,12 @@ async fn after_a_failed_sync_nothing_is_believed() {
     append(&journal, &["first"]).await;
     disk.set_failing_syncs(true);
     let failed = journal.append(vec![event(Topic::Events, 1, "lost")]).await;
-    assert!(matches!(failed, Err(LogError::Unavailable { .. })), "{failed:?}");
+    assert!(matches!(failed, Err(LogError::Lost { .. })), "{failed:?}");
     disk.set_failing_syncs(false);
-    assert!(matches!(journal.ready(), Err(LogError::Unavailable { .. })), "not even when the disk works again");
-    assert!(matches!(journal.append(vec![event(Topic::Events, 1, "x")]).await, Err(LogError::Unavailable { .. })));
+    assert!(matches!(journal.ready(), Err(LogError::Lost { .. })), "not even when the disk works again");
+    assert!(matches!(journal.append(vec![event(Topic::Events, 1, "x")]).await, Err(LogError::Lost { .. })));
     let read = journal.read(Topic::Events, 1, Start::Oldest, Visibility::Durable).await;
-    assert!(matches!(read.err(), Some(LogError::Unavailable { .. })));
+    assert!(matches!(read.err(), Some(LogError::Lost { .. })));
     assert!(journal.close().await.is_err(), "what was taken is not durable");
     let journal = on(&disk.crash());
     assert_eq!(values(&journal).await.first().map(String::as_str), Some("first"));
