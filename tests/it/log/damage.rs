@@ -245,6 +245,20 @@ async fn only_commits_are_seen_before_they_are_durable_and_only_by_early_readers
 }
 
 #[tokio::test]
+async fn a_record_may_be_larger_than_a_segment() {
+    let disk = FaultyDisk::new(6);
+    let settings = Settings { tail_bytes_max: 0, ..settings(4096) };
+    let open = |disk: &FaultyDisk| Journal::open_on(Arc::new(disk.clone()), None, settings.clone()).expect("a journal");
+    let journal = open(&disk);
+    // Beyond what a reader, and what recovery, reads at once.
+    let expected = ["small".to_owned(), "y".repeat(1 << 20), "small".to_owned(), "z".repeat(5 << 20)];
+    append(&journal, &expected.each_ref().map(String::as_str)).await;
+    assert!(values(&journal).await == expected);
+    let journal = open(&disk.crash());
+    assert!(values(&journal).await == expected);
+}
+
+#[tokio::test]
 async fn what_waits_is_bounded() {
     let disk = FaultyDisk::new(5);
     let settings = Settings { pending_bytes_max: 10_000, record_bytes_max: 6000, ..settings(64 << 10) };
