@@ -9,13 +9,11 @@ use std::{
     future::poll_fn,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
-    time::{Duration, Instant},
 };
 
+use super::memory_session::{LaneReader, Member};
 use crate::{
-    ports::{
-        Batch, Lag, Log, LogError, Membership, NewRecord, Pending, Position, Reader, Record, Session, Start, Visibility,
-    },
+    ports::{Lag, Log, LogError, Membership, NewRecord, Pending, Position, Reader, Record, Start, Visibility},
     topics::{Keep, Topic},
 };
 
@@ -23,56 +21,56 @@ use crate::{
 #[derive(Clone)]
 pub struct MemoryLog {
     identity: u64,
-    partitions: u32,
-    inner: Arc<Inner>,
+    pub(super) partitions: u32,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Default)]
-struct Inner {
-    state: Mutex<State>,
+pub(super) struct Inner {
+    pub(super) state: Mutex<State>,
     /// For sessions, which wait with their thread.
-    changed: Condvar,
+    pub(super) changed: Condvar,
 }
 
-type Lane = (Topic, u32);
+pub(super) type Lane = (Topic, u32);
 
 #[derive(Default)]
-struct State {
-    lanes: BTreeMap<Lane, Records>,
-    groups: HashMap<String, Group>,
-    next_seq: u64,
+pub(super) struct State {
+    pub(super) lanes: BTreeMap<Lane, Records>,
+    pub(super) groups: HashMap<String, Group>,
+    pub(super) next_seq: u64,
     /// What waits for `release`, in order.
     held: Option<VecDeque<Change>>,
-    append_failures: VecDeque<LogError>,
-    commit_failures: VecDeque<LogError>,
-    is_closed: bool,
-    members: u64,
-    crashes: u64,
-    wakers: Vec<Waker>,
+    pub(super) append_failures: VecDeque<LogError>,
+    pub(super) commit_failures: VecDeque<LogError>,
+    pub(super) is_closed: bool,
+    pub(super) members: u64,
+    pub(super) crashes: u64,
+    pub(super) wakers: Vec<Waker>,
 }
 
 #[derive(Default)]
-struct Records {
+pub(super) struct Records {
     /// The offset of the next record, held ones not counted.
-    end: u64,
+    pub(super) end: u64,
     /// The offset of the next record that is taken.
-    taken: u64,
-    kept: BTreeMap<u64, (u64, Record)>,
+    pub(super) taken: u64,
+    pub(super) kept: BTreeMap<u64, (u64, Record)>,
 }
 
 #[derive(Default)]
-struct Group {
+pub(super) struct Group {
     /// What a session that begins now would go on from.
-    offsets: HashMap<Lane, u64>,
-    durable: HashMap<Lane, u64>,
-    seats: HashMap<u32, Seat>,
-    members: Vec<u64>,
+    pub(super) offsets: HashMap<Lane, u64>,
+    pub(super) durable: HashMap<Lane, u64>,
+    pub(super) seats: HashMap<u32, Seat>,
+    pub(super) members: Vec<u64>,
 }
 
 #[derive(Default)]
-struct Seat {
-    epoch: u64,
-    member: Option<u64>,
+pub(super) struct Seat {
+    pub(super) epoch: u64,
+    pub(super) member: Option<u64>,
 }
 
 /// One append or commit, which takes effect whole.
@@ -171,15 +169,15 @@ impl MemoryLog {
         lanes.flat_map(|(_, records)| records.kept.values().map(|(_, record)| record.clone())).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.inner.lock()
     }
 
-    fn wake(&self, state: MutexGuard<'_, State>) {
+    pub(super) fn wake(&self, state: MutexGuard<'_, State>) {
         self.inner.wake(state);
     }
 
-    fn check(&self, records: &[NewRecord]) -> Result<(), LogError> {
+    pub(super) fn check(&self, records: &[NewRecord]) -> Result<(), LogError> {
         match records.iter().find(|record| record.partition >= self.partitions) {
             Some(record) => Err(no_partition(record.partition, self.partitions)),
             None => Ok(()),
@@ -206,11 +204,11 @@ fn no_partition(partition: u32, partitions: u32) -> LogError {
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self, mut state: MutexGuard<'_, State>) {
+    pub(super) fn wake(&self, mut state: MutexGuard<'_, State>) {
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.changed.notify_all();
@@ -218,7 +216,10 @@ impl Inner {
     }
 
     /// Waits until `look` finds something.
-    async fn until<T>(&self, mut look: impl FnMut(&mut State) -> Result<Option<T>, LogError>) -> Result<T, LogError> {
+    pub(super) async fn until<T>(
+        &self,
+        mut look: impl FnMut(&mut State) -> Result<Option<T>, LogError>,
+    ) -> Result<T, LogError> {
         poll_fn(|context| {
             let mut state = self.lock();
             match look(&mut state).transpose() {
@@ -236,11 +237,11 @@ impl Inner {
 }
 
 impl State {
-    fn check_open(&self) -> Result<(), LogError> {
+    pub(super) fn check_open(&self) -> Result<(), LogError> {
         if self.is_closed { Err(LogError::Closed) } else { Ok(()) }
     }
 
-    fn take(&mut self, records: Vec<NewRecord>, progress: Vec<(String, Lane, u64)>) -> (Vec<Position>, u64) {
+    pub(super) fn take(&mut self, records: Vec<NewRecord>, progress: Vec<(String, Lane, u64)>) -> (Vec<Position>, u64) {
         let seq = self.next_seq;
         self.next_seq += 1;
         let mut taken = Vec::with_capacity(records.len());
@@ -273,23 +274,23 @@ impl State {
         }
     }
 
-    fn is_durable(&self, seq: u64) -> bool {
+    pub(super) fn is_durable(&self, seq: u64) -> bool {
         let oldest_held = self.held.as_ref().and_then(|held| held.front());
         oldest_held.is_none_or(|change| seq < change.seq)
     }
 
-    fn first(&self, lane: Lane) -> u64 {
+    pub(super) fn first(&self, lane: Lane) -> u64 {
         let Some(records) = self.lanes.get(&lane) else { return 0 };
         records.kept.first_key_value().map_or(records.end, |(offset, _)| *offset)
     }
 
-    fn holds(&self, group: &str, partition: u32, epoch: u64) -> bool {
+    pub(super) fn holds(&self, group: &str, partition: u32, epoch: u64) -> bool {
         let seat = self.groups.get(group).and_then(|group| group.seats.get(&partition));
         seat.is_some_and(|seat| seat.epoch == epoch)
     }
 
     /// The next records of several lanes in the order in which they were taken.
-    fn read(&self, next: &mut [(Lane, u64)], records_max: usize) -> Vec<Record> {
+    pub(super) fn read(&self, next: &mut [(Lane, u64)], records_max: usize) -> Vec<Record> {
         let mut read = Vec::new();
         while read.len() < records_max.max(1) {
             let found = next.iter_mut().filter_map(|(lane, next)| {
@@ -391,203 +392,5 @@ impl Log for MemoryLog {
             self.wake(state);
             Ok(())
         })
-    }
-}
-
-struct LaneReader {
-    log: Arc<Inner>,
-    next: (Lane, u64),
-    from_oldest: bool,
-}
-
-impl LaneReader {
-    fn check_kept(&self, state: &State) -> Result<(), LogError> {
-        let (lane, asked) = self.next;
-        let first = state.first(lane);
-        if asked >= first || self.from_oldest || lane.0.is_compacted() {
-            return Ok(());
-        }
-        Err(LogError::Gone { topic: lane.0.name(), asked, first })
-    }
-
-    fn look(&mut self, state: &State, records_max: usize) -> Result<Vec<Record>, LogError> {
-        state.check_open()?;
-        self.check_kept(state)?;
-        let read = state.read(std::slice::from_mut(&mut self.next), records_max);
-        self.from_oldest &= read.is_empty();
-        Ok(read)
-    }
-}
-
-impl Reader for LaneReader {
-    fn next(&mut self, records_max: usize) -> Pending<'_, Vec<Record>> {
-        Box::pin(async move {
-            let log = self.log.clone();
-            log.until(|state| Ok(Some(self.look(state, records_max)?).filter(|read| !read.is_empty()))).await
-        })
-    }
-
-    fn ready(&mut self, records_max: usize) -> Pending<'_, Vec<Record>> {
-        let log = self.log.clone();
-        let read = self.look(&log.lock(), records_max);
-        Box::pin(std::future::ready(read))
-    }
-}
-
-struct Member {
-    log: MemoryLog,
-    group: String,
-    inputs: Vec<Topic>,
-    number: u64,
-}
-
-impl Member {
-    /// The newest living member gets everything; see the embedded log.
-    fn take(&self, state: &mut State) -> Result<Option<Worker>, LogError> {
-        state.check_open()?;
-        let Some(group) = state.groups.get_mut(&self.group) else { return Ok(None) };
-        if group.members.last() != Some(&self.number) {
-            return Ok(None);
-        }
-        let is_free = |partition: &u32| group.seats.get(partition).and_then(|seat| seat.member) != Some(self.number);
-        let Some(partition) = (0..self.log.partitions).find(is_free) else { return Ok(None) };
-        let seat = group.seats.entry(partition).or_default();
-        seat.epoch += 1;
-        seat.member = Some(self.number);
-        let next = self.inputs.iter().map(|topic| (*topic, partition));
-        let next = next.map(|lane| (lane, group.offsets.get(&lane).copied().unwrap_or_default())).collect();
-        Ok(Some(Worker {
-            log: self.log.clone(),
-            group: self.group.clone(),
-            partition,
-            epoch: seat.epoch,
-            next,
-            committed_seq: state.next_seq,
-        }))
-    }
-}
-
-impl Membership for Member {
-    fn next(&mut self) -> Pending<'_, Box<dyn Session>> {
-        Box::pin(async move {
-            let worker = self.log.inner.until(|state| self.take(state)).await?;
-            // The one who had the partition is to notice.
-            self.log.wake(self.log.lock());
-            Ok(Box::new(worker) as Box<dyn Session>)
-        })
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        let mut state = self.log.lock();
-        if let Some(group) = state.groups.get_mut(&self.group) {
-            group.members.retain(|member| *member != self.number);
-        }
-        self.log.wake(state);
-    }
-}
-
-/// A session.
-struct Worker {
-    log: MemoryLog,
-    group: String,
-    partition: u32,
-    epoch: u64,
-    next: Vec<(Lane, u64)>,
-    committed_seq: u64,
-}
-
-impl Worker {
-    fn check_held(&self, state: &State) -> Result<(), LogError> {
-        state.check_open()?;
-        match state.holds(&self.group, self.partition, self.epoch) {
-            true => Ok(()),
-            false => Err(LogError::Fenced { group: self.group.clone(), partition: self.partition }),
-        }
-    }
-
-    fn write(&mut self, batch: Batch) -> Result<(), LogError> {
-        self.log.check(&batch.outputs)?;
-        let mut state = self.log.lock();
-        self.check_held(&state)?;
-        if let Some(error) = state.commit_failures.pop_front() {
-            return Err(error);
-        }
-        let lane = |topic| (topic, self.partition);
-        let progress = batch.next_offsets.into_iter().map(|(topic, next)| (self.group.clone(), lane(topic), next));
-        let (_, seq) = state.take(batch.outputs, progress.collect());
-        self.committed_seq = seq + 1;
-        self.log.inner.wake(state);
-        Ok(())
-    }
-
-    /// With the thread, as a session may: there is no timer here to wait with.
-    fn wait(&mut self, records_max: usize, patience: Duration) -> Result<Vec<Record>, LogError> {
-        let until = Instant::now() + patience;
-        let mut state = self.log.inner.lock();
-        loop {
-            self.check_held(&state)?;
-            let read = state.read(&mut self.next, records_max);
-            let left = until.saturating_duration_since(Instant::now());
-            if !read.is_empty() || left.is_zero() {
-                return Ok(read);
-            }
-            let waited = self.log.inner.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    async fn durable(&self) -> Result<(), LogError> {
-        let Some(last) = self.committed_seq.checked_sub(1) else { return Ok(()) };
-        self.log.inner.until(|state| Ok(state.is_durable(last).then_some(()))).await
-    }
-}
-
-impl Session for Worker {
-    fn partition(&self) -> u32 {
-        self.partition
-    }
-
-    fn restore<'a>(&'a mut self, topic: Topic, each: &'a mut (dyn FnMut(Record) + Send)) -> Pending<'a, ()> {
-        Box::pin(async move {
-            self.durable().await?;
-            let live = {
-                let state = self.log.lock();
-                self.check_held(&state)?;
-                let kept = state.lanes.get(&(topic, self.partition)).map(|records| &records.kept);
-                let kept = kept.into_iter().flat_map(BTreeMap::values).map(|(_, record)| record);
-                let newest: HashMap<_, _> =
-                    kept.clone().map(|record| (record.key.clone(), record.position.offset)).collect();
-                let is_live =
-                    |record: &&Record| record.value.is_some() && newest[&record.key] == record.position.offset;
-                kept.filter(is_live).cloned().collect::<Vec<_>>()
-            };
-            live.into_iter().for_each(each);
-            Ok(())
-        })
-    }
-
-    fn poll(&mut self, records_max: usize, patience: Duration) -> Pending<'_, Vec<Record>> {
-        Box::pin(async move { self.wait(records_max, patience) })
-    }
-
-    fn commit(&mut self, batch: Batch) -> Pending<'_, ()> {
-        Box::pin(async move { self.write(batch) })
-    }
-
-    fn settle(&mut self) -> Pending<'_, ()> {
-        Box::pin(self.durable())
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let mut state = self.log.lock();
-        let seat = state.groups.get_mut(&self.group).and_then(|group| group.seats.get_mut(&self.partition));
-        if let Some(seat) = seat.filter(|seat| seat.epoch == self.epoch) {
-            seat.member = None;
-        }
-        self.log.wake(state);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
-use connectors::log::embedded::{Journal, Settings, faulty::FaultyDisk};
+use connectors::log::embedded::{Journal, Settings, disk::Disk, faulty::FaultyDisk};
 use pipeline::{
     ports::{Batch, Log, LogError, Start, Visibility},
     topics::Topic,
@@ -87,6 +87,37 @@ async fn a_torn_write_is_cut_at_any_byte() {
 }
 
 #[tokio::test]
+async fn what_was_cut_never_comes_back() {
+    let disk = FaultyDisk::new(7);
+    let journal = on(&disk);
+    append(&journal, &["a"]).await;
+    // One write for two frames, of which the first is then torn.
+    disk.set_held_syncs(true);
+    let written = journal.stats().bytes_written;
+    let mut appends = vec![journal.append(vec![event(Topic::Events, 1, "b")])];
+    while journal.stats().bytes_written == written {
+        tokio::task::yield_now().await;
+    }
+    appends.extend(["c", "d"].map(|value| journal.append(vec![event(Topic::Events, 1, value)])));
+    disk.set_held_syncs(false);
+    for append in appends {
+        append.await.expect("an append");
+    }
+    drop(journal);
+    let file = disk.open("00000000000000000000.seg").expect("the segment");
+    let mut bytes = vec![0; 4096];
+    let length = file.read_at(&mut bytes, 0).expect("read");
+    let third = frames(&bytes[..length])[2];
+    file.write_at(&[0xff], third as u64 + 40).expect("written");
+
+    let journal = on(&disk);
+    assert_eq!(values(&journal).await, ["a", "b"]);
+    append(&journal, &["e"]).await;
+    drop(journal);
+    assert_eq!(values(&on(&disk)).await, ["a", "b", "e"], "d would fit behind e");
+}
+
+#[tokio::test]
 async fn damage_of_what_was_durable_is_told_from_a_torn_write() {
     let (directory, path, whole) = three_records(false).await;
     let frames = frames(&whole);
@@ -156,6 +187,29 @@ async fn a_flipped_bit_of_a_sealed_segment_is_never_served() {
         }
     }
     assert!(refused > 20 && served > 20, "damaged frames are refused ({refused}), footers made again ({served})");
+}
+
+#[tokio::test]
+async fn a_footer_may_be_there_when_the_frames_before_it_are_not() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = open(&directory, 4096).expect("a journal");
+    let expected: Vec<String> = (0..150).map(|number| format!("record number {number}")).collect();
+    append(&journal, &expected.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    drop(journal);
+    // The power went while the second segment was being sealed: the third was
+    // not begun, and of the last writes only the footer came through.
+    let paths = segments(&directory);
+    assert!(paths.len() > 2);
+    paths[2..].iter().for_each(|path| fs::remove_file(path).expect("removed"));
+    let mut bytes = fs::read(&paths[1]).expect("a segment");
+    let kept = frames(&fs::read(&paths[0]).expect("a segment")).len() + frames(&bytes).len() - 1;
+    let last = *frames(&bytes).last().expect("frames");
+    bytes[last..last + 64].fill(0);
+    fs::write(&paths[1], &bytes).expect("written");
+    let journal = open(&directory, 4096).expect("nobody was promised what is missing");
+    assert_eq!(values(&journal).await, expected[..kept]);
+    append(&journal, &["next"]).await;
+    assert_eq!(values(&journal).await.last().map(String::as_str), Some("next"));
 }
 
 #[tokio::test]
@@ -242,6 +296,20 @@ async fn only_commits_are_seen_before_they_are_durable_and_only_by_early_readers
     appending.await.expect("an append");
     assert_eq!(texts(&take(&mut *durable, 2).await), ["delivered early", "appended"]);
     assert_eq!(texts(&take(&mut *early, 1).await), ["appended"]);
+}
+
+#[tokio::test]
+async fn a_record_may_be_larger_than_a_segment() {
+    let disk = FaultyDisk::new(6);
+    let settings = Settings { tail_bytes_max: 0, ..settings(4096) };
+    let open = |disk: &FaultyDisk| Journal::open_on(Arc::new(disk.clone()), None, settings.clone()).expect("a journal");
+    let journal = open(&disk);
+    // Beyond what a reader, and what recovery, reads at once.
+    let expected = ["small".to_owned(), "y".repeat(1 << 20), "small".to_owned(), "z".repeat(5 << 20)];
+    append(&journal, &expected.each_ref().map(String::as_str)).await;
+    assert!(values(&journal).await == expected);
+    let journal = open(&disk.crash());
+    assert!(values(&journal).await == expected);
 }
 
 #[tokio::test]

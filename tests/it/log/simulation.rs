@@ -17,6 +17,11 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const NOW_MS: u64 = 100 * DAY_MS;
 const PARTITIONS: u32 = 2;
 const KEYS: u32 = 3;
+/// How many lives are lived; more find more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48)
+}
+
 /// The lanes into which every commit writes one record.
 const COMMITTED: [(Topic, u32); 3] = [(Topic::Events, 0), (Topic::Events, 1), (Topic::PipelineState, 0)];
 
@@ -213,7 +218,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_that_was_answered_is_lost(seed in any::<u64>(), steps in steps()) {

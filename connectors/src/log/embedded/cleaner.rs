@@ -13,7 +13,7 @@ use std::{
         mpsc::{RecvTimeoutError, sync_channel},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use pipeline::{ports::LogError, topics::Topic};
@@ -36,6 +36,8 @@ const TOMBSTONES_EVERY_MS: u64 = 60 * 60 * 1000;
 /// How long the writer may take to seal a segment; a stalled disk takes longer,
 /// and then cleaning can wait too.
 const ROLL_PATIENCE: Duration = Duration::from_secs(10);
+/// How soon it is noticed meanwhile that the journal ends.
+const ROLL_LOOK: Duration = Duration::from_millis(50);
 
 /// What a cleaning did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,12 +124,16 @@ fn seal_expired(shared: &Shared, now_ms: u64) -> Result<(), LogError> {
         state.roll = Some(answer);
         shared.order.wake_writer(&mut state);
     }
-    match answered.recv_timeout(ROLL_PATIENCE) {
-        Ok(()) => Ok(()),
-        Err(RecvTimeoutError::Timeout) => {
-            Err(LogError::Unavailable { detail: "the journal is too busy to clean".into() })
+    let until = Instant::now() + ROLL_PATIENCE;
+    loop {
+        match answered.recv_timeout(ROLL_LOOK) {
+            Ok(()) => return Ok(()),
+            Err(RecvTimeoutError::Disconnected) => return Err(LogError::Closed),
+            Err(RecvTimeoutError::Timeout) if Instant::now() < until => shared.check_running()?,
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(LogError::Unavailable { detail: "the journal is too busy to clean".into() });
+            }
         }
-        Err(RecvTimeoutError::Disconnected) => Err(LogError::Closed),
     }
 }
 

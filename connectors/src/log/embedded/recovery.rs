@@ -110,7 +110,11 @@ impl Recovery<'_> {
                 _ => return Err(corrupt(&name, 0, "its header is damaged, or of another journal")),
             };
             replaced_upto = header.rewritten_upto.unwrap_or_default();
-            if let Some(sealed) = self.sealed_segment(&*file, first_seq).map_err(failed)? {
+            // A footer is written together with the last frames before it, so it
+            // proves them only once the next segment shows that both are durable.
+            let is_proven = !is_last || header.rewritten_upto.is_some();
+            let sealed = if is_proven { self.sealed_segment(&*file, first_seq).map_err(failed)? } else { None };
+            if let Some(sealed) = sealed {
                 self.sealed.push(Arc::new(sealed));
             } else if header.rewritten_upto.is_some() {
                 return Err(corrupt(&name, 0, "its footer is damaged"));
