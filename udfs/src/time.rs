@@ -26,7 +26,8 @@ pub fn to_rfc3339(ms: i64) -> String {
     text[19] = b'.';
     digits(&mut text[20..23], in_day % 1_000);
     text[23] = b'Z';
-    text.iter().copied().map(char::from).collect()
+    // Nothing but ASCII was written.
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn digits(into: &mut [u8], mut number: i64) {
