@@ -36,7 +36,9 @@ fn the_demo_shows_the_whole_way_and_ends_well() {
 
 #[test]
 fn wrong_usage_is_2_and_failure_is_1() {
-    for arguments in [&["fly"][..], &["tail"], &["run"], &["run", "--role", "pilot"], &["tail", "events", "--from", "now"]] {
+    for arguments in
+        [&["fly"][..], &["tail"], &["run"], &["run", "--role", "pilot"], &["tail", "events", "--from", "now"]]
+    {
         assert_eq!(run(arguments, &[]).status.code(), Some(2), "{arguments:?}");
     }
     let missing = tempfile::tempdir().unwrap();

@@ -57,6 +57,12 @@ pub fn slack_to_markdown(text: &str, names: &dyn Names) -> String {
     markdown::write(&slack::read(text, names))
 }
 
+/// Both of the above, for the price of reading the text once.
+pub fn slack_to_plain_and_markdown(text: &str, names: &dyn Names) -> (String, String) {
+    let pieces = slack::read(text, names);
+    (plain::write(&pieces), markdown::write(&pieces))
+}
+
 /// Markdown as plain text.
 pub fn markdown_to_plain(text: &str) -> String {
     plain::write(&markdown::read(text))

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use udfs::markup::markdown_to_plain;
 
 use super::{
-    Rejected, form,
+    Rejected,
     lenient::{Flag, Many, Maybe, Moment, Raw, Text},
     request::{Request, Said, actor, change, malformed, mentions, mentions_in_markdown, subject},
 };
@@ -149,8 +149,10 @@ pub(super) fn read(request: &Request<'_>) -> Result<Vec<Draft>, Rejected> {
     if !request.is_form() {
         return read_json(request);
     }
-    let payload =
-        form::field(request.body, "payload").ok_or_else(|| Rejected::new("the github form has no payload"))?;
+    let payload = udfs::form::field(request.body, "payload")
+        .ok()
+        .flatten()
+        .ok_or_else(|| Rejected::new("the github form has no payload"))?;
     read_json(&Request { body: &payload, webhook: request.webhook, turn: request.turn })
 }
 

@@ -11,7 +11,6 @@
 
 mod clickup;
 mod cloudevents;
-mod form;
 mod generic;
 mod github;
 mod jira;

@@ -8,10 +8,10 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use udfs::markup::{Ids, slack_to_markdown, slack_to_plain};
+use udfs::markup::{Ids, slack_to_plain, slack_to_plain_and_markdown};
 
 use super::{
-    Rejected, form,
+    Rejected,
     lenient::{Maybe, Moment, Named, Raw, Text},
     request::{Request, Said, actor, malformed, mentions, parse, subject, without_code},
 };
@@ -260,11 +260,8 @@ fn place(channel: Option<&str>, name: Option<&str>) -> Option<ProjectRef> {
 
 fn say(event: &mut StandardEvent, text: &Text<'_>, thread_ts: Option<&str>, channel: Option<&str>) {
     let said = text.or_empty();
-    let (text, markdown) = if is_bare(said) {
-        (said.to_owned(), said.to_owned())
-    } else {
-        (slack_to_plain(said, &Ids), slack_to_markdown(said, &Ids))
-    };
+    let (text, markdown) =
+        if is_bare(said) { (said.to_owned(), said.to_owned()) } else { slack_to_plain_and_markdown(said, &Ids) };
     match without_code(said, false) {
         Cow::Borrowed(_) => mentions(&text, &mut event.mentions),
         Cow::Owned(words) => mentions(&slack_to_plain(&words, &Ids), &mut event.mentions),
@@ -300,7 +297,7 @@ fn interaction(request: &Request<'_>, payload: &Envelope<'_>, content: &str) -> 
 }
 
 fn read_form(request: &Request<'_>) -> Result<Draft, Rejected> {
-    let field = |name: &str| form::field(request.body, name);
+    let field = |name: &str| udfs::form::field(request.body, name).ok().flatten();
     if let Some(payload) = field("payload") {
         let parsed: Envelope<'_> =
             serde_json::from_str(&payload).map_err(|error| malformed("slack payload", &error))?;
@@ -335,7 +332,7 @@ mod tests {
         fn bare_words_are_the_same_in_every_notation(text in "[a-zA-Z0-9 .,?!'\"()/@]{0,40}") {
             prop_assume!(is_bare(&text));
             prop_assert_eq!(&slack_to_plain(&text, &Ids), &text);
-            prop_assert_eq!(&slack_to_markdown(&text, &Ids), &text);
+            prop_assert_eq!(&slack_to_plain_and_markdown(&text, &Ids).1, &text);
         }
     }
 }
