@@ -65,6 +65,7 @@ pub struct Server {
     pub port: u16,
     pub body_max_bytes: usize,
     pub github_body_max_bytes: usize,
+    pub bodies_max_bytes: usize,
     pub json_depth_max: usize,
     pub head_timeout_ms: u64,
     pub body_idle_timeout_ms: u64,

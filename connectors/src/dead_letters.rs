@@ -56,7 +56,13 @@ pub async fn replay(
             Some(bytes) => bytes,
             None => return Ok(None),
         },
-        (None, None) => return Ok(None),
+        (None, None) => match in_place(log, topic, letter).await? {
+            Some(bytes) => match std::str::from_utf8(&bytes) {
+                Ok(text) => with_nonce(text, nonce),
+                Err(_) => bytes.into(),
+            },
+            None => return Ok(None),
+        },
     };
     let record = NewRecord {
         topic,
@@ -67,6 +73,26 @@ pub async fn replay(
         headers: Headers::new([("replay_of", letter.id.as_bytes()), ("nonce", nonce.as_bytes())]),
     };
     Ok(log.append(vec![record]).await?.first().copied())
+}
+
+/// The original of a letter that does not hold it, if it is still kept.
+async fn in_place(log: &dyn Log, topic: Topic, letter: &DeadLetter) -> Result<Option<Bytes>, LogError> {
+    let (partition, offset) = (letter.original.partition, letter.original.offset);
+    if partition >= log.partitions() {
+        return Ok(None);
+    }
+    let found = match log.read(topic, partition, Start::Offset(offset), Visibility::Durable).await {
+        Ok(mut reader) => reader.ready(1).await,
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(records) => {
+            let record = records.into_iter().next().filter(|record| record.position.offset == offset);
+            Ok(record.and_then(|record| record.value))
+        }
+        Err(LogError::Gone { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn with_nonce(text: &str, nonce: &str) -> Vec<u8> {

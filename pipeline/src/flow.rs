@@ -22,7 +22,7 @@ use crate::{
         normalize::{self, Rejected},
         publish::Publish,
     },
-    ports::{NewRecord, Record},
+    ports::{NewRecord, RECORD_BYTES_MAX, Record},
     topics::{CLOCK, Topic, UNROUTED, partition_of},
 };
 
@@ -33,6 +33,9 @@ pub const INPUTS: &[Topic] = &[Topic::Commands, Topic::WebhooksRaw];
 /// How far ahead of its own record a `receivedAt` may be. A producer whose
 /// clock is further off must not drag the partition's clock with it.
 const CLOCK_SKEW_MAX_MS: u64 = 60_000;
+
+/// The largest output. Logs add a little of their own to a record.
+const OUTPUT_BYTES_MAX: usize = RECORD_BYTES_MAX - 1024;
 
 /// What the operators are set to.
 #[derive(Clone, Debug, Default)]
@@ -103,14 +106,20 @@ impl Flow {
         let before = outputs.len();
         // A defect in an operator must cost one record, not the partition. The
         // half of a turn that ran before the panic is taken back.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.dispatch(record, outputs))) {
-            outputs.truncate(before);
-            let reason = panic
-                .downcast_ref::<String>()
-                .map_or_else(|| panic.downcast_ref::<&str>().map_or("panicked", |text| text).to_owned(), String::clone);
-            self.counts.dead += 1;
-            self.turn(record, outputs).bury(record, "flow", format!("defect: {reason}"));
-        }
+        let reason = match catch_unwind(AssertUnwindSafe(|| self.dispatch(record, outputs))) {
+            Ok(()) => match outputs[before..].iter().map(NewRecord::bytes).find(|bytes| *bytes > OUTPUT_BYTES_MAX) {
+                // Such a batch could never be committed, however often it is tried.
+                Some(bytes) => format!("what becomes of it has {bytes} bytes, more than a log takes"),
+                None => return,
+            },
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panicked");
+                format!("defect: {text}")
+            }
+        };
+        outputs.truncate(before);
+        self.bury(record, "flow", reason, outputs);
     }
 
     fn dispatch(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {

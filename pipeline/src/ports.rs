@@ -18,6 +18,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::topics::Topic;
 
+/// The largest record that every log takes: key, value and headers together.
+/// More than the largest body of a provider, written as text in a record.
+pub const RECORD_BYTES_MAX: usize = 32 << 20;
+
 /// An answer that comes later. No runtime is named: whoever polls it, drives it.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, LogError>> + Send + 'a>>;
 
@@ -62,6 +66,13 @@ pub struct NewRecord {
     pub value: Option<Bytes>,
     /// See [`Record::headers`].
     pub headers: Headers,
+}
+
+impl NewRecord {
+    /// Its size, by which [`RECORD_BYTES_MAX`] goes.
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, Bytes::len) + self.headers.encoded().len()
+    }
 }
 
 /// Small named values beside a record, in one allocation.

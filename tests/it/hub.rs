@@ -1,7 +1,7 @@
 //! A hub in this process, and a client that reads as sentences:
 //! `hub.webhook(…).await`, `hub.events().await`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use connectors::{
     clock::SystemClock,
@@ -11,7 +11,7 @@ use connectors::{
     samples::{self, Request, Sender},
 };
 use pipeline::{
-    ports::{Clock, Start, Visibility},
+    ports::{Clock, Log, Record, Start, Visibility},
     topics::Topic,
 };
 use reqwest::StatusCode;
@@ -144,10 +144,30 @@ impl Hub {
         Answer { status, headers, text: answer.text().await.unwrap() }
     }
 
-    /// The values of a topic, once it has `count` of them.
-    pub async fn values(&self, topic: Topic, count: usize) -> Vec<Value> {
-        let log = self.running().log();
-        let mut values = Vec::new();
+    /// Its log, to write past the front door.
+    pub fn log(&self) -> Arc<dyn Log> {
+        self.running().log()
+    }
+
+    /// A request with the administrator's token.
+    pub async fn admin(&self, method: reqwest::Method, path: &str) -> Answer {
+        let token = connectors::hub::Notice::read(self.directory.path()).unwrap().token;
+        let request = self.client.request(method, format!("{}{path}", self.url())).bearer_auth(token);
+        Self::read(request.send().await.unwrap()).await
+    }
+
+    /// All roles are at work, and none of them ever had to begin again.
+    pub async fn is_unharmed(&self) {
+        let ready = self.get("/health/ready").await;
+        assert_eq!(ready.status, StatusCode::OK, "{}", ready.text);
+        let metrics = self.get("/metrics").await.text;
+        assert!(!metrics.contains("nexus_role_restarts_total{"), "{metrics}");
+    }
+
+    /// The records of a topic, once it has `count` of them.
+    pub async fn records(&self, topic: Topic, count: usize) -> Vec<Record> {
+        let log = self.log();
+        let mut records = Vec::new();
         let mut readers = Vec::new();
         for partition in 0..log.partitions() {
             readers.push(log.read(topic, partition, Start::Oldest, Visibility::Durable).await.unwrap());
@@ -155,16 +175,20 @@ impl Hub {
         let begun = std::time::Instant::now();
         loop {
             for reader in &mut readers {
-                for record in reader.ready(1000).await.unwrap() {
-                    values.push(serde_json::from_slice(record.value.as_deref().unwrap()).unwrap());
-                }
+                records.extend(reader.ready(1000).await.unwrap());
             }
-            if values.len() >= count {
-                return values;
+            if records.len() >= count {
+                return records;
             }
-            assert!(begun.elapsed() < PATIENCE, "{} of {count} records of {}: {values:#?}", values.len(), topic.name());
+            assert!(begun.elapsed() < PATIENCE, "{} of {count} records of {}", records.len(), topic.name());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Their values.
+    pub async fn values(&self, topic: Topic, count: usize) -> Vec<Value> {
+        let value = |record: &Record| serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
+        self.records(topic, count).await.iter().map(value).collect()
     }
 
     pub async fn events(&self, count: usize) -> Vec<Value> {

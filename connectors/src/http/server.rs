@@ -33,7 +33,12 @@ pub async fn serve(listener: TcpListener, router: Router, settings: Settings, mu
     let places = Arc::new(Semaphore::new(settings.connections_max as usize));
     let stopping = stop.clone();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        // Also while all places are taken, a stop is heard.
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let Ok(place) = place else { break };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,

@@ -49,7 +49,7 @@ pub fn admit(request: &Request<'_>) -> Result<Admitted, Refused> {
 /// comment comes under the same ids.
 fn delivery(request: &Request<'_>, body: &Body) -> String {
     let (Some(webhook), Some(event), Some(item)) =
-        (body.webhook_id.as_deref(), body.event.as_deref(), body.history_items.0.as_deref())
+        (body.webhook_id.as_deref(), body.event.as_deref(), body.history_items.as_deref())
     else {
         return request.body_name();
     };

@@ -1,7 +1,7 @@
 //! Looks into a body before it is accepted: is it one JSON object, not too
 //! deep, and what does it say of itself at the top? The rest is the pipeline's.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
@@ -13,8 +13,11 @@ use super::Refused;
 /// What a JSON object says at its top, as `T` asks. The whole text is checked.
 pub fn read<'a, T: Deserialize<'a>>(text: &'a [u8], depth_max: usize) -> Result<T, Refused> {
     let text = std::str::from_utf8(text).map_err(|_| malformed("the body is not UTF-8"))?;
-    if !text.trim_ascii_start().starts_with('{') {
+    let Some(inside) = text.trim_ascii_start().strip_prefix('{') else {
         return Err(malformed("the body is not a JSON object"));
+    };
+    if inside.trim_ascii() == "}" {
+        return Err(malformed("the body is an empty object"));
     }
     if !udfs::json::depth_within(text.as_bytes(), depth_max) {
         return Err(malformed(format!("the body is nested deeper than {depth_max} levels")));
@@ -38,14 +41,45 @@ impl Id {
     }
 }
 
-/// The `id` of an object, or of the first object of an array.
+/// What an object, or the first object of an array, says of itself; anything
+/// else says nothing, and is no reason to refuse the body. Nothing is buffered
+/// on the way, as an untagged enum would: that costs thirty times the text.
 #[derive(Debug, Default, PartialEq)]
-pub struct IdWithin(pub Id);
+pub struct Within<T>(pub T);
 
-#[derive(Deserialize)]
-struct WithId {
+/// The `id` of an object, or of the first object of an array.
+pub type IdWithin = Within<WithId>;
+
+/// An object that may have an id.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+pub struct WithId {
     #[serde(default)]
     id: Id,
+}
+
+impl Within<WithId> {
+    /// The id.
+    pub fn id(self) -> Option<String> {
+        self.0.id.0
+    }
+
+    /// The id, to look at.
+    pub fn as_deref(&self) -> Option<&str> {
+        self.0.id.as_deref()
+    }
+}
+
+/// A text; anything else is none.
+#[derive(Debug, Default, PartialEq)]
+pub struct Text(pub Option<String>);
+
+/// Everything that says nothing, for a visitor of the value `$none`.
+macro_rules! says_nothing {
+    ($none:expr; $($visit:ident($($kind:ty)?)),*) => {
+        $(fn $visit<E>(self, $(_: $kind)?) -> Result<Self::Value, E> {
+            Ok($none)
+        })*
+    };
 }
 
 impl<'de> Deserialize<'de> for Id {
@@ -70,17 +104,7 @@ impl<'de> Deserialize<'de> for Id {
                 Ok(Id(Some(number.to_string())))
             }
 
-            fn visit_f64<E>(self, _: f64) -> Result<Id, E> {
-                Ok(Id(None))
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Id, E> {
-                Ok(Id(None))
-            }
-
-            fn visit_unit<E>(self) -> Result<Id, E> {
-                Ok(Id(None))
-            }
+            says_nothing!(Id(None); visit_f64(f64), visit_bool(bool), visit_unit());
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Id, A::Error> {
                 while items.next_element::<IgnoredAny>()?.is_some() {}
@@ -96,52 +120,59 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-impl<'de> Deserialize<'de> for IdWithin {
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Within<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Holder;
-        impl<'de> Visitor<'de> for Holder {
-            type Value = IdWithin;
+        struct Holder<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for Holder<T> {
+            type Value = Within<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("something with an id")
             }
 
-            fn visit_str<E>(self, _: &str) -> Result<IdWithin, E> {
-                Ok(IdWithin::default())
-            }
+            says_nothing!(Within::default(); visit_str(&str), visit_u64(u64), visit_i64(i64), visit_f64(f64), visit_bool(bool), visit_unit());
 
-            fn visit_u64<E>(self, _: u64) -> Result<IdWithin, E> {
-                Ok(IdWithin::default())
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<IdWithin, E> {
-                Ok(IdWithin::default())
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<IdWithin, E> {
-                Ok(IdWithin::default())
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<IdWithin, E> {
-                Ok(IdWithin::default())
-            }
-
-            fn visit_unit<E>(self) -> Result<IdWithin, E> {
-                Ok(IdWithin::default())
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<IdWithin, A::Error> {
-                let first = items.next_element::<IdWithin>()?.unwrap_or_default();
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Within<T>, A::Error> {
+                let first = items.next_element::<Within<T>>()?.unwrap_or_default();
                 while items.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(first)
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<IdWithin, A::Error> {
-                let object = WithId::deserialize(serde::de::value::MapAccessDeserializer::new(entries))?;
-                Ok(IdWithin(object.id))
+            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Within<T>, A::Error> {
+                T::deserialize(serde::de::value::MapAccessDeserializer::new(entries)).map(Within)
             }
         }
-        deserializer.deserialize_any(Holder)
+        deserializer.deserialize_any(Holder(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyText;
+        impl<'de> Visitor<'de> for AnyText {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(Some(text.to_owned())))
+            }
+
+            says_nothing!(Text(None); visit_u64(u64), visit_i64(i64), visit_f64(f64), visit_bool(bool), visit_unit());
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Text, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Text(None))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Text, A::Error> {
+                while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Text(None))
+            }
+        }
+        deserializer.deserialize_any(AnyText)
     }
 }
 
@@ -156,7 +187,7 @@ mod tests {
     }
 
     fn id_in(text: &str) -> Option<String> {
-        read::<Top>(text.as_bytes(), 64).expect("an object").items.0.0
+        read::<Top>(text.as_bytes(), 64).expect("an object").items.id()
     }
 
     #[test]
@@ -164,7 +195,7 @@ mod tests {
         assert_eq!(id_in(r#"{"items":[{"x":[1],"id":"a"},{"id":"b"}]}"#), Some("a".to_owned()));
         assert_eq!(id_in(r#"{"items":{"id":18446744073709551615}}"#), Some("18446744073709551615".to_owned()));
         for none in [
-            r#"{}"#,
+            r#"{"x":1}"#,
             r#"{"items":[]}"#,
             r#"{"items":3}"#,
             r#"{"items":[{"id":{"id":1}}]}"#,
@@ -174,13 +205,27 @@ mod tests {
         ] {
             // A number beyond all doubles is refused as JSON, which is as well.
             let Ok(top) = read::<Top>(none.as_bytes(), 64) else { continue };
-            assert_eq!(top.items.0.0, None, "{none}");
+            assert_eq!(top.items.id(), None, "{none}");
         }
     }
 
     #[test]
     fn what_is_no_object_is_refused() {
-        for text in ["", " ", "[]", "1", "null", "\"{}\"", "{", "{}{}", "{\"a\":1,}", "\u{feff}{}", "{\"a\":\"\n\"}"] {
+        for text in [
+            "",
+            " ",
+            "{}",
+            " { } ",
+            "[]",
+            "1",
+            "null",
+            "\"{}\"",
+            "{",
+            "{}{}",
+            "{\"a\":1,}",
+            "\u{feff}{}",
+            "{\"a\":\"\n\"}",
+        ] {
             assert!(read::<Top>(text.as_bytes(), 64).is_err(), "{text:?}");
         }
         assert!(read::<Top>(b"{\"a\":\"\xff\"}", 64).is_err());

@@ -75,7 +75,7 @@ fn own_id(request: &Request<'_>, is_binary: bool) -> Result<Option<String>, Refu
         }
         _ => {
             let body: Body = document::read(request.body, request.depth_max)?;
-            Ok(body.id.0.or(body.event.0.0))
+            Ok(body.id.0.or(body.event.id()))
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use udfs::signature::GITHUB;
 
 use super::{
-    document::{self, Id, IdWithin},
+    document::{self, Id, IdWithin, Within},
     request::{Admitted, Answer, Media, Refused, Request},
 };
 
@@ -16,27 +16,13 @@ struct Body {
     #[serde(default)]
     installation: IdWithin,
     #[serde(default)]
-    repository: Repository,
+    repository: Within<Repository>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(untagged)]
-enum Repository {
-    Known {
-        full_name: Id,
-    },
-    #[default]
-    Unknown,
-    Other(serde::de::IgnoredAny),
-}
-
-impl Repository {
-    fn full_name(&self) -> Option<&str> {
-        match self {
-            Repository::Known { full_name } => full_name.as_deref(),
-            _ => None,
-        }
-    }
+struct Repository {
+    #[serde(default)]
+    full_name: Id,
 }
 
 /// Judges a request.
@@ -55,7 +41,8 @@ pub fn admit(request: &Request<'_>) -> Result<Admitted, Refused> {
         Err(refused) => return Err(unbelieved_or(request, refused)),
     };
     let directory = request.directory;
-    let senders = [body.installation.0.as_deref(), request.header("x-github-hook-id"), body.repository.full_name()];
+    let senders =
+        [body.installation.as_deref(), request.header("x-github-hook-id"), body.repository.0.full_name.as_deref()];
     let link = senders.iter().flatten().find_map(|sender| directory.link_to("github", sender)).cloned();
     request.verify_unless_allowed(&GITHUB, directory.keys("github", link.as_deref()))?;
     let missing = udfs::signature::Refused::MissingHeader("x-github-delivery");

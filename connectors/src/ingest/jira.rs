@@ -51,10 +51,10 @@ fn key(link: &Link, body: &Body) -> String {
         "jira:webhook:{}:{}:{}:{}",
         link.id,
         body.webhook_event.as_deref().unwrap_or_default(),
-        body.issue.0.as_deref().unwrap_or_default(),
+        body.issue.as_deref().unwrap_or_default(),
         body.timestamp.as_deref().unwrap_or_default(),
     );
-    if let Some(comment) = body.comment.0.as_deref() {
+    if let Some(comment) = body.comment.as_deref() {
         key.push(':');
         key.push_str(comment);
     }

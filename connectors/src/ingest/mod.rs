@@ -45,7 +45,7 @@ use self::{
 use crate::{
     config::Config,
     http::{
-        body::{self, Limits},
+        body::{self, Budget, Limits},
         problem::Problem,
     },
     telemetry::metrics::Metrics,
@@ -103,6 +103,7 @@ pub struct Ingest {
     directory: RwLock<Arc<Directory>>,
     repeats: Repeats,
     limits: Limits,
+    budget: Budget,
     github_bytes_max: usize,
     depth_max: usize,
 }
@@ -121,6 +122,7 @@ impl Ingest {
                 idle: Duration::from_millis(config.server.body_idle_timeout_ms),
                 whole: Duration::from_millis(config.server.body_timeout_ms),
             },
+            budget: Budget::new(config.server.bodies_max_bytes),
             github_bytes_max: config.server.github_body_max_bytes,
             depth_max: config.server.json_depth_max,
         }
@@ -161,13 +163,17 @@ impl Ingest {
         body: Body,
     ) -> Result<Accepted, Problem> {
         let media = Media::of(headers).or(binary_cloud_event(headers));
-        let media = media.ok_or_else(|| Refused::Media.problem(provider))?;
+        let Some(media) = media else {
+            body::abandon(body);
+            return Err(Refused::Media.problem(provider));
+        };
         let bytes_max = if address == Address::Github { self.github_bytes_max } else { self.limits.bytes_max };
-        let body = body::read(headers, body, Limits { bytes_max, ..self.limits }).await?;
+        let whole = body::read(headers, body, Limits { bytes_max, ..self.limits }, &self.budget).await?;
+        let body = &whole.bytes;
         let directory = Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner));
         let now_ms = self.clock.now_ms();
         let depth_max = self.depth_max;
-        let request = Request { headers, body: &body, media, now_ms: now_ms as i64, directory: &directory, depth_max };
+        let request = Request { headers, body, media, now_ms: now_ms as i64, directory: &directory, depth_max };
         let admitted = judge(&request, address, provider).map_err(|refused| {
             let problem = refused.problem(provider);
             self.metrics.refused(self.label(provider), refused.label(), &problem, now_ms);

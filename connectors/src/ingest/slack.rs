@@ -6,7 +6,7 @@ use serde::Deserialize;
 use udfs::signature::{self, SLACK};
 
 use super::{
-    document::{self, Id, IdWithin},
+    document::{self, Id, IdWithin, Text},
     request::{Admitted, Answer, Media, Refused, Request},
 };
 
@@ -21,18 +21,9 @@ struct Body<'a> {
     #[serde(default)]
     event_id: Id,
     #[serde(default)]
-    challenge: Option<Challenge>,
+    challenge: Text,
     #[serde(borrow, default)]
     event: Option<Event<'a>>,
-}
-
-/// Kept apart from other values, so that a challenge that is no text is refused
-/// as a challenge, and not as JSON.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Challenge {
-    Text(String),
-    Other(serde::de::IgnoredAny),
 }
 
 #[derive(Deserialize)]
@@ -56,7 +47,7 @@ pub fn admit(request: &Request<'_>) -> Result<Admitted, Refused> {
         Ok(body) => body,
         Err(refused) => return Err(verify_by_any(request).err().unwrap_or(refused)),
     };
-    let team = body.team_id.0.clone().or(body.team.0.0.clone());
+    let team = body.team_id.0.clone().or(body.team.as_deref().map(str::to_owned));
     let link = team.as_deref().and_then(|team| request.directory.link_to("slack", team)).cloned();
     match (&team, &link) {
         // A challenge, or an event of a whole organisation: any of ours may
@@ -74,8 +65,8 @@ fn answer(body: &Body<'_>) -> Result<Answer, Refused> {
     let bad = |reason: &'static str| Err(Refused::Malformed(reason.into()));
     match body.kind.as_deref() {
         Some("url_verification") => match &body.challenge {
-            Some(Challenge::Text(challenge)) => Ok(Answer::Challenge(challenge.clone())),
-            _ => bad("the challenge is missing or no text"),
+            Text(Some(challenge)) => Ok(Answer::Challenge(challenge.clone())),
+            Text(None) => bad("the challenge is missing or no text"),
         },
         Some("event_callback") => match &body.event {
             Some(Event { kind: Some(_) }) => Ok(Answer::Store),

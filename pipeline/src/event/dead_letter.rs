@@ -25,7 +25,8 @@ pub struct DeadLetter {
     pub original: Original,
 }
 
-/// A record, kept whole.
+/// A record, kept whole. Without a value, it was too large to be kept twice: it
+/// is where it was, for as long as its topic keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Original {

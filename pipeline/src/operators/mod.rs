@@ -11,9 +11,13 @@ use udfs::hash::{Parts, hex};
 
 use crate::{
     event::{Alert, DeadLetter, Original, Severity, StandardEvent, Time},
-    ports::{Headers, NewRecord, Position, Record},
+    ports::{Headers, NewRecord, Position, RECORD_BYTES_MAX, Record},
     topics::{CLOCK, Topic, UNROUTED, partition_of},
 };
+
+/// The largest original that a dead letter holds itself; a larger one is left
+/// where it is. Text in a text grows, up to six times, and must still fit.
+const ORIGINAL_BYTES_MAX: usize = RECORD_BYTES_MAX / 8;
 
 /// A stage of the chain: synchronous and deterministic in (state, draft, turn).
 pub trait Operator {
@@ -121,7 +125,8 @@ impl Turn<'_> {
         self.emit(Topic::Alerts, tenant, &alert, headers);
     }
 
-    /// Puts away a record that cannot be processed, whole, with the reason.
+    /// Puts away a record that cannot be processed, whole (or, if it is very
+    /// large, by its place), with the reason.
     pub fn bury(&mut self, record: &Record, stage: &str, reason: impl Into<String>) {
         let reason = reason.into();
         let key = String::from_utf8_lossy(&record.key).into_owned();
@@ -129,6 +134,7 @@ impl Turn<'_> {
         let id = self.id("dl", stage, 0);
         let value = record.value.as_deref().unwrap_or_default();
         let (value, value_base64) = match std::str::from_utf8(value) {
+            _ if value.len() > ORIGINAL_BYTES_MAX => (None, None),
             Ok(text) => (Some(text.to_owned()), None),
             Err(_) => (None, Some(udfs::hash::base64(value))),
         };

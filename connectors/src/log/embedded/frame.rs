@@ -100,7 +100,7 @@ impl Draft {
 
 /// What a record brings along, without its head.
 pub(super) fn size_of(record: &NewRecord) -> usize {
-    record.key.len() + record.value.as_ref().map_or(0, Bytes::len) + record.headers.encoded().len()
+    record.bytes()
 }
 
 /// Writes one record with its offset.

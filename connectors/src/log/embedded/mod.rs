@@ -37,7 +37,10 @@ mod writer;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use pipeline::topics::{Keep, Topic};
+use pipeline::{
+    ports::RECORD_BYTES_MAX,
+    topics::{Keep, Topic},
+};
 
 pub use cleaner::Cleaned;
 pub use journal::Journal;
@@ -83,7 +86,7 @@ impl Default for Settings {
             durability: Durability::Sync,
             segment_bytes: 64 << 20,
             pending_bytes_max: 64 << 20,
-            record_bytes_max: 32 << 20,
+            record_bytes_max: RECORD_BYTES_MAX,
             tail_bytes_max: 32 << 20,
             keep: BTreeMap::new(),
             clean_every: Some(Duration::from_secs(60)),

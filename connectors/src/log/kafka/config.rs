@@ -6,9 +6,8 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use pipeline::topics::Topic;
 use rdkafka::ClientConfig;
 
-/// The largest record that is taken: a provider's largest body with room to
-/// spare for what is written around it.
-pub(super) const RECORD_BYTES_MAX: usize = 32 << 20;
+/// The largest record that is taken.
+pub(super) const RECORD_BYTES_MAX: usize = pipeline::ports::RECORD_BYTES_MAX;
 /// The same with Kafka's own framing.
 pub(super) const MESSAGE_BYTES_MAX: usize = RECORD_BYTES_MAX + (1 << 20);
 /// A commit that takes longer has failed; the broker ends it by itself soon after.
