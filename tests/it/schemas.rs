@@ -300,7 +300,10 @@ async fn ids_and_traces_have_their_form() {
         let header = text(&record, "traceparent").unwrap();
         let parts: Vec<_> = header.split('-').collect();
         assert!(matches!(parts[..], ["00", of, span, "01"] if of == trace && is_hex(span, 16)), "{header}");
-        assert!(is_hex(trace, 32) && parts[1].trim_matches('0') != "" && parts[2].trim_matches('0') != "", "{header}");
+        assert!(
+            is_hex(trace, 32) && !parts[1].trim_matches('0').is_empty() && !parts[2].trim_matches('0').is_empty(),
+            "{header}"
+        );
     }
     for letter in hub.values(Topic::DeadLetters, 2).await {
         assert!(letter["id"].as_str().unwrap().strip_prefix("dl_").is_some_and(|hex| is_hex(hex, 32)), "{letter}");

@@ -14,6 +14,7 @@ impl Parts {
     }
 
     /// One more part.
+    #[allow(clippy::should_implement_trait)] // `+` would say less than the word
     pub fn add(mut self, part: impl AsRef<[u8]>) -> Self {
         let part = part.as_ref();
         self.0.update(&(part.len() as u64).to_le_bytes());

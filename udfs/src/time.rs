@@ -63,9 +63,9 @@ pub fn from_rfc3339(text: &str) -> Option<i64> {
         if length == 0 {
             return None;
         }
-        for index in 0..3 {
-            let digit = if index < length { i64::from(fraction[index] - b'0') } else { 0 };
-            ms = ms * 10 + digit;
+        let padded = fraction[..length].iter().chain(b"000");
+        for digit in padded.take(3) {
+            ms = ms * 10 + i64::from(digit - b'0');
         }
         rest = &fraction[length..];
     }

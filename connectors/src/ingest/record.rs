@@ -81,10 +81,9 @@ fn kept_headers(value: &mut Vec<u8>, request: &Request<'_>) {
     for (name, content) in request.headers {
         let name = name.as_str();
         let wanted = KEPT_HEADERS.contains(&name) || name.starts_with("ce-");
-        if let (true, Ok(content)) = (wanted, content.to_str()) {
-            if content.len() <= HEADER_BYTES_MAX && !kept.iter().any(|(known, _)| *known == name) {
-                kept.push((name, content));
-            }
+        let Some(content) = content.to_str().ok().filter(|_| wanted) else { continue };
+        if content.len() <= HEADER_BYTES_MAX && !kept.iter().any(|(known, _)| *known == name) {
+            kept.push((name, content));
         }
     }
     if kept.is_empty() {

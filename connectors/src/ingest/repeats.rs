@@ -70,10 +70,9 @@ impl Repeats {
                     }
                 }
             };
-            match first.wait_for(Option::is_some).await.as_deref() {
-                Ok(Some(id)) => return Seen::Repeat(Arc::clone(id)),
-                // The first failed: whoever asks now is the first.
-                Ok(None) | Err(_) => {}
+            // Without an answer the first failed: whoever asks now is the first.
+            if let Ok(Some(id)) = first.wait_for(Option::is_some).await.as_deref() {
+                return Seen::Repeat(Arc::clone(id));
             }
         }
     }
