@@ -28,6 +28,9 @@ use udfs::signature::{CLICKUP, sign};
 const SECRET: &str = "bench-webhook-secret";
 const WEBHOOK: &str = "7fa3ec74-69a8-4530-a251-8a13730bd204";
 
+/// How late a timer may be without anybody having been slow.
+const TIMER_SLACK: Duration = Duration::from_millis(2);
+
 /// Webhooks in, events out.
 #[derive(Clone, Parser)]
 struct Arguments {
@@ -184,6 +187,11 @@ async fn send(shared: &Shared, arguments: &Arguments, address: &str, run: &str, 
         if arguments.rate > 0.0 {
             due = begun + Duration::from_secs_f64(number as f64 / arguments.rate);
             sleep_until(due.into()).await;
+            // The timer's own millisecond is not the hub's; being late because
+            // all connections were busy is.
+            if due.elapsed() < TIMER_SLACK {
+                due = Instant::now();
+            }
         }
         let request = request(run, number, arguments.bytes);
         stream.write_all(&request).await.expect("sent");
