@@ -149,3 +149,86 @@ fn short(tenant: &str, mark: u128) -> Mark {
     let [_, _, _, _, short @ ..] = Parts::new().add(tenant).add(mark.to_le_bytes()).finish().to_le_bytes();
     short
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::StateEntry,
+        ports::{NewRecord, Position},
+        topics::Topic,
+    };
+
+    const DAY_MS: u64 = 86_400_000;
+
+    fn turn(now_ms: u64, outputs: &mut Vec<NewRecord>) -> Turn<'_> {
+        let source = Position { topic: Topic::WebhooksRaw, partition: 0, offset: 0 };
+        Turn { now_ms, source, identity: 1, partitions: 1, outputs }
+    }
+
+    fn is_first(operator: &Deduplicate, seen: &mut Seen, now_ms: u64, tenant: &str, marks: &[u128]) -> bool {
+        operator.is_first(seen, tenant, marks, &mut turn(now_ms, &mut Vec::new()))
+    }
+
+    #[test]
+    fn any_mark_of_a_tenant_makes_a_repeat_until_the_window_has_passed() {
+        let (operator, mut seen) = (Deduplicate::default(), Seen::default());
+        assert!(is_first(&operator, &mut seen, 0, "acme", &[1, 2]));
+        assert!(!is_first(&operator, &mut seen, 1, "acme", &[2]));
+        assert!(!is_first(&operator, &mut seen, 1, "acme", &[3, 1]));
+        assert!(is_first(&operator, &mut seen, 1, "acme", &[3]), "a repeat's other marks are not remembered");
+        assert!(is_first(&operator, &mut seen, 1, "umbra", &[1]), "another tenant's are its own");
+        assert!(is_first(&operator, &mut seen, 1, "acme", &[]) && is_first(&operator, &mut seen, 1, "acme", &[]));
+
+        let mut outputs = Vec::new();
+        operator.on_tick(&mut seen, &mut turn(3 * DAY_MS - 1, &mut outputs));
+        assert!(outputs.is_empty() && seen.len() == 3);
+        operator.on_tick(&mut seen, &mut turn(3 * DAY_MS, &mut outputs));
+        assert_eq!((outputs.len(), seen.len()), (1, 2), "the oldest alone is let go");
+        assert!(outputs[0].value.is_none() && outputs[0].key.starts_with(b"acme/repeat/"));
+        assert!(is_first(&operator, &mut seen, 3 * DAY_MS, "acme", &[2]));
+    }
+
+    #[test]
+    fn what_was_kept_is_known_again() {
+        let operator = Deduplicate::default();
+        let (mut before, mut outputs) = (Seen::default(), Vec::new());
+        for number in 0..50 {
+            operator.is_first(&mut before, "acme", &[number, 1000 + number], &mut turn(number as u64, &mut outputs));
+        }
+        let mut after = Seen::default();
+        for record in &outputs {
+            let key = std::str::from_utf8(&record.key).expect("text");
+            let entry: StateEntry = serde_json::from_slice(record.value.as_ref().expect("kept")).expect("an entry");
+            let kept =
+                Kept { tenant: "acme", kind: "repeat", id: &key["acme/repeat/".len()..], data: Some(&entry.data) };
+            operator.restore(&mut after, kept);
+        }
+        for number in 0..50 {
+            assert!(!is_first(&operator, &mut after, 60, "acme", &[number]));
+            assert!(!is_first(&operator, &mut after, 60, "acme", &[1000 + number]));
+        }
+        assert!(is_first(&operator, &mut after, 60, "acme", &[50]));
+    }
+
+    #[test]
+    fn memory_is_bounded_with_ten_thousand_tenants() {
+        let operator = Deduplicate { events_max: 20_000, ..Deduplicate::default() };
+        let (mut seen, mut outputs) = (Seen::default(), Vec::new());
+        for round in 0..10 {
+            for tenant in 0..10_000 {
+                operator.is_first(
+                    &mut seen,
+                    &format!("tenant-{tenant}"),
+                    &[round, 100 + round],
+                    &mut turn(0, &mut outputs),
+                );
+            }
+            outputs.retain(|record| record.value.is_none());
+        }
+        assert_eq!((seen.len(), seen.marks.len()), (20_000, 40_000));
+        assert_eq!(outputs.len(), 80_000, "each that went early left a tombstone");
+        assert!(!is_first(&operator, &mut seen, 0, "tenant-9999", &[9]), "the newest are known");
+        assert!(is_first(&operator, &mut seen, 0, "tenant-0", &[0]), "the oldest went first");
+    }
+}
