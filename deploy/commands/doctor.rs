@@ -49,6 +49,7 @@ impl Doctor {
         }
         match findings.iter().filter(|finding| finding.problem.is_some()).count() {
             0 => Ok(()),
+            1 => bail!("one problem"),
             problems => bail!("{problems} problems"),
         }
     }
@@ -114,6 +115,9 @@ async fn address(config: &Config) -> Finding {
 
 async fn log(config: &Config) -> Finding {
     let name = if config.kafka.brokers.is_empty() { "log" } else { "kafka" };
+    if !log::exists(config) {
+        return Finding::good(name, format!("none yet; the hub makes it in {}", config.data_dir.display()));
+    }
     match log::open(config).await {
         Ok(opened) => {
             let detail = format!("{} partitions", opened.partitions());

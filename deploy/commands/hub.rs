@@ -38,6 +38,7 @@ async fn serve(config: &Config, roles: &[Role]) -> Result<()> {
     if config.allow_unsigned {
         tracing::warn!("NEXUS_ALLOW_UNSIGNED is on: anybody who reaches this address can write events");
     }
+    connectors::process::raise_open_files();
     let begun = std::time::Instant::now();
     let hub = Hub::start(config, roles).await.map_err(|error| anyhow!(error))?;
     let names: Vec<_> = roles.iter().map(|role| role.name()).collect();

@@ -48,6 +48,8 @@ fn wrong_usage_is_2_and_failure_is_1() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stderr));
         assert!(text(&output.stderr).starts_with("nexus: "));
     }
+    let doctor = run(&["doctor"], &[("NEXUS_DATA_DIR", &nowhere), ("WEBHOOK_SECRET_CLICKUP", "s"), ("PORT", "0")]);
+    assert!(doctor.status.success(), "{}", text(&doctor.stdout));
     assert!(!missing.path().join("nothing").exists(), "looking makes nothing");
 }
 

@@ -4,7 +4,7 @@
 pub mod embedded;
 pub mod kafka;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pipeline::{ports::Log, topics::Topic};
 
@@ -39,15 +39,16 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Log>, Failure> {
 
 /// The same, but only if there is one: a command that looks must not make it.
 pub async fn open_existing(config: &Config) -> Result<Arc<dyn Log>, Failure> {
-    if config.kafka.brokers.is_empty() && !has_journal(&config.data_dir) {
+    if !exists(config) {
         let directory = config.data_dir.display();
         return Err(format!("there is no hub and no log in {directory}; name another with NEXUS_DATA_DIR").into());
     }
     open(config).await
 }
 
-fn has_journal(data_dir: &Path) -> bool {
-    data_dir.join(FOLDER).is_dir()
+/// Whether there is a log to open. Kafka is taken to be there.
+pub fn exists(config: &Config) -> bool {
+    !config.kafka.brokers.is_empty() || config.data_dir.join(FOLDER).is_dir()
 }
 
 fn journal_settings(config: &Config) -> embedded::Settings {
