@@ -5,9 +5,11 @@
 //! puts a process together.
 
 pub mod api;
+pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod dead_letters;
+pub mod directory;
 pub mod http;
 pub mod hub;
 pub mod identity;

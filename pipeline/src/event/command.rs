@@ -30,8 +30,35 @@ pub enum Command {
         /// When.
         at: Time,
     },
-    /// Tell one agent something by itself.
+    /// Follow a thread: the task is discussed there from now on. Makes the task
+    /// known if it was not; answered on `commands.results`.
+    TrackTask {
+        /// Names the answer.
+        correlation_id: String,
+        /// Whose task.
+        tenant_id: String,
+        /// The project it belongs to.
+        project_id: String,
+        /// Where the task is at home: `clickup`, `github`, `jira`.
+        provider: String,
+        /// The provider's id of it.
+        external_id: String,
+        /// What it is called.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        /// The channel of the thread.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channel_id: Option<String>,
+        /// The thread.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        thread_ts: Option<String>,
+        /// When.
+        at: Time,
+    },
+    /// Wake one agent.
     Wake {
+        /// Names what the agent gets, so that a repeat is one.
+        correlation_id: String,
         /// Whose agent.
         tenant_id: String,
         /// Which.
@@ -42,12 +69,32 @@ pub enum Command {
         /// When.
         at: Time,
     },
-    /// Tell all agents of a tenant something.
+    /// Tell one agent something, under any of the server's event names.
+    Tell {
+        /// Names what the agent gets, so that a repeat is one.
+        correlation_id: String,
+        /// Whose agent.
+        tenant_id: String,
+        /// Which.
+        agent_id: String,
+        /// `context_update`, `task_assigned`, `wake_up`, …
+        name: String,
+        /// What to say.
+        data: serde_json::Map<String, serde_json::Value>,
+        /// When.
+        at: Time,
+    },
+    /// Tell all agents of a tenant something, as a `context_update`.
     Broadcast {
+        /// Names what the agents get, so that a repeat is one.
+        correlation_id: String,
         /// Whose agents.
         tenant_id: String,
         /// What to say.
         message: String,
+        /// What else.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<serde_json::Map<String, serde_json::Value>>,
         /// When.
         at: Time,
     },
@@ -62,10 +109,15 @@ pub enum Command {
         /// When.
         at: Time,
     },
-    /// Route once more what had no project.
+    /// Route once more what had no project; answered on `commands.results`.
     Reroute {
+        /// Names the answer.
+        correlation_id: String,
         /// Whose events.
         tenant_id: String,
+        /// Only these; all of the tenant's when empty.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        event_ids: Vec<String>,
         /// When.
         at: Time,
     },
@@ -87,6 +139,9 @@ pub struct CommandResult {
     /// Why not, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What came of it, in the words of the command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<serde_json::Value>,
     /// When, by the log's clock.
     pub at: Time,
 }

@@ -33,4 +33,6 @@ pub struct Cursor {
     pub epoch: u64,
     /// All up to this is acknowledged.
     pub seq: u64,
+    /// Where in its partition of `agents.inbox` the next one can be.
+    pub next_offset: u64,
 }
