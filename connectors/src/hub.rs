@@ -23,7 +23,7 @@ use crate::{
     http::server,
     identity::random_hex,
     ingest::Ingest,
-    log,
+    log::{self, Opened},
     roles::Role,
     supervisor::{Board, Failure, Post, Status, supervise},
     telemetry::metrics::Metrics,
@@ -70,7 +70,10 @@ impl Hub {
     pub async fn start(config: &Config, roles: &[Role]) -> Result<Hub, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new()?;
-        let log = log::open(config).await?;
+        let Opened { log, journal } = log::open_known(config).await?;
+        if let Some(journal) = journal {
+            metrics.watch(journal)?;
+        }
         let listener = TcpListener::bind((config.server.host, config.server.port)).await.map_err(|error| {
             format!("cannot listen on {}:{}: {error}; is another hub running?", config.server.host, config.server.port)
         })?;
