@@ -199,9 +199,9 @@ async fn the_command_replays_without_a_hub_as_well() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_letters_are_replayed_in_bounded_memory() {
     const LETTERS: usize = 300;
-    /// A third of what the letters take; at rest, with its cache of 32 MB full,
-    /// a hub needs half of this.
-    const MEMORY_MB_MAX: u64 = 200;
+    /// Less than the letters alone. What waits for a slow disk (64 MB) and the
+    /// journal's cache (32 MB) are the most of what a busy hub takes.
+    const MEMORY_MB_MAX: u64 = 280;
     let directory = tempfile::tempdir().unwrap();
     let mut config = Config::load(None, std::iter::empty()).unwrap();
     directory.path().clone_into(&mut config.data_dir);
