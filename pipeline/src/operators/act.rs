@@ -81,7 +81,7 @@ fn answer(
         data["traceId"] = trace.into();
     }
     let data: Option<&Map<String, Value>> = data.as_object();
-    let id = turn.id("inb", NAME, 0);
+    let id = turn.id("inb", NAME, 1);
     let to = [(Arc::clone(agent), None)];
     let letter = Letter { id: &id, tenant: &action.tenant_id, trace_id: trace, name, to: &to, event: None, data };
     chain.seqs.send(&letter, turn);
