@@ -16,6 +16,7 @@ mod mirror;
 mod presence;
 mod standard;
 mod state;
+mod task;
 mod time;
 mod webhook;
 
@@ -32,6 +33,7 @@ pub use mirror::*;
 pub use presence::*;
 pub use standard::*;
 pub use state::*;
+pub use task::*;
 pub use time::*;
 pub use webhook::*;
 
@@ -54,6 +56,8 @@ pub const SCHEMAS: &[SchemaOf] = &[
     ("nexus.memory-result.v1", || schemars::schema_for!(MemoryResult)),
     ("nexus.lookup-request.v1", || schemars::schema_for!(LookupRequest)),
     ("nexus.lookup-result.v1", || schemars::schema_for!(LookupResult)),
+    ("nexus.task.v1", || schemars::schema_for!(Task)),
+    ("nexus.candidate.v1", || schemars::schema_for!(Candidate)),
     ("nexus.state.v1", || schemars::schema_for!(StateEntry)),
     ("nexus.presence.v1", || schemars::schema_for!(Presence)),
     ("nexus.cursor.v1", || schemars::schema_for!(Cursor)),
