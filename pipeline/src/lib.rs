@@ -8,6 +8,7 @@
 //!
 //! Start reading at [`flow`].
 
+pub mod detect;
 pub mod event;
 pub mod flow;
 pub mod operators;
@@ -15,4 +16,5 @@ pub mod ports;
 pub mod retry;
 pub mod testing;
 pub mod topics;
+pub mod window;
 pub mod worker;
