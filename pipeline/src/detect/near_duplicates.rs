@@ -67,10 +67,10 @@ impl Detector for NearDuplicates {
             return Decision::PASS;
         }
         let is_like = |said: &Mark| distance(said.0, message.likeness.simhash) <= self.distance;
-        let like = self.recent().held(&state.said, now_ms).rev().filter(|(_, said)| is_like(said));
+        let mut like = self.recent().held(&state.said, now_ms).rev().filter(|(_, said)| is_like(said));
         // The text that makes this one too many, and when it is forgotten.
         let before = self.count.max(2) as usize - 2;
-        let Some((leaves_ms, _)) = like.skip(before).next() else { return Decision::PASS };
+        let Some((leaves_ms, _)) = like.nth(before) else { return Decision::PASS };
         let finding = || Finding {
             kind: Self::KIND,
             severity: Severity::Warning,

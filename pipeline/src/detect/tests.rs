@@ -206,6 +206,23 @@ fn what_one_detector_refuses_takes_no_place_elsewhere() {
 }
 
 #[test]
+fn what_a_later_detector_refuses_is_not_counted_by_an_earlier_one() {
+    let near_duplicates = NearDuplicates { level: Level::Mute, count: 2, ..NearDuplicates::default() };
+    let no_progress = NoProgress { level: Level::Mute, messages: 3, ..NoProgress::default() };
+    let limits = Limits { near_duplicates, no_progress, ..Limits::default() };
+    let (mut agent, mut task) = (AgentState::default(), TaskState::default());
+    let mut taken = Vec::new();
+    for text in ["read file 1 of 9", "read file 2 of 9", "the tests do not compile", "I will ask a person now", "ok"] {
+        let judged = limits.on_message(&mut agent, Some(&mut task), &Message::new("agt_1", Some("task_1"), text), 0);
+        taken.push((judged.allow, agent.rate.taken.len()));
+    }
+    // The second is like the first; the task lets two pass.
+    assert_eq!(taken, [(true, 1), (false, 1), (true, 2), (false, 2), (false, 2)]);
+    let likes = serde_json::to_value(&agent.likes).unwrap();
+    assert_eq!(likes["said"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn a_mute_agent_in_a_loop_is_found_to_be_stuck() {
     let (limits, mut agent) = (Limits::default(), AgentState::default());
     let texts: Vec<String> = ('a'..'l').map(|letter| letter.to_string()).collect();
@@ -218,8 +235,8 @@ fn a_mute_agent_in_a_loop_is_found_to_be_stuck() {
 
 #[test]
 fn an_agent_is_nudged_once_an_episode() {
-    let mut limits = Limits::default();
-    limits.messages = MessageRate { level: Level::Nudge, limit: 1, window_ms: 1_000 };
+    let messages = MessageRate { level: Level::Nudge, limit: 1, window_ms: 1_000 };
+    let limits = Limits { messages, ..Limits::default() };
     let mut agent = AgentState::default();
     let mut say =
         |text: &str, now| limits.on_message(&mut agent, None, &Message::new("agt_1", None, text), now).enforce;

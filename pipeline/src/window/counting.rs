@@ -21,7 +21,7 @@ pub struct Counted(pub u32);
 impl EveryNth {
     /// One more; whether it is an nth. Where n became smaller than what was
     /// counted already, the next is.
-    pub fn add(self, counted: &mut Counted) -> bool {
+    pub fn count(self, counted: &mut Counted) -> bool {
         counted.0 = counted.0.saturating_add(1);
         let is_nth = counted.0 >= self.n.max(1);
         if is_nth {

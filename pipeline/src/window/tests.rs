@@ -141,7 +141,7 @@ proptest! {
     fn one_of_any_n_is_an_nth(n in 0_u32..9, count in 0_u32..60) {
         let (rule, mut counted) = (EveryNth { n }, Counted::default());
         for number in 1..=count {
-            prop_assert_eq!(rule.add(&mut counted), number % n.max(1) == 0);
+            prop_assert_eq!(rule.count(&mut counted), number % n.max(1) == 0);
             counted = restored(counted);
             prop_assert!(counted.0 < n.max(1));
         }
