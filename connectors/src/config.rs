@@ -26,6 +26,12 @@ const ECOSYSTEM_NAMES: &[(&str, &str)] = &[
     ("KAFKA_SASL_PASSWORD", "kafka.sasl_password"),
     ("KAFKA_SSL_CA", "kafka.ssl_ca"),
     ("SLACK_SIGNING_SECRET", "webhooks.secrets.slack"),
+    ("CLICKUP_API_URL", "providers.clickup_api_url"),
+    ("CLICKUP_API_TOKEN", "providers.clickup_api_token"),
+    ("SLACK_API_URL", "providers.slack_api_url"),
+    ("GITHUB_API_URL", "providers.github_api_url"),
+    ("JIRA_API_URL", "providers.jira_api_url"),
+    ("NEXUS_ALLOW_PRIVATE_TARGETS", "providers.allow_private_targets"),
 ];
 
 /// `WEBHOOK_SECRET_ACME_CI` is the secret of the provider `acme-ci`.
@@ -51,6 +57,7 @@ pub struct Config {
     pub log: Log,
     pub kafka: Kafka,
     pub pipeline: Pipeline,
+    pub providers: Providers,
     pub telemetry: Telemetry,
     pub sql: Sql,
     #[serde(default)]
@@ -139,6 +146,18 @@ pub struct Kafka {
 pub struct Pipeline {
     pub deduplicate_hours: u64,
     pub deduplicate_events_max: usize,
+}
+
+/// `[providers]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Providers {
+    pub clickup_api_url: String,
+    pub clickup_api_token: String,
+    pub slack_api_url: String,
+    pub github_api_url: String,
+    pub jira_api_url: String,
+    pub allow_private_targets: bool,
 }
 
 /// `[telemetry]`

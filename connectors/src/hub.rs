@@ -20,10 +20,16 @@ use crate::{
     api::{self, Services},
     clock::SystemClock,
     config::Config,
+    directory::Directory,
     http::server,
     identity::random_hex,
     ingest::Ingest,
     log,
+    lookups::{
+        self, Desk, Lookups,
+        links::{Closed, Links},
+    },
+    outgoing::{Caller, Http, Limits},
     roles::Role,
     supervisor::{Board, Failure, Post, Status, supervise},
     telemetry::metrics::Metrics,
@@ -106,6 +112,10 @@ impl Hub {
                     };
                     tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| workers.clone().run(post)));
                 }
+                Role::Lookups => {
+                    let lookups = lookups(config, &log, &clock, &metrics)?;
+                    tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| lookups.clone().run(post)));
+                }
                 // These two are routes: they are at work as soon as the server is.
                 Role::Ingest | Role::Api => post.running(),
             }
@@ -171,6 +181,21 @@ impl Hub {
             Err(_) => Err(format!("not everything was finished within {STOP_TIMEOUT:?}").into()),
         }
     }
+}
+
+fn lookups(
+    config: &Config,
+    log: &Arc<dyn Log>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Lookups, Failure> {
+    let directory = Arc::new(Directory::default());
+    let links = Links::new(config, Arc::clone(&directory), Arc::new(Closed));
+    let limits = Limits { allow_private_targets: config.providers.allow_private_targets, ..Limits::default() };
+    let caller = Caller::new(Http::new(limits)?, Arc::clone(clock), lookups::policies());
+    let url = &config.providers.clickup_api_url;
+    let desk = Arc::new(Desk::new(links, url, caller, Arc::clone(clock), Arc::clone(metrics))?);
+    Ok(Lookups { log: Arc::clone(log), directory, desk })
 }
 
 fn settings(config: &Config) -> flow::Settings {
