@@ -6,6 +6,7 @@
 mod config;
 mod demo;
 mod doctor;
+mod fakes;
 mod hub;
 mod remote;
 mod replay;
@@ -45,6 +46,8 @@ enum Command {
     Replay(replay::Replay),
     /// Print the settings in force
     Config(config::Show),
+    /// Serve fake providers: ClickUp, Slack, GitHub, Jira
+    Fakes(fakes::Serve),
     /// Look for what would keep the hub from running
     Doctor(doctor::Doctor),
 }
@@ -74,6 +77,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Tail(tail) => tail.run(&config).await,
             Command::Replay(replay) => replay.run(&config).await,
             Command::Config(show) => show.run(&config),
+            Command::Fakes(fakes) => fakes.run().await,
             Command::Doctor(doctor) => doctor.run(&config).await,
         }
     });

@@ -12,6 +12,7 @@ mod hostile;
 mod hub;
 mod kafka;
 mod log;
+mod lookups;
 mod process;
 mod schemas;
 mod stopping;
