@@ -57,9 +57,9 @@ fn task(json: &Value, result: LookupResult) -> Option<LookupResult> {
         task: Some(task),
         status_type: word(json, "/status/type"),
         url: word(json, "/url"),
-        archived: json["archived"] == true,
+        archived: Some(json["archived"] == true),
         project_external_id: word(json, "/list/id"),
-        project_name: word(json, "/list/name"),
+        name: word(json, "/list/name"),
         folder_external_id: word(json, "/folder/id").filter(|_| json["folder"]["hidden"] != true),
         space_external_id: word(json, "/space/id"),
         ..result
@@ -72,8 +72,8 @@ fn list(json: &Value, result: LookupResult) -> Option<LookupResult> {
     let is_completed = matches!(status.as_str(), "complete" | "completed" | "closed" | "done");
     Some(LookupResult {
         project_external_id: Some(word(json, "/id")?),
-        project_name: word(json, "/name"),
-        archived: json["archived"] == true || json["deleted"] == true || is_completed,
+        name: word(json, "/name"),
+        archived: Some(json["archived"] == true || json["deleted"] == true || is_completed),
         folder_external_id: word(json, "/folder/id").filter(|_| json["folder"]["hidden"] != true),
         space_external_id: word(json, "/space/id"),
         ..result
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(task.description.expect("a text").len(), DESCRIPTION_BYTES_MAX);
         assert_eq!(found.status_type.as_deref(), Some("custom"));
         assert_eq!(found.project_external_id.as_deref(), Some("901200345678"));
-        assert_eq!(found.project_name.as_deref(), Some("Orchard shop"));
+        assert_eq!(found.name.as_deref(), Some("Orchard shop"));
         assert_eq!((found.folder_external_id, found.space_external_id.as_deref()), (None, Some("90120001")));
     }
 
@@ -152,9 +152,9 @@ mod tests {
             json.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
             read("list", &json).expect("a list")
         };
-        assert!(!list(json!({"archived": false, "status": {"status": "red"}})).archived);
-        assert!(list(json!({"archived": true})).archived);
-        assert!(list(json!({"status": {"status": "Complete"}})).archived);
+        assert_eq!(list(json!({"archived": false, "status": {"status": "red"}})).archived, Some(false));
+        assert_eq!(list(json!({"archived": true})).archived, Some(true));
+        assert_eq!(list(json!({"status": {"status": "Complete"}})).archived, Some(true));
         assert_eq!(list(json!({})).folder_external_id.as_deref(), Some("456"));
     }
 

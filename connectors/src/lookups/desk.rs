@@ -13,13 +13,17 @@ use hashbrown::HashMap;
 use pipeline::{
     event::{LookupRequest, LookupResult, Time},
     ports::Clock,
+    retry::Policy,
 };
 use reqwest::Url;
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{clickup, flights::Flights, links::Links};
 use crate::{
-    outgoing::{Answer, Call, Caller, Credential, Fault, Outcome, Provider, Stopped, WhileDown},
+    config::{Config, Providers},
+    outgoing::{
+        Answer, Call, Caller, Credential, Fault, Http, Limits, Outcome, Policies, Provider, Stopped, WhileDown,
+    },
     supervisor::Failure,
     telemetry::metrics::Metrics,
 };
@@ -33,6 +37,12 @@ const KEEP_MS: u64 = 2_000;
 const TENANT_CALLS_MAX: usize = 8;
 /// Calls of all tenants at the same time.
 const CALLS_MAX: usize = 256;
+
+/// Three attempts that have room within a deadline of five seconds.
+fn policies() -> Policies {
+    let retry = Policy { backoff_first_ms: 200, backoff_max_ms: 2_000, ..Policy::default() };
+    Policies { retry, ..Policies::default() }
+}
 
 /// What was found, or the code of why not.
 type Found = Result<LookupResult, &'static str>;
@@ -63,15 +73,12 @@ struct Errand {
 }
 
 impl Desk {
-    /// A desk that asks ClickUp at this address.
-    pub fn new(
-        links: Links,
-        clickup_api_url: &str,
-        caller: Caller,
-        clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
-    ) -> Result<Desk, Failure> {
+    /// A desk that asks the providers of the settings.
+    pub fn new(config: &Config, links: Links, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Result<Desk, Failure> {
+        let Providers { clickup_api_url, allow_private_targets, .. } = &config.providers;
         let clickup = clickup_api_url.parse().map_err(|error| format!("providers.clickup_api_url: {error}"))?;
+        let limits = Limits { allow_private_targets: *allow_private_targets, ..Limits::default() };
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies());
         let calls = Calls {
             caller,
             places: Semaphore::new(CALLS_MAX),

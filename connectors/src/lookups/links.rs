@@ -4,22 +4,7 @@ use std::sync::Arc;
 
 use pipeline::event::Connection;
 
-use crate::{config::Config, directory::Directory};
-
-/// Opens what is sealed with the hub's encryption key.
-pub trait Opens: Send + Sync {
-    /// The secret inside; `None` when it was sealed with another key.
-    fn open(&self, sealed: &str) -> Option<String>;
-}
-
-/// Opens nothing: for a hub without an encryption key.
-pub struct Closed;
-
-impl Opens for Closed {
-    fn open(&self, _sealed: &str) -> Option<String> {
-        None
-    }
-}
+use crate::{config::Config, directory::Directory, sealing::Seal};
 
 /// A way to a provider.
 #[derive(Clone)]
@@ -33,25 +18,14 @@ pub struct Link {
 /// The tenants' links.
 pub struct Links {
     directory: Arc<Directory>,
-    seal: Arc<dyn Opens>,
-    /// (id, tenant, provider) of the connections in the settings.
-    configured: Vec<(String, String, String)>,
-    default_tenant: Option<String>,
-    clickup_token: Option<String>,
+    seal: Arc<Seal>,
+    config: Config,
 }
 
 impl Links {
     /// The links of the directory, and those of the settings.
-    pub fn new(config: &Config, directory: Arc<Directory>, seal: Arc<dyn Opens>) -> Links {
-        let configured = config.connections.iter();
-        let token = &config.providers.clickup_api_token;
-        Links {
-            directory,
-            seal,
-            configured: configured.map(|own| (own.id.clone(), own.tenant.clone(), own.provider.clone())).collect(),
-            default_tenant: config.tenant_by_default().map(str::to_owned),
-            clickup_token: Some(token.clone()).filter(|token| !token.is_empty()),
-        }
+    pub fn new(config: &Config, directory: Arc<Directory>, seal: Arc<Seal>) -> Links {
+        Links { directory, seal, config: config.clone() }
     }
 
     /// A tenant's link, if it is there and not switched off.
@@ -60,39 +34,39 @@ impl Links {
             Some(row) if !row.enabled => return None,
             Some(row) => (row.provider.clone(), row.sealed_token.clone()),
             None => {
-                let is_it = |(id, owner, _): &&(String, String, String)| id == connection_id && owner == tenant;
-                (self.configured.iter().find(is_it)?.2.clone(), None)
+                let mut configured = self.config.connections.iter();
+                (configured.find(|own| own.id == connection_id && own.tenant == tenant)?.provider.clone(), None)
             }
         };
         let token = match sealed {
-            Some(sealed) => self.seal.open(&sealed),
-            // The settings' token is that of whoever runs the hub, so it works
-            // for the default tenant alone: another would see its tasks.
-            None if self.default_tenant.as_deref() == Some(tenant) && provider == "clickup" => {
-                self.clickup_token.clone()
-            }
-            None => None,
+            Some(sealed) => self.seal.open(tenant, connection_id, &sealed),
+            None => self.house_token(tenant, &provider),
         };
         Some(Link { provider, token: token.filter(|token| !token.is_empty()) })
+    }
+
+    /// The settings' token is that of whoever runs the hub, so it works for the
+    /// default tenant alone: another would see its tasks.
+    fn house_token(&self, tenant: &str, provider: &str) -> Option<String> {
+        let token = &self.config.providers.clickup_api_token;
+        if token.is_empty() || provider != "clickup" {
+            return None;
+        }
+        let rows = self.directory.everywhere::<Connection>();
+        let default_tenant = self.config.tenant_by_default(rows.iter().map(|(tenant, ..)| &**tenant));
+        (default_tenant == Some(tenant)).then(|| token.clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sealing::new_key;
     use pipeline::{
         event::{Control, Row, Time},
         ports::{Headers, Position, Record},
         topics::Topic,
     };
-
-    struct Reversed;
-
-    impl Opens for Reversed {
-        fn open(&self, sealed: &str) -> Option<String> {
-            sealed.strip_prefix("v1.").map(|text| text.chars().rev().collect())
-        }
-    }
 
     fn row(tenant: &str, id: &str, sealed: Option<&str>, enabled: bool) -> Record {
         let sealed_token = sealed.map(str::to_owned);
@@ -120,21 +94,25 @@ mod tests {
             [("CLICKUP_API_TOKEN", "pk_house"), ("NEXUS_DEFAULT_TENANT", "acme")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
+        let (seal, foreign) = (Seal::new(&new_key()).expect("a key"), Seal::new(&new_key()).expect("a key"));
+        let own = seal.seal("acme", "own", "pk_own");
         let directory = Arc::new(Directory::default());
         for record in [
-            row("acme", "own", Some("v1.nwo_kp"), true),
+            row("acme", "own", Some(&own), true),
             row("acme", "none", None, true),
-            row("acme", "foreign", Some("sealed with another key"), true),
-            row("acme", "off", Some("v1.nwo_kp"), false),
+            row("acme", "moved", Some(&own), true),
+            row("acme", "foreign", Some(&foreign.seal("acme", "foreign", "pk_other")), true),
+            row("acme", "off", Some(&seal.seal("acme", "off", "pk_off")), false),
             row("umbra", "theirs", None, true),
         ] {
             directory.apply(&record);
         }
-        let links = Links::new(&config.expect("valid"), directory, Arc::new(Reversed));
+        let links = Links::new(&config.expect("valid"), directory, Arc::new(seal));
         let token = |tenant, id| links.find(tenant, id).map(|link| link.token);
         assert_eq!(token("acme", "own"), Some(Some("pk_own".to_owned())));
         assert_eq!(token("acme", "none"), Some(Some("pk_house".to_owned())));
         assert_eq!(token("acme", "foreign"), Some(None), "another one is not put in its place");
+        assert_eq!(token("acme", "moved"), Some(None), "what was sealed for another connection stays closed");
         assert_eq!(token("acme", "off"), None);
         assert_eq!(token("umbra", "theirs"), Some(None), "the house's token is not theirs");
         assert_eq!(token("umbra", "own"), None, "a connection of another tenant is not there");

@@ -7,16 +7,16 @@
 //! twice, but never not at all. A slow provider holds up its own tenants'
 //! requests until their deadlines, and nobody else's.
 //!
-//! A [`session`] reads and commits, a [`desk::Desk`] answers one request: by the
-//! connection's [`links`], not twice at the same time ([`flights`]), and with
+//! A [`session`] reads and commits, a [`Desk`] answers one request: by the
+//! connection's [`Links`], not twice at the same time ([`flights`]), and with
 //! [`crate::outgoing`].
 
 mod clickup;
-pub mod desk;
+mod desk;
 mod flights;
-pub mod links;
+mod links;
 mod open;
-pub mod session;
+mod session;
 
 use std::{
     sync::{
@@ -28,18 +28,17 @@ use std::{
 
 use pipeline::{
     ports::{Log, LogError, Session},
-    retry::Policy,
     topics::Topic,
 };
 use tokio::{runtime::Handle, sync::oneshot, task::JoinSet};
 
 use crate::{
     directory::Directory,
-    outgoing::Policies,
     supervisor::{Failure, Post},
 };
 
 pub use desk::Desk;
+pub use links::Links;
 
 /// The consumer group of all lookups.
 pub const GROUP: &str = "nexus-lookups";
@@ -48,18 +47,12 @@ pub const GROUP: &str = "nexus-lookups";
 /// found is asked for again at the next start.
 const STOP_GRACE: Duration = Duration::from_millis(500);
 
-/// Three attempts that have room within a deadline of five seconds.
-pub fn policies() -> Policies {
-    let retry = Policy { backoff_first_ms: 200, backoff_max_ms: 2_000, ..Policy::default() };
-    Policies { retry, ..Policies::default() }
-}
-
 /// What the role needs.
 #[derive(Clone)]
 pub struct Lookups {
     /// Where requests come from and results go.
     pub log: Arc<dyn Log>,
-    /// The tenants' connections, followed from here on.
+    /// The tenants' connections.
     pub directory: Arc<Directory>,
     /// Who answers.
     pub desk: Arc<Desk>,
@@ -68,14 +61,14 @@ pub struct Lookups {
 impl Lookups {
     /// Works until told to stop, or until the log fails.
     pub async fn run(self, mut post: Post) -> Result<(), Failure> {
-        let mut following = JoinSet::new();
-        let (caught_up, known) = oneshot::channel();
-        let follow = Arc::clone(&self.directory).follow(Arc::clone(&self.log), || {
-            let _ = caught_up.send(());
-        });
-        following.spawn(follow);
         // Before its connections are known, every request would be refused.
-        let _ = known.await;
+        let mut changes = self.directory.changes();
+        while !self.directory.is_known() {
+            tokio::select! {
+                changed = changes.changed() => changed?,
+                _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+            }
+        }
         let mut membership = self.log.join(GROUP, &[Topic::LookupsRequests]).await?;
         let stopping = Stopping(Arc::new(AtomicBool::new(false)));
         let mut sessions = JoinSet::new();
@@ -92,10 +85,6 @@ impl Lookups {
                     Ok(Ok(Ok(()) | Err(LogError::Fenced { .. }))) => {}
                     Ok(Ok(Err(error))) => break Some(error),
                     _ => break Some(LogError::Unavailable { detail: "a session of the lookups died".to_owned() }),
-                },
-                Some(ended) = following.join_next() => match ended {
-                    Ok(Err(error)) => break Some(error),
-                    _ => break Some(LogError::Unavailable { detail: "nobody follows the directory".to_owned() }),
                 },
                 _ = post.stop.wait_for(|stop| *stop) => break None,
             }

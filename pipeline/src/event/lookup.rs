@@ -41,21 +41,21 @@ pub struct LookupResult {
     /// A page for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Set when the task or the list is put away.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub archived: bool,
     /// The list, repository or project it is in, or is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_external_id: Option<String>,
-    /// What that is called.
+    /// What the list that was asked for, or that the task is in, is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project_name: Option<String>,
+    pub name: Option<String>,
     /// The folder that is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder_external_id: Option<String>,
     /// The space that is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space_external_id: Option<String>,
+    /// Whether the list or the task that was asked for is completed or archived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<bool>,
     /// Why nothing was found: `not_found`, `unauthorised`, `rate_limited`,
     /// `unavailable`, `refused`, `deadline`, `no_connection`, `no_token`,
     /// `unsupported`, `busy`, `defect`.

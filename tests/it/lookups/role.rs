@@ -10,18 +10,14 @@ use std::{
 use connectors::{
     clock::SystemClock,
     directory::Directory,
-    lookups::{
-        self, Desk, Lookups,
-        links::{Links, Opens},
-    },
-    outgoing::{Caller, Http, Limits, Policies},
+    lookups::{self, Desk, Links, Lookups},
+    sealing::{Seal, new_key},
     supervisor::Post,
     telemetry::metrics::Metrics,
 };
 use pipeline::{
     event::{Connection, Control, LookupRequest, LookupResult, Row, Time},
     ports::{Clock, Headers, Log, NewRecord},
-    retry::CircuitPolicy,
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
@@ -35,30 +31,28 @@ use super::{
 
 const PARTITIONS: u32 = 2;
 
-/// Seals by putting a word before it.
-struct Words;
-
-impl Opens for Words {
-    fn open(&self, sealed: &str) -> Option<String> {
-        sealed.strip_prefix("sealed ").map(str::to_owned)
-    }
-}
-
 /// The role at work on a log in memory.
 struct Office {
     log: MemoryLog,
     provider: Provider,
+    seal: Arc<Seal>,
     running: Option<(watch::Sender<bool>, JoinHandle<()>)>,
     requests: u64,
 }
 
-fn desk(provider: &Provider, directory: Arc<Directory>, policies: Policies) -> Desk {
-    let config = hub::config(std::path::Path::new("unused"));
-    let links = Links::new(&config, directory, Arc::new(Words));
-    let http = Http::new(Limits { allow_private_targets: true, ..Limits::default() }).unwrap();
-    let caller = Caller::new(http, Arc::new(SystemClock), policies);
-    let url = format!("{}/clickup/api/v2", provider.url);
-    Desk::new(links, &url, caller, Arc::new(SystemClock), Metrics::new().unwrap()).unwrap()
+fn seal() -> Arc<Seal> {
+    Arc::new(Seal::new(&new_key()).unwrap())
+}
+
+/// A desk that asks the provider, with the house's token for acme's configured
+/// connection.
+fn desk(provider: &Provider, directory: Arc<Directory>, seal: Arc<Seal>, token: &str) -> Desk {
+    let mut config = hub::config(std::path::Path::new("unused"));
+    token.clone_into(&mut config.providers.clickup_api_token);
+    config.providers.clickup_api_url = format!("{}/clickup/api/v2", provider.url);
+    config.providers.allow_private_targets = true;
+    let links = Links::new(&config, directory, seal);
+    Desk::new(&config, links, Arc::new(SystemClock), Metrics::new().unwrap()).unwrap()
 }
 
 impl Office {
@@ -67,18 +61,18 @@ impl Office {
     async fn open() -> Office {
         let provider = Provider::start().await;
         let log = MemoryLog::new(PARTITIONS);
-        let mut office = Office { log, provider, running: None, requests: 0 };
+        let mut office = Office { log, provider, seal: seal(), running: None, requests: 0 };
         for tenant in ["acme", "umbra"] {
-            office.connect(tenant, "clickup", Some(&format!("sealed {TOKEN}-{tenant}"))).await;
+            office.connect(tenant, "clickup", Some(&format!("{TOKEN}-{tenant}"))).await;
         }
         office.connect("bare", "clickup", None).await;
-        office.connect("acme", "slack", Some("sealed xoxb-hush")).await;
+        office.connect("acme", "slack", Some("xoxb-hush")).await;
         office.start();
         office
     }
 
-    async fn connect(&self, tenant: &str, provider: &str, sealed: Option<&str>) {
-        let sealed_token = sealed.map(str::to_owned);
+    async fn connect(&self, tenant: &str, provider: &str, token: Option<&str>) {
+        let sealed_token = token.map(|token| self.seal.seal(tenant, &format!("con-{provider}"), token));
         let row = Connection { provider: provider.to_owned(), sealed_token, enabled: true, ..Connection::default() };
         let (kind, id) = (Connection::KIND, format!("con-{provider}"));
         let control = Control {
@@ -107,13 +101,17 @@ impl Office {
 
     fn start(&mut self) {
         let directory = Arc::new(Directory::default());
-        let desk = Arc::new(desk(&self.provider, Arc::clone(&directory), lookups::policies()));
+        let desk = Arc::new(desk(&self.provider, Arc::clone(&directory), Arc::clone(&self.seal), ""));
+        let following = Arc::clone(&directory).follow(Arc::new(self.log.clone()), || {});
         let role = Lookups { log: Arc::new(self.log.clone()), directory, desk };
         let (stop, stopped) = watch::channel(false);
         let post = Post { role: "lookups", board: Arc::default(), stop: stopped };
         let running = tokio::spawn(async move {
             // A log that crashes under it is what some tests are about.
-            let _ = role.run(post).await;
+            tokio::select! {
+                _ = role.run(post) => {}
+                _ = following => {}
+            }
         });
         self.running = Some((stop, running));
     }
@@ -180,10 +178,10 @@ async fn what_is_there_is_found_and_what_is_not_is_said() {
     assert_eq!((task.title.as_deref(), task.description.as_deref()), (Some("Task t1"), Some("@AI_Squad please")));
     assert_eq!((task.status.as_deref(), found.status_type.as_deref()), (Some("to do"), Some("open")));
     assert_eq!(found.project_external_id.as_deref(), Some("901200345678"));
-    assert_eq!(found.project_name.as_deref(), Some("Orchard shop"));
+    assert_eq!(found.name.as_deref(), Some("Orchard shop"));
     assert_eq!(found.url.as_deref(), Some("https://app.clickup.com/t/t1"));
     let list = office.asked("acme", "clickup", "list", "901200345678").await;
-    assert_eq!((list.archived, list.space_external_id.as_deref()), (false, Some("90120001")));
+    assert_eq!((list.archived, list.space_external_id.as_deref()), (Some(false), Some("90120001")));
 
     for (tenant, connection, kind, id, error) in [
         ("acme", "clickup", "task", "gone", "not_found"),
@@ -328,17 +326,13 @@ async fn a_restart_in_the_middle_loses_nothing() {
 async fn while_a_provider_is_down_nobody_waits_for_it() {
     let provider = Provider::start().await;
     provider.fault(json!({"status": 500}));
-    let policies =
-        Policies { circuit: CircuitPolicy { open_ms: 60_000, ..CircuitPolicy::default() }, ..lookups::policies() };
-    let desk = desk(&provider, Arc::new(Directory::default()), policies);
-    let config_token = with_token(&provider);
+    let desk = with_token(&provider);
     for number in 0..4 {
         let request = request(&format!("t{number}"), 4_000);
-        assert_eq!(config_token.answer(&request).await.error.as_deref(), Some("unavailable"));
+        assert_eq!(desk.answer(&request).await.error.as_deref(), Some("unavailable"));
     }
     let asked = provider.fakes.world().calls.len();
     assert_eq!(asked, 5, "then the circuit is open");
-    assert_eq!(desk.answer(&request("t1", 4_000)).await.error.as_deref(), Some("no_token"));
 }
 
 fn request(id: &str, within_ms: u64) -> LookupRequest {
@@ -352,15 +346,8 @@ fn request(id: &str, within_ms: u64) -> LookupRequest {
     }
 }
 
-/// A desk with the settings' token, for acme's configured connection.
 fn with_token(provider: &Provider) -> Desk {
-    let mut config = hub::config(std::path::Path::new("unused"));
-    TOKEN.clone_into(&mut config.providers.clickup_api_token);
-    let links = Links::new(&config, Arc::default(), Arc::new(Words));
-    let http = Http::new(Limits { allow_private_targets: true, ..Limits::default() }).unwrap();
-    let caller = Caller::new(http, Arc::new(SystemClock), lookups::policies());
-    let url = format!("{}/clickup/api/v2", provider.url);
-    Desk::new(links, &url, caller, Arc::new(SystemClock), Metrics::new().unwrap()).unwrap()
+    desk(provider, Arc::default(), seal(), TOKEN)
 }
 
 /// What is logged in this thread.
