@@ -27,6 +27,7 @@ use crate::{
     ingest::Ingest,
     keys::Keys,
     log::{self, Opened},
+    lookups::{Desk, Links, Lookups},
     roles::Role,
     store::{Store, announce::Announcer, project::Projector},
     supervisor::{Board, Failure, Post, Status, supervise},
@@ -106,7 +107,7 @@ impl Hub {
             ingest: ingest.clone(),
             directory: Arc::clone(&directory),
             tokens,
-            seal,
+            seal: Arc::clone(&seal),
             store: store.clone(),
             roles: roles.to_vec(),
             admin_token: notice.token.clone(),
@@ -115,7 +116,7 @@ impl Hub {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let post = |role| Post { role, board: Arc::clone(&board), stop: stopped.clone() };
-        let follower = (directory, Arc::clone(&log));
+        let follower = (Arc::clone(&directory), Arc::clone(&log));
         tasks.spawn(supervise(post("directory"), Arc::clone(&metrics), move |post| {
             let (directory, log) = follower.clone();
             async move { follow(directory, log, post).await }
@@ -139,6 +140,13 @@ impl Hub {
                         progress: Arc::clone(&progress),
                     };
                     tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| workers.clone().run(post)));
+                }
+                Role::Lookups => {
+                    let links = Links::new(config, Arc::clone(&directory), Arc::clone(&seal));
+                    let desk = Desk::new(config, links, Arc::clone(&clock), Arc::clone(&metrics))?;
+                    let (log, directory) = (Arc::clone(&log), Arc::clone(&directory));
+                    let lookups = Lookups { log, directory, desk: Arc::new(desk) };
+                    tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| lookups.clone().run(post)));
                 }
                 Role::Ingest => {
                     let Some(ingest) = ingest.clone() else { continue };

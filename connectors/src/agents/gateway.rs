@@ -282,13 +282,7 @@ impl Gateway {
     }
 
     /// A record of `presence`; without a value the socket is gone.
-    pub(super) fn record_of(
-        &self,
-        tenant: &str,
-        agent: &str,
-        socket: &str,
-        presence: Option<&Presence>,
-    ) -> NewRecord {
+    pub(super) fn record_of(&self, tenant: &str, agent: &str, socket: &str, presence: Option<&Presence>) -> NewRecord {
         NewRecord {
             topic: Topic::Presence,
             partition: partition_of(tenant, self.log.partitions()),

@@ -301,13 +301,7 @@ impl Socket {
         }
     }
 
-    fn event(
-        &mut self,
-        name: &str,
-        data: Option<&RawValue>,
-        answer: Option<u64>,
-        now_ms: u64,
-    ) -> Result<(), Reason> {
+    fn event(&mut self, name: &str, data: Option<&RawValue>, answer: Option<u64>, now_ms: u64) -> Result<(), Reason> {
         let text = data.map_or("{}", RawValue::get);
         match name {
             "heartbeat" => {}
@@ -356,7 +350,8 @@ impl Socket {
         match said::action(name, data, &self.seat.identity, clock_ms) {
             Ok(action) => {
                 let request_id = action.data.get("requestId").and_then(|id| id.as_str()).map(str::to_owned);
-                let (action_id, append) = (action.id.clone(), self.gateway.append_action(&self.seat, &action, clock_ms));
+                let (action_id, append) =
+                    (action.id.clone(), self.gateway.append_action(&self.seat, &action, clock_ms));
                 self.writing = Some(Box::new(Writing { append, action_id, request_id, answer }));
             }
             Err(said::Invalid { request_id, reason }) => {

@@ -28,6 +28,7 @@ pub struct Metrics {
     webhooks: IntCounterVec,
     webhook_seconds: HistogramVec,
     refused: IntCounterVec,
+    lookups: IntCounterVec,
     restarts: IntCounterVec,
     pipeline: IntGaugeVec,
     depth: IntGaugeVec,
@@ -48,6 +49,7 @@ impl Metrics {
             webhooks: counter("nexus_webhooks_total", "Webhooks answered.", &["provider", "outcome"])?,
             webhook_seconds: HistogramVec::new(seconds.buckets(WEBHOOK_SECONDS.to_vec()), &["provider"])?,
             refused: counter("nexus_webhooks_refused_total", "Webhooks not accepted.", &["provider", "reason"])?,
+            lookups: counter("nexus_lookups_total", "Requests for details answered.", &["outcome"])?,
             restarts: counter("nexus_role_restarts_total", "Roles restarted after a failure.", &["role"])?,
             pipeline: gauge("nexus_pipeline_total", "What the workers of this process did.", &["what"])?,
             depth: gauge("nexus_topic_records", "Records kept.", &["topic"])?,
@@ -74,6 +76,7 @@ impl Metrics {
             Box::new(self.webhooks.clone()),
             Box::new(self.webhook_seconds.clone()),
             Box::new(self.refused.clone()),
+            Box::new(self.lookups.clone()),
             Box::new(self.restarts.clone()),
             Box::new(self.pipeline.clone()),
             Box::new(self.depth.clone()),
@@ -97,6 +100,11 @@ impl Metrics {
         if self.warned_at_s.swap(now_s, Relaxed) != now_s {
             tracing::warn!(provider, reason, %detail, "a webhook was refused (further ones this second are only counted)");
         }
+    }
+
+    /// A request for details was answered.
+    pub fn lookup(&self, outcome: &str) {
+        self.lookups.with_label_values(&[outcome]).inc();
     }
 
     /// A role failed and begins again.

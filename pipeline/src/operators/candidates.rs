@@ -70,7 +70,8 @@ impl Candidates {
     /// A candidate is called so now, if it is one and the name is new.
     pub fn rename(&mut self, tenant: &str, provider: &str, id: &str, name: Option<String>, turn: &mut Turn<'_>) {
         let Some(name) = name else { return };
-        let Some(known) = self.find(tenant, provider, id).filter(|(_, known)| known.name.as_ref() != Some(&name)) else {
+        let Some(known) = self.find(tenant, provider, id).filter(|(_, known)| known.name.as_ref() != Some(&name))
+        else {
             return;
         };
         let candidate = Candidate { name: Some(name), ..known.1.clone() };

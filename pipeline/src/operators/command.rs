@@ -261,7 +261,8 @@ fn broadcast(
     let trace = super::made::trace(&id);
     for part in to.chunks(ADDRESSEES_MAX) {
         let data = Some(&data);
-        let letter = Letter { id: &id, tenant, trace_id: Some(&trace), name: CONTEXT_UPDATE, to: part, event: None, data };
+        let letter =
+            Letter { id: &id, tenant, trace_id: Some(&trace), name: CONTEXT_UPDATE, to: part, event: None, data };
         chain.seqs.send(&letter, turn);
     }
     Ok(json!({ "eventId": id, "agents": to.len() }))
