@@ -33,25 +33,27 @@ pub enum Value {
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Value::Text(Some(text.to_owned()))
+        Value::from(text.to_owned())
     }
 }
 
 impl From<String> for Value {
     fn from(text: String) -> Self {
-        Value::Text(Some(text))
+        // PostgreSQL's texts hold everything but this, and both engines shall
+        // hold the same.
+        Value::Text(Some(if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }))
     }
 }
 
 impl From<Option<String>> for Value {
     fn from(text: Option<String>) -> Self {
-        Value::Text(text)
+        text.map_or(Value::Text(None), Value::from)
     }
 }
 
 impl From<&Option<String>> for Value {
     fn from(text: &Option<String>) -> Self {
-        Value::Text(text.clone())
+        Value::from(text.clone())
     }
 }
 

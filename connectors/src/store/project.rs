@@ -74,9 +74,10 @@ struct Change {
     data: Option<Json>,
 }
 
-/// What was read of one partition: the changes, and where to read on.
+/// What was read of one partition: from where, the changes, and where to read on.
 struct Read {
     partition: u32,
+    from: u64,
     next: u64,
     changes: Vec<Change>,
 }
@@ -96,8 +97,8 @@ impl Projector {
         let (sender, mut reads) = mpsc::channel(BATCHES_AHEAD);
         let mut readers = JoinSet::new();
         for partition in 0..self.log.partitions() {
-            let reader = self.reader(partition).await?;
-            readers.spawn(read(reader, partition, sender.clone()));
+            let (reader, from) = self.reader(partition).await?;
+            readers.spawn(read(reader, partition, from, sender.clone()));
         }
         drop(sender);
         post.running();
@@ -130,13 +131,14 @@ impl Projector {
     /// Projects all there is now, for tests and commands that end then.
     pub async fn catch_up(&self) -> Result<(), Failure> {
         for partition in 0..self.log.partitions() {
-            let mut reader = self.reader(partition).await?;
+            let (mut reader, mut from) = self.reader(partition).await?;
             loop {
                 let records = reader.ready(RECORDS_AT_ONCE).await?;
                 let Some(last) = records.last() else { break };
                 let next = last.position.offset + 1;
                 let changes = records.iter().filter_map(change).collect();
-                self.write(BTreeMap::from([(partition, Read { partition, next, changes })])).await?;
+                self.write(BTreeMap::from([(partition, Read { partition, from, next, changes })])).await?;
+                from = next;
             }
         }
         Ok(())
@@ -144,23 +146,30 @@ impl Projector {
 
     /// From where this log's partition was left; from the beginning, its rows
     /// taken away, where that is not known or not there any more.
-    async fn reader(&self, partition: u32) -> Result<Box<dyn Reader>, Failure> {
+    async fn reader(&self, partition: u32) -> Result<(Box<dyn Reader>, u64), Failure> {
         let open = |start| self.log.read(Topic::PipelineState, partition, start, Visibility::Durable);
-        let mut tx = self.store.database.begin().await?;
-        if let Some(next) = self.position(&mut tx, partition).await? {
-            drop(tx);
-            match open(Start::Offset(next)).await {
-                Err(LogError::Gone { .. }) => tx = self.store.database.begin().await?,
-                opened => return Ok(opened?),
+        let mut gone = None;
+        loop {
+            let mut tx = self.store.database.begin().await?;
+            tx.lock(&claim(partition)).await?;
+            match self.position(&mut tx, partition).await? {
+                Some(next) if gone != Some(next) => {
+                    drop(tx);
+                    match open(Start::Offset(next)).await {
+                        Err(LogError::Gone { .. }) => gone = Some(next),
+                        opened => return Ok((opened?, next)),
+                    }
+                }
+                _ => {
+                    for table in TABLES {
+                        tx.execute(table.delete_partition, &[i64::from(partition).into()]).await?;
+                    }
+                    self.set_position(&mut tx, partition, 0).await?;
+                    tx.commit().await?;
+                    return Ok((open(Start::Oldest).await?, 0));
+                }
             }
         }
-        tx.lock(&claim(partition)).await?;
-        for table in TABLES {
-            tx.execute(table.delete_partition, &[i64::from(partition).into()]).await?;
-        }
-        self.set_position(&mut tx, partition, 0).await?;
-        tx.commit().await?;
-        Ok(open(Start::Oldest).await?)
     }
 
     /// Writes what was read, whole or not at all.
@@ -174,6 +183,11 @@ impl Projector {
             // the work done.
             tx.lock(&claim(read.partition)).await?;
             let position = self.position(&mut tx, read.partition).await?.unwrap_or(0);
+            if read.from > position {
+                // Another process began anew: what lies between is not there.
+                let detail = format!("the projection of partition {} began anew", read.partition);
+                return Err(StoreError::Unavailable { detail });
+            }
             for change in read.changes.into_iter().filter(|change| change.offset >= position) {
                 apply(&mut tx, read.partition, change).await?;
             }
@@ -240,7 +254,7 @@ fn gather(pending: &mut BTreeMap<u32, Read>, more: Read) {
 }
 
 /// Hands over what is read until the log fails.
-async fn read(mut reader: Box<dyn Reader>, partition: u32, sender: mpsc::Sender<Read>) -> LogError {
+async fn read(mut reader: Box<dyn Reader>, partition: u32, mut from: u64, sender: mpsc::Sender<Read>) -> LogError {
     loop {
         let records = match reader.next(RECORDS_AT_ONCE).await {
             Ok(records) => records,
@@ -249,9 +263,10 @@ async fn read(mut reader: Box<dyn Reader>, partition: u32, sender: mpsc::Sender<
         let Some(last) = records.last() else { continue };
         let next = last.position.offset + 1;
         let changes = records.iter().filter_map(change).collect();
-        if sender.send(Read { partition, next, changes }).await.is_err() {
+        if sender.send(Read { partition, from, next, changes }).await.is_err() {
             return LogError::Closed;
         }
+        from = next;
     }
 }
 
@@ -261,6 +276,10 @@ fn change(record: &Record) -> Option<Change> {
     let mut parts = key.splitn(3, '/');
     let (tenant, kind, id) = (parts.next()?, parts.next()?, parts.next()?);
     let table = TABLES.iter().find(|table| table.kind == kind)?;
+    if key.chars().nth(tasks::INDEXED_CHARS_MAX).is_some() {
+        tracing::warn!(tenant, kind, "an entry's id is too long for a table");
+        return None;
+    }
     let data = match record.value.as_deref().map(serde_json::from_slice::<StateEntry>) {
         None => None,
         Some(Ok(entry)) => Some(entry.data),

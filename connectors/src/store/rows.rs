@@ -7,7 +7,7 @@
 
 use std::marker::PhantomData;
 
-use pipeline::event::{Row, Time};
+use pipeline::event::{Row, Tenant, Time};
 
 use super::{
     Store,
@@ -248,6 +248,12 @@ impl<'a, R: Stored> Rows<'a, R> {
 
     /// Takes a row away, with what cannot be without it.
     pub async fn delete(&self, tenant: &str, id: &str) -> Result<(), StoreError> {
+        if R::KIND == Tenant::KIND {
+            return match tenant == id {
+                true => self.store.tenants().delete_all(tenant).await,
+                false => Err(StoreError::NotFound { kind: R::KIND }),
+            };
+        }
         let mut work = self.store.work(tenant).await?;
         work.delete::<R>(id).await?;
         work.commit().await

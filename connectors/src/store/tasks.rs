@@ -11,6 +11,10 @@ use super::{
     sql,
 };
 
+/// More of a text is not put into an index, or PostgreSQL would refuse the row.
+/// No provider's ids come near it.
+pub(super) const INDEXED_CHARS_MAX: usize = 500;
+
 /// Which tasks are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct TaskFilter {
@@ -69,7 +73,7 @@ pub(super) fn page(lines: &[Line], paging: &Paging) -> Result<Page<Json>, StoreE
 /// A task's columns, read leniently: what is not there or of another kind is
 /// left out, the whole is kept as it is.
 pub(super) fn columns(data: &Json) -> Vec<Value> {
-    let text = |name: &str| data[name].as_str().map(str::to_owned);
+    let text = |name: &str| data[name].as_str().map(|text| text.chars().take(INDEXED_CHARS_MAX).collect::<String>());
     let updated_ms = data["updatedAt"].as_str().and_then(udfs::time::from_rfc3339).unwrap_or(0);
     vec![
         text("externalId").unwrap_or_default().into(),

@@ -5,6 +5,10 @@
 //! Every test has a database of its own there.
 
 mod directory;
+mod isolation;
+mod outbox;
+mod projection;
+mod seeding;
 
 use std::{
     future::Future,
