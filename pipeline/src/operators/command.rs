@@ -186,10 +186,10 @@ fn track_task(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) -> Resul
         if let Some(title) = &title {
             task.title = Some(beginning(title, 1_024));
         }
-        if let Some((thread_ts, channel)) = thread {
-            (task.thread_ts, task.channel_id) = (Some(thread_ts), Some(channel));
-        }
     });
+    if let Some((thread_ts, channel)) = thread {
+        chain.tasks.discuss(key, channel, thread_ts);
+    }
     let bounds = chain.track.clone();
     chain.tasks.trim(&bounds, turn);
     Ok(json!({ "task": chain.tasks.get(key) }))
