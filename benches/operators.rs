@@ -124,7 +124,8 @@ fn directory() -> Vec<Record> {
         .map(|(name, data)| {
             let mut parts = name.split('/');
             let (kind, id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            let row = json!({ "kind": kind, "tenantId": "orchard", "id": id, "data": data, "at": "2026-11-21T08:00:00Z" });
+            let row =
+                json!({ "kind": kind, "tenantId": "orchard", "id": id, "data": data, "at": "2026-11-21T08:00:00Z" });
             input(Topic::Control, &format!("orchard/{name}"), &row)
         })
         .collect();

@@ -179,6 +179,7 @@ fn settings(config: &Config) -> flow::Settings {
             window_ms: config.pipeline.deduplicate_hours.saturating_mul(3_600_000),
             events_max: config.pipeline.deduplicate_events_max,
         },
+        ..pipeline::flow::Settings::default()
     }
 }
 

@@ -68,14 +68,7 @@ pub fn on(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) {
     answer(chain, &agent, action, "action_result", data, turn);
 }
 
-fn answer(
-    chain: &mut Chain,
-    agent: &AgentId,
-    action: &AgentAction,
-    name: &str,
-    mut data: Value,
-    turn: &mut Turn<'_>,
-) {
+fn answer(chain: &mut Chain, agent: &AgentId, action: &AgentAction, name: &str, mut data: Value, turn: &mut Turn<'_>) {
     let trace = trace_of(action);
     if let Some(trace) = trace {
         data["traceId"] = trace.into();

@@ -9,7 +9,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Draft, Kept, Turn};
-use crate::event::{Candidate, EventType, Project, Row, StandardEvent, Workgroup};
+use crate::{
+    event::{Candidate, EventType, Project, Row, StandardEvent, Workgroup},
+    topics::UNROUTED,
+};
 
 /// The kind of state entry.
 pub const KIND: &str = "candidate";
@@ -31,7 +34,8 @@ impl Candidates {
         if !is_creation && !matches!(event.kind, EventType::ProjectUpdated | EventType::ProjectArchived) {
             return;
         }
-        let Some(candidate) = candidate_of(event, turn) else { return };
+        // What belongs to no tenant can be mapped by none.
+        let Some(candidate) = candidate_of(event, turn).filter(|_| event.tenant_id != UNROUTED) else { return };
         let tenant = &event.tenant_id;
         match event.kind {
             EventType::ProjectArchived => self.end(tenant, &candidate.provider, &candidate.external_id, turn),
@@ -70,7 +74,8 @@ impl Candidates {
     /// A candidate is called so now, if it is one and the name is new.
     pub fn rename(&mut self, tenant: &str, provider: &str, id: &str, name: Option<String>, turn: &mut Turn<'_>) {
         let Some(name) = name else { return };
-        let Some(known) = self.find(tenant, provider, id).filter(|(_, known)| known.name.as_ref() != Some(&name)) else {
+        let Some(known) = self.find(tenant, provider, id).filter(|(_, known)| known.name.as_ref() != Some(&name))
+        else {
             return;
         };
         let candidate = Candidate { name: Some(name), ..known.1.clone() };

@@ -41,8 +41,7 @@ fn place_of<'a>(index: &'a Index, home: Option<&str>, event: &StandardEvent) -> 
     let project = event.project.as_ref();
     let named = project.and_then(|project| project.id.as_deref()).and_then(|id| index.project(id));
     let provider = &*event.source.provider;
-    let listed =
-        || project.and_then(|project| project.external_id.as_deref()).and_then(|id| index.place(provider, id));
+    let listed = || project.and_then(|project| project.external_id.as_deref()).and_then(|id| index.place(provider, id));
     let task = || home.and_then(|home| index.project(home));
     let channel = || {
         let of_project = project.and_then(|project| project.slack_channel_id.as_deref());

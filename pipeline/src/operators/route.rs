@@ -118,10 +118,9 @@ struct Calls {
 fn calls_of(kind: EventType) -> Option<Calls> {
     let (mentions, assigns) = match kind {
         EventType::NewWorkItem | EventType::WorkItemUpdated | EventType::WorkItemStatusChanged => (true, true),
-        EventType::CommentPosted
-        | EventType::CommentUpdated
-        | EventType::MessagePosted
-        | EventType::MessageChanged => (true, false),
+        EventType::CommentPosted | EventType::CommentUpdated | EventType::MessagePosted | EventType::MessageChanged => {
+            (true, false)
+        }
         EventType::WorkItemDeleted | EventType::CommentDeleted | EventType::MessageDeleted => (false, false),
         _ => return None,
     };
