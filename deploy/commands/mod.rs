@@ -6,9 +6,12 @@
 mod config;
 mod demo;
 mod doctor;
+mod fakes;
 mod hub;
+mod migrate;
 mod remote;
 mod replay;
+mod seed;
 mod send;
 mod show;
 mod tail;
@@ -43,8 +46,14 @@ enum Command {
     Tail(tail::Tail),
     /// Send dead letters on their way once more
     Replay(replay::Replay),
+    /// Bring the database's schema up to date
+    Migrate(migrate::Migrate),
+    /// Make a tenant to begin with
+    Seed(seed::Seed),
     /// Print the settings in force
     Config(config::Show),
+    /// Serve fake providers: ClickUp, Slack, GitHub, Jira
+    Fakes(fakes::Serve),
     /// Look for what would keep the hub from running
     Doctor(doctor::Doctor),
 }
@@ -73,7 +82,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Send(send) => send.run(&config).await,
             Command::Tail(tail) => tail.run(&config).await,
             Command::Replay(replay) => replay.run(&config).await,
+            Command::Migrate(migrate) => migrate.run(&config).await,
+            Command::Seed(seed) => seed.run(&config).await,
             Command::Config(show) => show.run(&config),
+            Command::Fakes(fakes) => fakes.run().await,
             Command::Doctor(doctor) => doctor.run(&config).await,
         }
     });
