@@ -77,12 +77,16 @@ impl Chain {
     }
 
     /// Lets a new draft in: on at once, or held until its details are there.
-    pub fn admit(&mut self, draft: Draft, turn: &mut Turn<'_>) {
+    pub fn admit(&mut self, mut draft: Draft, turn: &mut Turn<'_>) {
         let index = self.directory.of(&draft.event.tenant_id);
         let key = self.tasks.recall(index, &draft.event);
         let wants = key.filter(|key| self.lookup.wants(&self.lookups, index, &self.tasks, *key, &draft));
         match wants {
-            None => self.onward(draft, turn),
+            None => {
+                draft.facts.task = key;
+                self.enrich(&mut draft);
+                self.finish(draft, turn);
+            }
             Some(key) => {
                 for draft in self.lookup.hold(&mut self.lookups, key, draft, turn) {
                     self.onward(draft, turn);
@@ -94,6 +98,10 @@ impl Chain {
     /// The rest of the way.
     pub fn onward(&mut self, mut draft: Draft, turn: &mut Turn<'_>) {
         self.find_place(&mut draft);
+        self.finish(draft, turn);
+    }
+
+    fn finish(&mut self, mut draft: Draft, turn: &mut Turn<'_>) {
         self.track.on(&mut self.tasks, &mut draft, turn);
         let index = self.directory.of(&draft.event.tenant_id);
         route::on(index, &mut self.tasks, &mut draft);
@@ -110,10 +118,16 @@ impl Chain {
 
     /// Says of a draft which task it is about and where it belongs.
     pub(crate) fn find_place(&mut self, draft: &mut Draft) {
+        if draft.facts.task.is_none() {
+            let index = self.directory.of(&draft.event.tenant_id);
+            draft.facts.task = self.tasks.recall(index, &draft.event);
+        }
+        self.enrich(draft);
+    }
+
+    fn enrich(&mut self, draft: &mut Draft) {
         let index = self.directory.of(&draft.event.tenant_id);
-        let task = draft.facts.task.or_else(|| self.tasks.recall(index, &draft.event));
-        draft.facts.task = task;
-        let home = task.and_then(|key| self.tasks.get(key)?.project_id.as_deref());
+        let home = draft.facts.task.and_then(|key| self.tasks.get(key)?.project_id.as_deref());
         enrich::on(index, home, draft);
     }
 

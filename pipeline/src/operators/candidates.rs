@@ -9,7 +9,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Draft, Kept, Turn};
-use crate::event::{Candidate, EventType, Project, Row, StandardEvent, Workgroup};
+use crate::{
+    event::{Candidate, EventType, Project, Row, StandardEvent, Workgroup},
+    topics::UNROUTED,
+};
 
 /// The kind of state entry.
 pub const KIND: &str = "candidate";
@@ -31,7 +34,8 @@ impl Candidates {
         if !is_creation && !matches!(event.kind, EventType::ProjectUpdated | EventType::ProjectArchived) {
             return;
         }
-        let Some(candidate) = candidate_of(event, turn) else { return };
+        // What belongs to no tenant can be mapped by none.
+        let Some(candidate) = candidate_of(event, turn).filter(|_| event.tenant_id != UNROUTED) else { return };
         let tenant = &event.tenant_id;
         match event.kind {
             EventType::ProjectArchived => self.end(tenant, &candidate.provider, &candidate.external_id, turn),

@@ -31,6 +31,8 @@ pub const MUTED: &str = "muted";
 
 /// Agents in one record at most: the log takes no larger one.
 const ADDRESSEES_MAX: usize = 20_000;
+/// What one re-route sends on, about: it is written several times over.
+const REROUTED_BYTES_MAX: usize = 4 << 20;
 /// Agent events may be named so and no longer.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -186,10 +188,10 @@ fn track_task(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) -> Resul
         if let Some(title) = &title {
             task.title = Some(beginning(title, 1_024));
         }
-        if let Some((thread_ts, channel)) = thread {
-            (task.thread_ts, task.channel_id) = (Some(thread_ts), Some(channel));
-        }
     });
+    if let Some((thread_ts, channel)) = thread {
+        chain.tasks.discuss(key, channel, thread_ts);
+    }
     let bounds = chain.track.clone();
     chain.tasks.trim(&bounds, turn);
     Ok(json!({ "task": chain.tasks.get(key) }))
@@ -269,15 +271,21 @@ fn broadcast(
 }
 
 /// Sends on what has found a place since. An event that goes out again is a new
-/// one, with the old one's source, trace and request.
+/// one, with the old one's source, trace and request. One command sends on as
+/// much as fits a commit; the answer tells how much remains.
 fn reroute(chain: &mut Chain, tenant: &str, ids: &[String], turn: &mut Turn<'_>) -> Value {
-    let mut sent = Vec::new();
-    for (number, mut event) in chain.unrouted.of(tenant, ids) {
+    let (mut sent, mut sent_bytes) = (Vec::new(), 0);
+    for number in chain.unrouted.numbers(tenant, ids) {
+        if sent_bytes > REROUTED_BYTES_MAX {
+            break;
+        }
+        let Some((mut event, bytes)) = chain.unrouted.get(number) else { continue };
         let mut draft = Draft::of(event.clone());
         chain.find_place(&mut draft);
         if draft.event.unrouted {
             continue;
         }
+        sent_bytes += bytes;
         chain.unrouted.take(number, turn);
         event.id = turn.id("evt", "reroute", sent.len());
         event.unrouted = false;

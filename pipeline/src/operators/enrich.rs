@@ -89,13 +89,11 @@ fn resolve(index: &Index, draft: &mut Draft) {
     for mention in &mut event.mentions {
         let agents = index.called(&event.source.provider, &mention.alias);
         mention.agent_ids = agents.iter().map(|agent| agent.to_string()).collect();
-        for agent in agents {
-            if !draft.facts.called.contains(agent) {
-                draft.facts.called.push(Arc::clone(agent));
-            }
-        }
+        draft.facts.called.extend(agents.iter().cloned());
         if agents.is_empty() && index.is_own(&event.source.provider, mention.alias.trim_start_matches('@')) {
             draft.facts.calls_hub = true;
         }
     }
+    draft.facts.called.sort_unstable();
+    draft.facts.called.dedup();
 }

@@ -42,7 +42,8 @@ pub struct Lookup {
     /// How long an event is held. With a tick a second, it goes on at most a
     /// second later.
     pub patience_ms: u64,
-    /// How many events of one partition are held at most.
+    /// How many events of one partition are held at most; all of them may go
+    /// on in one commit.
     pub drafts_max: usize,
     /// How many events of one task are held at most.
     pub drafts_per_task_max: usize,
@@ -50,7 +51,7 @@ pub struct Lookup {
 
 impl Default for Lookup {
     fn default() -> Self {
-        Lookup { patience_ms: 4_000, drafts_max: 10_000, drafts_per_task_max: 100 }
+        Lookup { patience_ms: 4_000, drafts_max: 4_000, drafts_per_task_max: 100 }
     }
 }
 

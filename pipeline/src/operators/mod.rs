@@ -93,7 +93,7 @@ pub struct Facts {
     pub by: Option<Arc<str>>,
     /// Our own bot did it.
     pub is_own: bool,
-    /// The agents that it calls.
+    /// The agents that it calls, in the order of their ids.
     pub called: Vec<Arc<str>>,
     /// It calls our own bot.
     pub calls_hub: bool,
@@ -178,7 +178,7 @@ impl Turn<'_> {
             data: &'a T,
         }
         let key = Bytes::from([tenant, kind, id].join("/"));
-        let value = data.and_then(|data| to_json(&Entry { data }));
+        let value = data.and_then(|data| written(&Entry { data }, ENTRY_BYTES));
         // A tenant's state stays in the partition that works on it; the clock's
         // belongs to the partition itself.
         self.put(Topic::PipelineState, self.source.partition, key, value, Headers::default());
@@ -261,12 +261,21 @@ pub fn id_of(identity: u64, source: Position, prefix: &str, operator: &str, inde
     id
 }
 
+/// As much as most entries of state take.
+const ENTRY_BYTES: usize = 96;
+/// As much as most events take: growing a buffer step by step costs more than
+/// room, but entries of state are many and small.
+const VALUE_BYTES: usize = 1_536;
+
+pub(crate) fn to_json(value: &impl Serialize) -> Option<Bytes> {
+    written(value, VALUE_BYTES)
+}
+
 /// The values of this crate hold no map with keys that are not text and no
 /// foreign `Serialize`, so this does not fail; if it ever did, the record would
 /// be written without a value rather than stop the worker.
-pub(crate) fn to_json(value: &impl Serialize) -> Option<Bytes> {
-    // Most events fit, and growing a buffer step by step costs more than room.
-    let mut buffer = Vec::with_capacity(1_024);
+fn written(value: &impl Serialize, capacity: usize) -> Option<Bytes> {
+    let mut buffer = Vec::with_capacity(capacity);
     serde_json::to_writer(&mut buffer, value).ok()?;
     Some(buffer.into())
 }

@@ -67,7 +67,7 @@ pub fn on(index: Option<&Index>, tasks: &mut Tasks, draft: &mut Draft) {
     let Some((key, task)) = known.filter(|_| draft.event.task.is_some()) else {
         if draft.event.kind == EventType::MessagePosted {
             let all = facts.called.is_empty() && facts.calls_hub;
-            let called = place.agents.iter().filter(|agent| all || facts.called.contains(agent));
+            let called = place.agents.iter().filter(|agent| all || facts.called.binary_search(agent).is_ok());
             let to: Vec<_> = called.filter(|agent| is_other(agent)).map(|agent| (Arc::clone(agent), None)).collect();
             draft.facts.told = (!to.is_empty()).then_some(Told { name: WAKE_UP, to });
         }
@@ -81,7 +81,7 @@ pub fn on(index: Option<&Index>, tasks: &mut Tasks, draft: &mut Draft) {
     let (mut given, mut to, mut is_update) = (Vec::new(), Vec::with_capacity(place.agents.len().min(64)), false);
     for agent in &place.agents {
         let had = task.agent_ids.binary_search_by(|known| (**known).cmp(agent)).is_ok();
-        let is_called = calls.mentions && facts.called.contains(agent)
+        let is_called = calls.mentions && facts.called.binary_search(agent).is_ok()
             || assigned.contains(&agent)
             || all && draft.event.kind == EventType::NewWorkItem;
         let is_given = is_called && !had;

@@ -35,6 +35,7 @@ struct Slot {
     touched: u64,
     bytes: usize,
     is_dirty: bool,
+    thread: Option<u128>,
 }
 
 /// The hub's id of a task's key.
@@ -110,24 +111,25 @@ impl Tasks {
 
     /// Adds one, to be updated at once.
     pub fn insert(&mut self, key: u128, tenant: &str, task: Task) {
-        let slot = Slot { tenant: tenant.into(), task, touched: 0, bytes: 0, is_dirty: false };
+        let slot = Slot { tenant: tenant.into(), task, touched: 0, bytes: 0, is_dirty: false, thread: None };
         self.by_key.insert(key, slot);
     }
 
-    /// Changes one.
+    /// A task is discussed in this thread from now on.
+    pub fn discuss(&mut self, key: u128, channel: String, thread_ts: String) {
+        let Some(slot) = self.by_key.get_mut(&key) else { return };
+        let now = thread_key(&slot.tenant, &channel, &thread_ts);
+        if let Some(before) = slot.thread.replace(now).filter(|before| self.threads.get(before) == Some(&key)) {
+            self.threads.remove(&before);
+        }
+        self.threads.insert(now, key);
+        self.update(key, |task| (task.channel_id, task.thread_ts) = (Some(channel), Some(thread_ts)));
+    }
+
+    /// Changes one, but not where it is discussed.
     pub fn update(&mut self, key: u128, change: impl FnOnce(&mut Task)) {
         let Some(slot) = self.by_key.get_mut(&key) else { return };
-        let thread = slot.thread();
         change(&mut slot.task);
-        let now = slot.thread();
-        if thread != now || slot.touched == 0 {
-            if let Some(thread) = thread.filter(|thread| self.threads.get(thread) == Some(&key)) {
-                self.threads.remove(&thread);
-            }
-            if let Some(now) = now {
-                self.threads.insert(now, key);
-            }
-        }
         self.bytes -= slot.bytes;
         slot.bytes = cost_of(&slot.task);
         self.bytes += slot.bytes;
@@ -164,7 +166,7 @@ impl Tasks {
                 continue;
             }
             let slot = self.by_key.remove(&key)?;
-            if let Some(thread) = slot.thread().filter(|thread| self.threads.get(thread) == Some(&key)) {
+            if let Some(thread) = slot.thread.filter(|thread| self.threads.get(thread) == Some(&key)) {
                 self.threads.remove(&thread);
             }
             self.bytes -= slot.bytes;
@@ -192,20 +194,17 @@ impl Tasks {
     pub fn restore(&mut self, kept: Kept<'_>, bounds: &Track) {
         let Some(key) = kept.id.strip_prefix("task_").and_then(from_hex) else { return };
         let Some(task) = kept.data.and_then(|data| Task::deserialize(data).ok()) else { return };
+        let thread = task.channel_id.clone().zip(task.thread_ts.clone());
         self.insert(key, kept.tenant, task);
-        self.update(key, |_| {});
+        match thread {
+            Some((channel, thread_ts)) => self.discuss(key, channel, thread_ts),
+            None => self.update(key, |_| {}),
+        }
         if let Some(slot) = self.by_key.get_mut(&key) {
             slot.is_dirty = false;
         }
         self.dirty.clear();
         while self.forget_oldest(bounds).is_some() {}
-    }
-}
-
-impl Slot {
-    fn thread(&self) -> Option<u128> {
-        let (channel, thread_ts) = (self.task.channel_id.as_deref()?, self.task.thread_ts.as_deref()?);
-        Some(thread_key(&self.tenant, channel, thread_ts))
     }
 }
 

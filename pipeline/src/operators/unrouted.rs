@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use serde::Deserialize;
 
 use super::{Kept, Turn};
@@ -104,13 +104,19 @@ impl Shelf {
         self.events.is_empty()
     }
 
-    /// A tenant's events, oldest first, with the numbers to let them go by; of
-    /// `ids` only, unless that is empty.
-    pub fn of(&self, tenant: &str, ids: &[String]) -> Vec<(u64, StandardEvent)> {
-        let numbers = self.tenants.get(tenant).into_iter().flatten();
-        let shelved = numbers.filter_map(|number| Some((*number, self.events.get(number)?)));
-        let wanted = shelved.filter(|(_, shelved)| ids.is_empty() || ids.iter().any(|id| **id == *shelved.id));
-        wanted.filter_map(|(number, shelved)| Some((number, serde_json::from_slice(&shelved.event).ok()?))).collect()
+    /// The numbers of a tenant's events, oldest first; of `ids` only, unless
+    /// that is empty.
+    pub fn numbers(&self, tenant: &str, ids: &[String]) -> Vec<u64> {
+        let ids: HashSet<&str> = ids.iter().map(|id| &**id).collect();
+        let numbers = self.tenants.get(tenant).into_iter().flatten().copied();
+        let is_wanted = |number: &u64| self.events.get(number).is_some_and(|shelved| ids.contains(&*shelved.id));
+        numbers.filter(|number| ids.is_empty() || is_wanted(number)).collect()
+    }
+
+    /// An event, and how large it is.
+    pub fn get(&self, number: u64) -> Option<(StandardEvent, usize)> {
+        let shelved = self.events.get(&number)?;
+        Some((serde_json::from_slice(&shelved.event).ok()?, shelved.event.len()))
     }
 
     /// How many events a tenant has here.

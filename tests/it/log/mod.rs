@@ -66,6 +66,7 @@ macro_rules! tell {
             state_is_restored_to_its_newest,
             streams_expire_from_their_beginning,
             tables_keep_the_newest_of_each_key,
+            a_table_may_be_an_input,
             appends_at_once_stay_apart,
             the_lag_is_told,
             readers_may_give_up_waiting,
