@@ -26,7 +26,8 @@ use crate::{
     identity::random_hex,
     ingest::Ingest,
     keys::Keys,
-    log,
+    log::{self, Opened},
+    lookups::{Desk, Links, Lookups},
     roles::Role,
     store::{Store, announce::Announcer, project::Projector},
     supervisor::{Board, Failure, Post, Status, supervise},
@@ -75,7 +76,10 @@ impl Hub {
     pub async fn start(config: &Config, roles: &[Role]) -> Result<Hub, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new()?;
-        let log = log::open(config).await?;
+        let Opened { log, journal } = log::open_known(config).await?;
+        if let Some(journal) = journal {
+            metrics.watch(journal)?;
+        }
         let listener = TcpListener::bind((config.server.host, config.server.port)).await.map_err(|error| {
             format!("cannot listen on {}:{}: {error}; is another hub running?", config.server.host, config.server.port)
         })?;
@@ -103,7 +107,7 @@ impl Hub {
             ingest: ingest.clone(),
             directory: Arc::clone(&directory),
             tokens,
-            seal,
+            seal: Arc::clone(&seal),
             store: store.clone(),
             roles: roles.to_vec(),
             admin_token: notice.token.clone(),
@@ -116,7 +120,7 @@ impl Hub {
             board.set(role, Status::Starting);
             Post { role, board: Arc::clone(&board), stop: stopped.clone() }
         };
-        let follower = (directory, Arc::clone(&log));
+        let follower = (Arc::clone(&directory), Arc::clone(&log));
         tasks.spawn(supervise(post("directory"), Arc::clone(&metrics), move |post| {
             let (directory, log) = follower.clone();
             async move { follow(directory, log, post).await }
@@ -140,6 +144,13 @@ impl Hub {
                         progress: Arc::clone(&progress),
                     };
                     tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| workers.clone().run(post)));
+                }
+                Role::Lookups => {
+                    let links = Links::new(config, Arc::clone(&directory), Arc::clone(&seal));
+                    let desk = Desk::new(config, links, Arc::clone(&clock), Arc::clone(&metrics))?;
+                    let (log, directory) = (Arc::clone(&log), Arc::clone(&directory));
+                    let lookups = Lookups { log, directory, desk: Arc::new(desk) };
+                    tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| lookups.clone().run(post)));
                 }
                 Role::Ingest => {
                     let Some(ingest) = ingest.clone() else { continue };
@@ -231,6 +242,7 @@ fn settings(config: &Config) -> flow::Settings {
             window_ms: config.pipeline.deduplicate_hours.saturating_mul(3_600_000),
             events_max: config.pipeline.deduplicate_events_max,
         },
+        ..flow::Settings::default()
     }
 }
 

@@ -4,18 +4,22 @@
 //! a crash anywhere is a replay. [`roles`] lists which role runs which, [`hub`]
 //! puts a process together.
 
+pub mod agents;
 pub mod api;
 pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod dead_letters;
 pub mod directory;
+pub mod fakes;
 pub mod http;
 pub mod hub;
 pub mod identity;
 pub mod ingest;
 pub mod keys;
 pub mod log;
+pub mod lookups;
+pub mod outgoing;
 pub mod process;
 pub mod roles;
 pub mod samples;

@@ -6,6 +6,7 @@
 mod config;
 mod demo;
 mod doctor;
+mod fakes;
 mod hub;
 mod migrate;
 mod remote;
@@ -51,6 +52,8 @@ enum Command {
     Seed(seed::Seed),
     /// Print the settings in force
     Config(config::Show),
+    /// Serve fake providers: ClickUp, Slack, GitHub, Jira
+    Fakes(fakes::Serve),
     /// Look for what would keep the hub from running
     Doctor(doctor::Doctor),
 }
@@ -82,6 +85,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Migrate(migrate) => migrate.run(&config).await,
             Command::Seed(seed) => seed.run(&config).await,
             Command::Config(show) => show.run(&config),
+            Command::Fakes(fakes) => fakes.run().await,
             Command::Doctor(doctor) => doctor.run(&config).await,
         }
     });

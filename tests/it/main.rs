@@ -13,6 +13,7 @@ mod hostile;
 mod hub;
 mod kafka;
 mod log;
+mod lookups;
 mod process;
 mod schemas;
 mod stopping;

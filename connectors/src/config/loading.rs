@@ -22,6 +22,12 @@ const ECOSYSTEM_NAMES: &[(&str, &str)] = &[
     ("KAFKA_SASL_PASSWORD", "kafka.sasl_password"),
     ("KAFKA_SSL_CA", "kafka.ssl_ca"),
     ("SLACK_SIGNING_SECRET", "webhooks.secrets.slack"),
+    ("CLICKUP_API_URL", "providers.clickup_api_url"),
+    ("SLACK_API_URL", "providers.slack_api_url"),
+    ("GITHUB_API_URL", "providers.github_api_url"),
+    ("JIRA_API_URL", "providers.jira_api_url"),
+    ("CLICKUP_API_TOKEN", "providers.clickup_api_token"),
+    ("NEXUS_ALLOW_PRIVATE_TARGETS", "providers.allow_private_targets"),
 ];
 
 /// `WEBHOOK_SECRET_ACME_CI` is the secret of the provider `acme-ci`.

@@ -18,6 +18,7 @@ pub struct Config {
     pub log: Log,
     pub kafka: Kafka,
     pub pipeline: Pipeline,
+    pub providers: Providers,
     pub store: Store,
     pub auth: Auth,
     pub telemetry: Telemetry,
@@ -111,6 +112,18 @@ pub struct Pipeline {
     pub deduplicate_events_max: usize,
 }
 
+/// `[providers]`
+#[derive(Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Providers {
+    pub clickup_api_url: String,
+    pub slack_api_url: String,
+    pub github_api_url: String,
+    pub jira_api_url: String,
+    pub clickup_api_token: String,
+    pub allow_private_targets: bool,
+}
+
 /// `[store]`
 #[derive(Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -187,4 +200,4 @@ macro_rules! shown_masked {
     };
 }
 
-shown_masked!(Config, Webhooks, Kafka, Store, Auth, Connection);
+shown_masked!(Config, Webhooks, Kafka, Providers, Store, Auth, Connection);
