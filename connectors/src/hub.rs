@@ -115,7 +115,11 @@ impl Hub {
         });
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let post = |role| Post { role, board: Arc::clone(&board), stop: stopped.clone() };
+        let post = |role| {
+            // At once, so that nobody takes a part that has not begun for ready.
+            board.set(role, Status::Starting);
+            Post { role, board: Arc::clone(&board), stop: stopped.clone() }
+        };
         let follower = (Arc::clone(&directory), Arc::clone(&log));
         tasks.spawn(supervise(post("directory"), Arc::clone(&metrics), move |post| {
             let (directory, log) = follower.clone();
