@@ -51,6 +51,7 @@ pub struct Config {
     pub log: Log,
     pub kafka: Kafka,
     pub pipeline: Pipeline,
+    pub agents: crate::agents::Agents,
     pub telemetry: Telemetry,
     pub sql: Sql,
     #[serde(default)]

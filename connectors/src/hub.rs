@@ -17,9 +17,12 @@ use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
+    agents::{Counts, Gateway, Parts},
     api::{self, Services},
+    auth::Tokens,
     clock::SystemClock,
     config::Config,
+    directory::Directory,
     http::server,
     identity::random_hex,
     ingest::Ingest,
@@ -70,7 +73,7 @@ impl Hub {
     pub async fn start(config: &Config, roles: &[Role]) -> Result<Hub, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new()?;
-        let log = log::open(config).await?;
+        let (log, epoch) = log::open_in_epoch(config).await?;
         let listener = TcpListener::bind((config.server.host, config.server.port)).await.map_err(|error| {
             format!("cannot listen on {}:{}: {error}; is another hub running?", config.server.host, config.server.port)
         })?;
@@ -80,6 +83,23 @@ impl Hub {
         let ingest = roles
             .contains(&Role::Ingest)
             .then(|| Arc::new(Ingest::new(config, Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics))));
+        let directory = Arc::new(Directory::default());
+        let tokens = Arc::new(Tokens::new(random_hex().as_bytes(), Arc::clone(&directory), Arc::clone(&clock)));
+        let gateway = match roles.contains(&Role::Gateway) {
+            true => {
+                let counts = Arc::new(Counts::new()?);
+                metrics.include(counts.collectors())?;
+                Some(Gateway::new(Parts {
+                    log: Arc::clone(&log),
+                    directory: Arc::clone(&directory),
+                    tokens: Arc::clone(&tokens),
+                    clock: Arc::clone(&clock),
+                    counts,
+                    settings: config.agents.settings(epoch),
+                }))
+            }
+            false => None,
+        };
         let notice = Notice { url: format!("http://{}", reachable(address)), token: random_hex() };
         let services = Arc::new(Services {
             log: Arc::clone(&log),
@@ -94,6 +114,12 @@ impl Hub {
         });
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        let post = Post { role: "directory", board: Arc::clone(&board), stop: stopped.clone() };
+        let follower = (Arc::clone(&directory), Arc::clone(&log));
+        tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| {
+            let (directory, log) = follower.clone();
+            async move { follow(directory, log, post).await }
+        }));
         for role in roles {
             let post = Post { role: role.name(), board: Arc::clone(&board), stop: stopped.clone() };
             match role {
@@ -106,6 +132,11 @@ impl Hub {
                     };
                     tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| workers.clone().run(post)));
                 }
+                Role::Gateway => {
+                    let Some(gateway) = gateway.clone() else { continue };
+                    let run = move |post| Arc::clone(&gateway).run(post);
+                    tasks.spawn(supervise(post, Arc::clone(&metrics), run));
+                }
                 // These two are routes: they are at work as soon as the server is.
                 Role::Ingest | Role::Api => post.running(),
             }
@@ -115,7 +146,12 @@ impl Hub {
             head_timeout: Duration::from_millis(config.server.head_timeout_ms),
             drain_timeout: DRAIN_TIMEOUT,
         };
-        tasks.spawn(server::serve(listener, api::router(services), serving, stopped));
+        let router = api::router(services);
+        let router = match &gateway {
+            Some(gateway) => router.merge(gateway.router()),
+            None => router,
+        };
+        tasks.spawn(server::serve(listener, router, serving, stopped));
         let notice = write_notice(&config.data_dir, &notice)?;
         Ok(Hub { address, log, board, stop, tasks, notice: Some(notice) })
     }
@@ -170,6 +206,15 @@ impl Hub {
             Ok(closed) => Ok(closed?),
             Err(_) => Err(format!("not everything was finished within {STOP_TIMEOUT:?}").into()),
         }
+    }
+}
+
+/// Follows `control` until told to stop.
+async fn follow(directory: Arc<Directory>, log: Arc<dyn Log>, post: Post) -> Result<(), Failure> {
+    let mut stop = post.stop.clone();
+    tokio::select! {
+        failed = directory.follow(log, move || post.running()) => Ok(failed?),
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
     }
 }
 

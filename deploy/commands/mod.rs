@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong
 //! usage.
 
+mod agent;
 mod config;
 mod demo;
 mod doctor;
@@ -12,6 +13,7 @@ mod replay;
 mod send;
 mod show;
 mod tail;
+mod token;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -41,6 +43,10 @@ enum Command {
     Send(send::Send),
     /// Print a topic's records as lines of JSON
     Tail(tail::Tail),
+    /// Connect as an agent and print what arrives
+    Agent(agent::Agent),
+    /// Print an access token for a client
+    Token(token::Token),
     /// Send dead letters on their way once more
     Replay(replay::Replay),
     /// Print the settings in force
@@ -72,6 +78,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Demo(demo) => demo.run(config).await,
             Command::Send(send) => send.run(&config).await,
             Command::Tail(tail) => tail.run(&config).await,
+            Command::Agent(agent) => agent.run(&config).await,
+            Command::Token(token) => token.run(&config).await,
             Command::Replay(replay) => replay.run(&config).await,
             Command::Config(show) => show.run(&config),
             Command::Doctor(doctor) => doctor.run(&config).await,

@@ -110,12 +110,8 @@ impl Cursors {
         }
         let record = |(tenant, agent): &(Box<str>, Box<str>)| {
             let mark = state.marks.get(tenant, agent)?;
-            let cursor = Cursor {
-                agent_id: agent.to_string(),
-                epoch: mark.epoch,
-                seq: mark.seq,
-                next_offset: mark.next_offset,
-            };
+            let cursor =
+                Cursor { agent_id: agent.to_string(), epoch: mark.epoch, seq: mark.seq, next_offset: mark.next_offset };
             Some(NewRecord {
                 topic: Topic::AgentsCursors,
                 partition: partition_of(tenant, partitions),

@@ -85,9 +85,7 @@ pub fn socket_io(text: &str) -> Said<'_> {
 fn event(payload: &str, answer: Option<u64>) -> Said<'_> {
     match serde_json::from_str::<Vec<&RawValue>>(payload) {
         Ok(parts) => match parts.first().map(|name| serde_json::from_str::<Cow<'_, str>>(name.get())) {
-            Some(Ok(name)) => {
-                Said::Event { name: Cow::Owned(name.into_owned()), data: parts.get(1).copied(), answer }
-            }
+            Some(Ok(name)) => Said::Event { name: Cow::Owned(name.into_owned()), data: parts.get(1).copied(), answer },
             _ => Said::Bad("bad_packet", "an event without a name".to_owned()),
         },
         Err(error) => Said::Bad("bad_json", format!("an event is [NAME, DATA]: {error}")),
@@ -183,9 +181,7 @@ mod tests {
 
     #[test]
     fn both_dialects_say_the_same() {
-        let is_ack = |said: Said<'_>| {
-            matches!(said, Said::Event { name, data: Some(data), .. } if name == "ack" && data.get() == r#"{"seq":3}"#)
-        };
+        let is_ack = |said: Said<'_>| matches!(said, Said::Event { name, data: Some(data), .. } if name == "ack" && data.get() == r#"{"seq":3}"#);
         assert!(is_ack(plain(r#"{"event":"ack","data":{"seq":3}}"#)));
         assert!(is_ack(socket_io(r#"42/agents,["ack",{"seq":3}]"#)));
         assert!(matches!(socket_io(r#"42/agents,17["heartbeat"]"#), Said::Event { answer: Some(17), data: None, .. }));

@@ -17,7 +17,7 @@ use pipeline::event::{AckMode, AgentReady, ResumeFrom, ResyncReason};
 use super::entry::Delivery;
 
 /// Times and bounds. Times are in milliseconds of a clock that only goes up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How long a client may take for `agent_ready`.
     pub grace_ms: u64,
@@ -234,9 +234,10 @@ impl Filter {
         let fits = |wanted: &String| wanted.eq_ignore_ascii_case(name) || Some(wanted.as_str()) == kind;
         let project = delivery.entry.project.as_deref();
         self.types.as_ref().is_none_or(|types| types.iter().any(fits))
-            && self.projects.as_ref().is_none_or(|wanted| {
-                project.is_none_or(|project| wanted.iter().any(|id| id == project))
-            })
+            && self
+                .projects
+                .as_ref()
+                .is_none_or(|wanted| project.is_none_or(|project| wanted.iter().any(|id| id == project)))
     }
 }
 
@@ -332,12 +333,11 @@ impl Session {
         }
         self.callbacks = matches!(&ready.ack, Some(AckMode::Named(mode)) if mode == "callback");
         self.acks = self.callbacks || matches!(ready.ack, Some(AckMode::Explicit(true)));
-        self.filter = ready.subscribe.filter(|wanted| wanted.types.is_some() || wanted.project_ids.is_some()).map(
-            |wanted| {
+        self.filter =
+            ready.subscribe.filter(|wanted| wanted.types.is_some() || wanted.project_ids.is_some()).map(|wanted| {
                 let (types, projects) = (wanted.types.map(Vec::into), wanted.project_ids.map(Vec::into));
                 Box::new(Filter { types, projects })
-            },
-        );
+            });
         if !self.is_ready {
             // Counts from where delivery begins; later ones change the wishes.
             self.resume = ready.resume_from;

@@ -36,7 +36,7 @@ const HEAR_MAX: usize = 32;
 /// A socket, from its first word to its last.
 pub async fn serve(gateway: Arc<Gateway>, identity: Arc<Identity>, transport: Transport, wire: Wire) {
     let seat = gateway.enter(identity, transport);
-    let mut socket = Box::new(Socket::new(Arc::clone(&gateway), seat, wire));
+    let mut socket = Box::new(Socket::new(Arc::clone(&gateway), Arc::clone(&seat), wire));
     let reason = socket.run().await;
     socket.leave();
     if reason != Reason::Gone {
@@ -44,6 +44,7 @@ pub async fn serve(gateway: Arc<Gateway>, identity: Arc<Identity>, transport: Tr
     }
     let Socket { wire, .. } = *socket;
     Box::pin(wire.end(reason)).await;
+    gateway.closed(&seat);
 }
 
 /// What an agent waits for while it is written down.
@@ -301,13 +302,7 @@ impl Socket {
         }
     }
 
-    fn event(
-        &mut self,
-        name: &str,
-        data: Option<&RawValue>,
-        answer: Option<u64>,
-        now_ms: u64,
-    ) -> Result<(), Reason> {
+    fn event(&mut self, name: &str, data: Option<&RawValue>, answer: Option<u64>, now_ms: u64) -> Result<(), Reason> {
         let text = data.map_or("{}", RawValue::get);
         match name {
             "heartbeat" => {}
@@ -356,7 +351,8 @@ impl Socket {
         match said::action(name, data, &self.seat.identity, clock_ms) {
             Ok(action) => {
                 let request_id = action.data.get("requestId").and_then(|id| id.as_str()).map(str::to_owned);
-                let (action_id, append) = (action.id.clone(), self.gateway.append_action(&self.seat, &action, clock_ms));
+                let (action_id, append) =
+                    (action.id.clone(), self.gateway.append_action(&self.seat, &action, clock_ms));
                 self.writing = Some(Box::new(Writing { append, action_id, request_id, answer }));
             }
             Err(said::Invalid { request_id, reason }) => {

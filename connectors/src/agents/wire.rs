@@ -128,8 +128,7 @@ impl Wire {
         }
         match self {
             Wire::Socket(mut ws, _) => {
-                let frame =
-                    CloseFrame { code: CloseCode::from(reason.close_code()), reason: reason.text().into() };
+                let frame = CloseFrame { code: CloseCode::from(reason.close_code()), reason: reason.text().into() };
                 let _ = timeout(CLOSE_TIMEOUT, ws.send(Message::Close(Some(frame)))).await;
                 // The client's own close frame, so that it reads ours before the
                 // connection ends.

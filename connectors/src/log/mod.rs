@@ -14,6 +14,7 @@ use self::{
 };
 use crate::{
     config::{Config, Durability},
+    epoch,
     supervisor::Failure,
 };
 
@@ -23,8 +24,13 @@ const FOLDER: &str = "log";
 /// The log that the configuration names. An embedded one is made where there
 /// is none.
 pub async fn open(config: &Config) -> Result<Arc<dyn Log>, Failure> {
+    Ok(open_in_epoch(config).await?.0)
+}
+
+/// The same, and the epoch that begins or goes on with it.
+pub async fn open_in_epoch(config: &Config) -> Result<(Arc<dyn Log>, u64), Failure> {
     if !config.kafka.brokers.is_empty() {
-        return Ok(Arc::new(KafkaLog::open(kafka_settings(config)?).await?));
+        return Ok((Arc::new(KafkaLog::open(kafka_settings(config)?).await?), epoch::FIRST));
     }
     let (directory, settings) = (config.data_dir.join(FOLDER), journal_settings(config));
     let journal = tokio::task::spawn_blocking(move || Journal::open(directory, settings)).await??;
@@ -34,7 +40,8 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Log>, Failure> {
         let advice = "a tenant's place depends on it: set it back, or begin with another data_dir";
         return Err(format!("log.partitions is {wanted}, but the journal was made with {has}; {advice}").into());
     }
-    Ok(Arc::new(journal))
+    let epoch = epoch::of_journal(config, journal.epoch())?;
+    Ok((Arc::new(journal), epoch))
 }
 
 /// The same, but only if there is one: a command that looks must not make it.

@@ -60,6 +60,11 @@ impl Metrics {
         Ok(Arc::new(metrics))
     }
 
+    /// Takes in what a part of the hub counts by itself.
+    pub fn include(&self, collectors: Vec<Box<dyn prometheus::core::Collector>>) -> Result<(), prometheus::Error> {
+        collectors.into_iter().try_for_each(|collector| self.registry.register(collector))
+    }
+
     fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {
         vec![
             Box::new(self.webhooks.clone()),
