@@ -1,4 +1,4 @@
-//! A running hub: the log, the roles that this process has, and one address.
+//! A running hub: the log, the store, the roles that this process has, and one address.
 
 use std::{
     net::SocketAddr,
@@ -23,11 +23,15 @@ use crate::{
     clock::SystemClock,
     config::Config,
     directory::Directory,
+    epoch,
     http::server,
     identity::random_hex,
     ingest::Ingest,
-    log,
+    keys::Keys,
+    log::{self, Opened},
+    lookups::{Desk, Links, Lookups},
     roles::Role,
+    store::{Store, announce::Announcer, project::Projector},
     supervisor::{Board, Failure, Post, Status, supervise},
     telemetry::metrics::Metrics,
     workers::Workers,
@@ -45,6 +49,7 @@ const LOST_CHECK: Duration = Duration::from_millis(500);
 pub struct Hub {
     address: SocketAddr,
     log: Arc<dyn Log>,
+    store: Option<Arc<Store>>,
     board: Arc<Board>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -73,18 +78,31 @@ impl Hub {
     pub async fn start(config: &Config, roles: &[Role]) -> Result<Hub, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new()?;
-        let (log, epoch) = log::open_in_epoch(config).await?;
+        let Opened { log, journal } = log::open_known(config).await?;
+        let epoch = match &journal {
+            Some(journal) => epoch::of_journal(config, journal.epoch())?,
+            None => epoch::FIRST,
+        };
+        if let Some(journal) = journal {
+            metrics.watch(journal)?;
+        }
         let listener = TcpListener::bind((config.server.host, config.server.port)).await.map_err(|error| {
             format!("cannot listen on {}:{}: {error}; is another hub running?", config.server.host, config.server.port)
         })?;
         let address = listener.local_addr()?;
         let board = Arc::new(Board::default());
         let progress = Arc::new(Progress::default());
-        let ingest = roles
-            .contains(&Role::Ingest)
-            .then(|| Arc::new(Ingest::new(config, Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics))));
-        let directory = Arc::new(Directory::default());
-        let tokens = Arc::new(Tokens::new(random_hex().as_bytes(), Arc::clone(&directory), Arc::clone(&clock)));
+        let Keys { jwt_secret, seal } = Keys::load(config)?;
+        let (seal, directory) = (Arc::new(seal), Arc::new(Directory::default()));
+        let tokens = Arc::new(Tokens::new(&jwt_secret, Arc::clone(&directory), Arc::clone(&clock)));
+        let store = match roles.contains(&Role::Api) {
+            true => Some(Arc::new(Store::open(config).await?)),
+            false => None,
+        };
+        let ingest = roles.contains(&Role::Ingest).then(|| {
+            let (log, clock, metrics) = (Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics));
+            Arc::new(Ingest::new(config, log, clock, metrics, Arc::clone(&directory), Arc::clone(&seal)))
+        });
         let gateway = match roles.contains(&Role::Gateway) {
             true => {
                 let counts = Arc::new(Counts::new()?);
@@ -107,21 +125,33 @@ impl Hub {
             metrics: Arc::clone(&metrics),
             board: Arc::clone(&board),
             progress: Arc::clone(&progress),
-            ingest,
+            ingest: ingest.clone(),
+            directory: Arc::clone(&directory),
+            tokens,
+            seal: Arc::clone(&seal),
+            store: store.clone(),
             roles: roles.to_vec(),
             admin_token: notice.token.clone(),
             webhooks_health: config.server.webhooks_health,
         });
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let post = Post { role: "directory", board: Arc::clone(&board), stop: stopped.clone() };
+        let post = |role| Post { role, board: Arc::clone(&board), stop: stopped.clone() };
         let follower = (Arc::clone(&directory), Arc::clone(&log));
-        tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| {
+        tasks.spawn(supervise(post("directory"), Arc::clone(&metrics), move |post| {
             let (directory, log) = follower.clone();
             async move { follow(directory, log, post).await }
         }));
+        if let Some(store) = &store {
+            let announcer = Announcer { store: Arc::clone(store), log: Arc::clone(&log) };
+            let run = move |post| announcer.clone().run(post);
+            tasks.spawn(supervise(post("announcer"), Arc::clone(&metrics), run));
+            let projector = Projector { store: Arc::clone(store), log: Arc::clone(&log) };
+            let run = move |post| projector.clone().run(post);
+            tasks.spawn(supervise(post("projector"), Arc::clone(&metrics), run));
+        }
         for role in roles {
-            let post = Post { role: role.name(), board: Arc::clone(&board), stop: stopped.clone() };
+            let post = post(role.name());
             match role {
                 Role::Pipeline => {
                     let workers = Workers {
@@ -137,8 +167,20 @@ impl Hub {
                     let run = move |post| Arc::clone(&gateway).run(post);
                     tasks.spawn(supervise(post, Arc::clone(&metrics), run));
                 }
-                // These two are routes: they are at work as soon as the server is.
-                Role::Ingest | Role::Api => post.running(),
+                Role::Lookups => {
+                    let links = Links::new(config, Arc::clone(&directory), Arc::clone(&seal));
+                    let desk = Desk::new(config, links, Arc::clone(&clock), Arc::clone(&metrics))?;
+                    let (log, directory) = (Arc::clone(&log), Arc::clone(&directory));
+                    let lookups = Lookups { log, directory, desk: Arc::new(desk) };
+                    tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| lookups.clone().run(post)));
+                }
+                Role::Ingest => {
+                    let Some(ingest) = ingest.clone() else { continue };
+                    let run = move |post| Arc::clone(&ingest).follow(post);
+                    tasks.spawn(supervise(post, Arc::clone(&metrics), run));
+                }
+                // Routes, which are at work as soon as the server is.
+                Role::Api => post.running(),
             }
         }
         let serving = server::Settings {
@@ -153,7 +195,7 @@ impl Hub {
         };
         tasks.spawn(server::serve(listener, router, serving, stopped));
         let notice = write_notice(&config.data_dir, &notice)?;
-        Ok(Hub { address, log, board, stop, tasks, notice: Some(notice) })
+        Ok(Hub { address, log, store, board, stop, tasks, notice: Some(notice) })
     }
 
     /// Where it listens.
@@ -196,6 +238,9 @@ impl Hub {
         self.stop.send_replace(true);
         let stopping = async {
             while self.tasks.join_next().await.is_some() {}
+            if let Some(store) = &self.store {
+                store.close().await;
+            }
             self.log.close().await
         };
         let stopped = tokio::time::timeout(STOP_TIMEOUT, stopping).await;
@@ -224,6 +269,7 @@ fn settings(config: &Config) -> flow::Settings {
             window_ms: config.pipeline.deduplicate_hours.saturating_mul(3_600_000),
             events_max: config.pipeline.deduplicate_events_max,
         },
+        ..flow::Settings::default()
     }
 }
 

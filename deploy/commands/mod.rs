@@ -7,9 +7,12 @@ mod agent;
 mod config;
 mod demo;
 mod doctor;
+mod fakes;
 mod hub;
+mod migrate;
 mod remote;
 mod replay;
+mod seed;
 mod send;
 mod show;
 mod tail;
@@ -49,8 +52,14 @@ enum Command {
     Token(token::Token),
     /// Send dead letters on their way once more
     Replay(replay::Replay),
+    /// Bring the database's schema up to date
+    Migrate(migrate::Migrate),
+    /// Make a tenant to begin with
+    Seed(seed::Seed),
     /// Print the settings in force
     Config(config::Show),
+    /// Serve fake providers: ClickUp, Slack, GitHub, Jira
+    Fakes(fakes::Serve),
     /// Look for what would keep the hub from running
     Doctor(doctor::Doctor),
 }
@@ -81,7 +90,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Agent(agent) => agent.run(&config).await,
             Command::Token(token) => token.run(&config).await,
             Command::Replay(replay) => replay.run(&config).await,
+            Command::Migrate(migrate) => migrate.run(&config).await,
+            Command::Seed(seed) => seed.run(&config).await,
             Command::Config(show) => show.run(&config),
+            Command::Fakes(fakes) => fakes.run().await,
             Command::Doctor(doctor) => doctor.run(&config).await,
         }
     });

@@ -11,15 +11,18 @@ use axum::{
 };
 use pipeline::event::DeadLetter;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Services;
-use crate::{dead_letters, http::problem::Problem, identity::random_hex};
+use crate::{
+    dead_letters::{self, Cursor, NotReplayed},
+    http::problem::Problem,
+    identity::random_hex,
+};
 
-/// Letters in one answer, at most.
-const PAGE_MAX: usize = 500;
-/// Letters replayed by one request, at most.
-const REPLAYED_MAX: usize = 10_000;
+/// Letters in one answer: as many, and at most.
+const PAGE: usize = 50;
+const PAGE_MAX: usize = 200;
 
 /// `/api/deadletters`
 pub fn router(services: Arc<Services>) -> Router {
@@ -30,16 +33,14 @@ pub fn router(services: Arc<Services>) -> Router {
         .with_state(services)
 }
 
-/// Which letters: all of what is given must fit.
+/// Which letters: all of what is given must fit. A field that is not known is
+/// refused, because without it everything would fit.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 struct Filter {
     stage: Option<String>,
     tenant_id: Option<String>,
     topic: Option<String>,
-    /// The id of the last letter of the page before.
-    cursor: Option<String>,
-    limit: Option<usize>,
 }
 
 impl Filter {
@@ -51,50 +52,63 @@ impl Filter {
     }
 }
 
+/// A [`Filter`] and which page.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Asked {
+    stage: Option<String>,
+    tenant_id: Option<String>,
+    topic: Option<String>,
+    /// `page.next` of the page before.
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
 type Shared = State<Arc<Services>>;
 
-async fn list(State(services): Shared, Query(filter): Query<Filter>) -> Result<Json<Value>, Problem> {
-    let limit = filter.limit.unwrap_or(50).clamp(1, PAGE_MAX);
-    let mut passed = filter.cursor.is_none();
-    let wanted = |letter: &DeadLetter| {
-        let on_this_page = passed;
-        passed |= filter.cursor.as_deref() == Some(&letter.id);
-        on_this_page && filter.fits(letter)
+async fn list(State(services): Shared, Query(asked): Query<Asked>) -> Result<Json<Value>, Problem> {
+    let Asked { stage, tenant_id, topic, cursor, limit } = asked;
+    let filter = Filter { stage, tenant_id, topic };
+    let from = match cursor.as_deref().map(str::parse::<Cursor>) {
+        None => Cursor::default(),
+        Some(Ok(cursor)) => cursor,
+        Some(Err(_)) => return Err(invalid("cursor is not one of a page before")),
     };
-    let mut letters = dead_letters::list(&*services.log, limit + 1, wanted).await.map_err(unavailable)?;
-    let more = letters.len() > limit;
-    letters.truncate(limit);
-    let next = more.then(|| letters.last().map(|letter| letter.id.clone())).flatten();
-    Ok(Json(json!({ "data": letters, "page": { "next": next } })))
+    let limit = limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let page = dead_letters::page(&*services.log, from, limit, |letter| filter.fits(letter)).await;
+    let page = page.map_err(unavailable)?;
+    let next = page.next.map(|next| next.to_string());
+    Ok(Json(json!({ "data": page.letters, "page": { "next": next } })))
 }
 
 async fn replay(State(services): Shared, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
-    let letters = dead_letters::list(&*services.log, 1, |letter| letter.id == id).await.map_err(unavailable)?;
-    let letter = letters.first().ok_or_else(|| Problem::not_found("there is no such dead letter"))?;
+    let letter = dead_letters::find(&*services.log, &id).await.map_err(unavailable)?;
+    let letter = letter.ok_or_else(|| Problem::not_found("there is no such dead letter"))?;
     let nonce = random_hex();
-    let replayed = dead_letters::replay(&*services.log, letter, &nonce, services.clock.now_ms()).await;
-    replayed.map_err(unavailable)?.ok_or_else(not_replayable)?;
-    Ok(Json(json!({ "data": { "id": id, "nonce": nonce } })))
+    match dead_letters::replay(&*services.log, &letter, &nonce, services.clock.now_ms()).await {
+        Ok(_) => Ok(Json(json!({ "data": { "id": id, "nonce": nonce } }))),
+        Err(NotReplayed::Unfit(reason)) => {
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not_replayable", reason.to_string()))
+        }
+        Err(NotReplayed::Log(error)) => Err(unavailable(error)),
+    }
 }
 
 async fn replay_all(State(services): Shared, body: Bytes) -> Result<Json<Value>, Problem> {
     let filter: Filter = match body.trim_ascii() {
         b"" => Filter::default(),
-        text => serde_json::from_slice(text)
-            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid", error.to_string()))?,
+        // By way of an object: an empty list would do for a struct as well.
+        text => serde_json::from_slice::<Map<String, Value>>(text)
+            .and_then(|fields| Filter::deserialize(Value::Object(fields)))
+            .map_err(|error| invalid(error.to_string()))?,
     };
-    let letters = dead_letters::list(&*services.log, REPLAYED_MAX, |letter| filter.fits(letter)).await;
-    let mut replayed = 0;
-    for letter in letters.map_err(unavailable)? {
-        let now_ms = services.clock.now_ms();
-        let position = dead_letters::replay(&*services.log, &letter, &random_hex(), now_ms).await;
-        replayed += usize::from(position.map_err(unavailable)?.is_some());
-    }
-    Ok(Json(json!({ "data": { "replayed": replayed } })))
+    let replayed = dead_letters::replay_all(&*services.log, &*services.clock, |letter| filter.fits(letter)).await;
+    let replayed = replayed.map_err(|interrupted| Problem::unavailable(interrupted.to_string()))?;
+    Ok(Json(json!({ "data": replayed })))
 }
 
-fn not_replayable() -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not_replayable", "the original cannot be appended again")
+fn invalid(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid", detail)
 }
 
 fn unavailable(error: pipeline::ports::LogError) -> Problem {

@@ -20,7 +20,8 @@ use pipeline::{
 };
 
 use crate::{
-    config::Access, http::problem::Problem, ingest::Ingest, roles::Role, supervisor::Board, telemetry::metrics::Metrics,
+    auth::Tokens, config::Access, directory::Directory, http::problem::Problem, ingest::Ingest, roles::Role,
+    sealing::Seal, store::Store, supervisor::Board, telemetry::metrics::Metrics,
 };
 
 /// What the routes work with.
@@ -37,6 +38,14 @@ pub struct Services {
     pub progress: Arc<Progress>,
     /// Takes webhooks, if this process does.
     pub ingest: Option<Arc<Ingest>>,
+    /// The rows of the directory, as `control` has them.
+    pub directory: Arc<Directory>,
+    /// Issues tokens and tells whose they are.
+    pub tokens: Arc<Tokens>,
+    /// Seals the secrets of connections, and opens them.
+    pub seal: Arc<Seal>,
+    /// The tables, if this process has the role `api`.
+    pub store: Option<Arc<Store>>,
     /// The roles of this process.
     pub roles: Vec<Role>,
     /// Lets the commands of whoever may read the data directory in.

@@ -17,6 +17,7 @@ mod presence;
 mod protocol;
 mod standard;
 mod state;
+mod task;
 mod time;
 mod webhook;
 
@@ -34,6 +35,7 @@ pub use presence::*;
 pub use protocol::*;
 pub use standard::*;
 pub use state::*;
+pub use task::*;
 pub use time::*;
 pub use webhook::*;
 
@@ -56,6 +58,8 @@ pub const SCHEMAS: &[SchemaOf] = &[
     ("nexus.memory-result.v1", || schemars::schema_for!(MemoryResult)),
     ("nexus.lookup-request.v1", || schemars::schema_for!(LookupRequest)),
     ("nexus.lookup-result.v1", || schemars::schema_for!(LookupResult)),
+    ("nexus.task.v1", || schemars::schema_for!(Task)),
+    ("nexus.candidate.v1", || schemars::schema_for!(Candidate)),
     ("nexus.state.v1", || schemars::schema_for!(StateEntry)),
     ("nexus.presence.v1", || schemars::schema_for!(Presence)),
     ("nexus.cursor.v1", || schemars::schema_for!(Cursor)),
