@@ -17,11 +17,13 @@ use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
+    agents::{Counts, Gateway, Parts},
     api::{self, Services},
     auth::Tokens,
     clock::SystemClock,
     config::Config,
     directory::Directory,
+    epoch,
     http::server,
     identity::random_hex,
     ingest::Ingest,
@@ -77,6 +79,10 @@ impl Hub {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new()?;
         let Opened { log, journal } = log::open_known(config).await?;
+        let epoch = match &journal {
+            Some(journal) => epoch::of_journal(config, journal.epoch())?,
+            None => epoch::FIRST,
+        };
         if let Some(journal) = journal {
             metrics.watch(journal)?;
         }
@@ -97,6 +103,21 @@ impl Hub {
             let (log, clock, metrics) = (Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics));
             Arc::new(Ingest::new(config, log, clock, metrics, Arc::clone(&directory), Arc::clone(&seal)))
         });
+        let gateway = match roles.contains(&Role::Gateway) {
+            true => {
+                let counts = Arc::new(Counts::new()?);
+                metrics.include(counts.collectors())?;
+                Some(Gateway::new(Parts {
+                    log: Arc::clone(&log),
+                    directory: Arc::clone(&directory),
+                    tokens: Arc::clone(&tokens),
+                    clock: Arc::clone(&clock),
+                    counts,
+                    settings: config.agents.settings(epoch),
+                }))
+            }
+            false => None,
+        };
         let notice = Notice { url: format!("http://{}", reachable(address)), token: random_hex() };
         let services = Arc::new(Services {
             log: Arc::clone(&log),
@@ -145,6 +166,11 @@ impl Hub {
                     };
                     tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| workers.clone().run(post)));
                 }
+                Role::Gateway => {
+                    let Some(gateway) = gateway.clone() else { continue };
+                    let run = move |post| Arc::clone(&gateway).run(post);
+                    tasks.spawn(supervise(post, Arc::clone(&metrics), run));
+                }
                 Role::Lookups => {
                     let links = Links::new(config, Arc::clone(&directory), Arc::clone(&seal));
                     let desk = Desk::new(config, links, Arc::clone(&clock), Arc::clone(&metrics))?;
@@ -166,7 +192,12 @@ impl Hub {
             head_timeout: Duration::from_millis(config.server.head_timeout_ms),
             drain_timeout: DRAIN_TIMEOUT,
         };
-        tasks.spawn(server::serve(listener, api::router(services), serving, stopped));
+        let router = api::router(services);
+        let router = match &gateway {
+            Some(gateway) => router.merge(gateway.router()),
+            None => router,
+        };
+        tasks.spawn(server::serve(listener, router, serving, stopped));
         let notice = write_notice(&config.data_dir, &notice)?;
         Ok(Hub { address, log, store, board, stop, tasks, notice: Some(notice) })
     }

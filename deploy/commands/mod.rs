@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong
 //! usage.
 
+mod agent;
 mod config;
 mod demo;
 mod doctor;
@@ -15,6 +16,7 @@ mod seed;
 mod send;
 mod show;
 mod tail;
+mod token;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -44,6 +46,10 @@ enum Command {
     Send(send::Send),
     /// Print a topic's records as lines of JSON
     Tail(tail::Tail),
+    /// Connect as an agent and print what arrives
+    Agent(agent::Agent),
+    /// Print an access token for a client
+    Token(token::Token),
     /// Send dead letters on their way once more
     Replay(replay::Replay),
     /// Bring the database's schema up to date
@@ -81,6 +87,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Demo(demo) => demo.run(config).await,
             Command::Send(send) => send.run(&config).await,
             Command::Tail(tail) => tail.run(&config).await,
+            Command::Agent(agent) => agent.run(&config).await,
+            Command::Token(token) => token.run(&config).await,
             Command::Replay(replay) => replay.run(&config).await,
             Command::Migrate(migrate) => migrate.run(&config).await,
             Command::Seed(seed) => seed.run(&config).await,

@@ -3,9 +3,11 @@
 //!
 //! Switched on by a variable each, and then a missing service is a failure:
 //! `NEXUS_FIXTURES` (a folder of real payloads), `NEXUS_TEST_KAFKA` (a broker),
-//! `NEXUS_TEST_POSTGRES` (a server).
+//! `NEXUS_TEST_POSTGRES` (a server), `NEXUS_TEST_CLIENTS=1` (node, npm and
+//! python3, and their registries).
 #![allow(clippy::unwrap_used)] // a test may say so when something is not there
 
+mod agents;
 mod chaos;
 mod commands;
 mod fairness;

@@ -37,8 +37,12 @@ use super::{
 use crate::{
     auth::{Principal, Tokens},
     directory::Directory,
+    http::body::Budget,
     identity::random_hex,
 };
+
+/// Large bodies of polls, all together.
+const BODIES_BYTES_MAX: usize = 64 << 20;
 
 /// What a gateway is made of.
 pub struct Parts {
@@ -74,6 +78,8 @@ pub struct Gateway {
     pub(super) sockets: AtomicUsize,
     /// Connections of Engine.IO whose agent is not known yet.
     pub(super) opening: AtomicUsize,
+    /// What is posted to all polls at the same time.
+    pub(super) bodies: Budget,
     pub(super) partitions: Box<[Partition]>,
     online: Arc<Online>,
     seats: Mutex<Seats>,
@@ -103,6 +109,7 @@ impl Gateway {
             is_open: AtomicBool::new(false),
             sockets: AtomicUsize::new(0),
             opening: AtomicUsize::new(0),
+            bodies: Budget::new(BODIES_BYTES_MAX),
             partitions,
             online,
             seats: Mutex::default(),
@@ -181,7 +188,7 @@ impl Gateway {
         seat
     }
 
-    /// A socket is over.
+    /// A socket takes no more events.
     pub(super) fn leave(&self, seat: &Arc<Seat>) {
         let mut seats = self.seats();
         if let Some(of_agent) = seats.get_mut(&seat.identity.tenant, &seat.identity.agent) {
@@ -193,6 +200,10 @@ impl Gateway {
         self.inbox(seat).detach(seat);
         drop(seats);
         self.post(self.presence_record(seat, None));
+    }
+
+    /// A socket is closed.
+    pub(super) fn closed(&self, seat: &Seat) {
         self.counts.sockets.with_label_values(&[seat.transport.name()]).dec();
         self.sockets.fetch_sub(1, SeqCst);
     }

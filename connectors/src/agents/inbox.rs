@@ -23,7 +23,7 @@ use super::{
 };
 
 /// What is kept of the newest records.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Records in the ring.
     pub recent_max: usize,

@@ -25,6 +25,7 @@
 
 pub mod admission;
 mod by_agent;
+mod config;
 mod counts;
 pub mod cursors;
 pub mod encode;
@@ -42,6 +43,7 @@ mod socket;
 mod upgrade;
 mod wire;
 
+pub use config::Agents;
 pub use counts::Counts;
 pub use gateway::{Gateway, Parts};
 pub use presence::{Online, OnlineAgent};
@@ -49,7 +51,7 @@ pub use presence::{Online, OnlineAgent};
 use std::time::Duration;
 
 /// How the gateway treats its agents.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The log's epoch (see [`crate::epoch`]).
     pub epoch: u64,

@@ -17,7 +17,7 @@ use pipeline::event::{AckMode, AgentReady, ResumeFrom, ResyncReason};
 use super::entry::Delivery;
 
 /// Times and bounds. Times are in milliseconds of a clock that only goes up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How long a client may take for `agent_ready`.
     pub grace_ms: u64,

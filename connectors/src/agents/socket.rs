@@ -36,7 +36,7 @@ const HEAR_MAX: usize = 32;
 /// A socket, from its first word to its last.
 pub async fn serve(gateway: Arc<Gateway>, identity: Arc<Identity>, transport: Transport, wire: Wire) {
     let seat = gateway.enter(identity, transport);
-    let mut socket = Box::new(Socket::new(Arc::clone(&gateway), seat, wire));
+    let mut socket = Box::new(Socket::new(Arc::clone(&gateway), Arc::clone(&seat), wire));
     let reason = socket.run().await;
     socket.leave();
     if reason != Reason::Gone {
@@ -44,6 +44,7 @@ pub async fn serve(gateway: Arc<Gateway>, identity: Arc<Identity>, transport: Tr
     }
     let Socket { wire, .. } = *socket;
     Box::pin(wire.end(reason)).await;
+    gateway.closed(&seat);
 }
 
 /// What an agent waits for while it is written down.

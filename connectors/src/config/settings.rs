@@ -18,6 +18,7 @@ pub struct Config {
     pub log: Log,
     pub kafka: Kafka,
     pub pipeline: Pipeline,
+    pub agents: crate::agents::Agents,
     pub providers: Providers,
     pub store: Store,
     pub auth: Auth,

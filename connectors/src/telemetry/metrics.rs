@@ -66,6 +66,11 @@ impl Metrics {
         Ok(Arc::new(metrics))
     }
 
+    /// Takes in what a part of the hub counts by itself.
+    pub fn include(&self, collectors: Vec<Box<dyn prometheus::core::Collector>>) -> Result<(), prometheus::Error> {
+        collectors.into_iter().try_for_each(|collector| self.registry.register(collector))
+    }
+
     /// Tells of the embedded log, too.
     pub fn watch(&self, journal: Arc<Journal>) -> Result<(), prometheus::Error> {
         self.registry.register(Box::new(JournalMetrics::new(journal)?))

@@ -31,14 +31,18 @@ use tokio_tungstenite::tungstenite::Message;
 use self::polls::{Polls, Wrong};
 use super::{admission::bearer, encode::Dialect, gateway::Gateway, upgrade, upgrade::Ws, wire::Wire};
 use crate::{
-    http::body::{self, Budget, Limits},
+    http::{
+        body::{self, Limits},
+        problem::Problem,
+    },
     identity::random_hex,
 };
 
 /// How long a change of the transport may take.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections whose agent is not known yet.
-const OPENING_MAX: usize = 10_000;
+/// Connections whose agent is not known yet: each may hold a message of the
+/// largest size for as long as CONNECT may take.
+const OPENING_MAX: usize = 2_000;
 
 #[derive(Default, Deserialize)]
 struct Asked {
@@ -56,7 +60,6 @@ enum Wrongs {
     Session = 1,
     Method = 2,
     Request = 3,
-    Forbidden = 4,
     Version = 5,
 }
 
@@ -67,11 +70,9 @@ impl Wrongs {
             Wrongs::Session => "Session ID unknown",
             Wrongs::Method => "Bad handshake method",
             Wrongs::Request => "Bad request",
-            Wrongs::Forbidden => "Forbidden",
             Wrongs::Version => "Unsupported protocol version",
         };
-        let status = if matches!(self, Wrongs::Forbidden) { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
-        (status, Json(json!({"code": self as u8, "message": message}))).into_response()
+        (StatusCode::BAD_REQUEST, Json(json!({"code": self as u8, "message": message}))).into_response()
     }
 }
 
@@ -79,7 +80,7 @@ impl Wrongs {
 pub async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let asked = Query::<Asked>::try_from_uri(request.uri()).map(|query| query.0).unwrap_or_default();
     if !gateway.is_open.load(SeqCst) {
-        return crate::http::problem::Problem::unavailable("the gateway is starting or stopping").into_response();
+        return Problem::unavailable("the gateway is starting or stopping").into_response();
     }
     if asked.version.as_deref() != Some("4") {
         return Wrongs::Version.response();
@@ -130,7 +131,7 @@ async fn polling(gateway: &Arc<Gateway>, asked: Asked, request: Request) -> Resp
 }
 
 fn handshake(gateway: &Arc<Gateway>, token: Option<String>) -> Response {
-    let Some(opening_now) = Opening::begin(gateway) else { return Wrongs::Forbidden.response() };
+    let Some(opening_now) = Opening::begin(gateway) else { return crowded() };
     let sid = random_hex();
     let polls = gateway.polls.begin(&sid);
     let answer = opening(gateway, &sid, &["websocket"]);
@@ -149,8 +150,7 @@ async fn post(gateway: &Gateway, polls: &Polls, request: Request) -> Response {
         whole: Duration::from_secs(30),
     };
     let (parts, body) = request.into_parts();
-    let budget = Budget::new(gateway.settings.message_bytes_max);
-    let whole = match body::read(&parts.headers, body, limits, &budget).await {
+    let whole = match body::read(&parts.headers, body, limits, &gateway.bodies).await {
         Ok(whole) => whole,
         Err(problem) => {
             // The protocol has no word for it: the connection ends.
@@ -164,9 +164,7 @@ async fn post(gateway: &Gateway, polls: &Polls, request: Request) -> Response {
     };
     match polls.post(payload).await {
         Ok(()) => text(Bytes::from_static(b"ok")),
-        Err(Wrong::Busy) => {
-            crate::http::problem::Problem::unavailable("too much is posted and not yet read").into_response()
-        }
+        Err(Wrong::Busy) => Problem::unavailable("too much is posted and not yet read").into_response(),
         Err(_) => Wrongs::Session.response(),
     }
 }
@@ -186,7 +184,7 @@ fn websocket(gateway: &Arc<Gateway>, asked: Asked, mut request: Request) -> Resp
         });
         return upgrade::switching(&key, None);
     }
-    let Some(opening_now) = Opening::begin(gateway) else { return Wrongs::Forbidden.response() };
+    let Some(opening_now) = Opening::begin(gateway) else { return crowded() };
     let token = asked.token.or_else(|| bearer(request.headers()).map(str::to_owned));
     let gateway = Arc::clone(gateway);
     tokio::spawn(async move {
@@ -219,6 +217,10 @@ async fn change_over(polls: &Polls, mut ws: Ws) -> bool {
     }
     polls.upgrade(ws);
     true
+}
+
+fn crowded() -> Response {
+    Problem::unavailable("too many connections wait for their agent to be known").into_response()
 }
 
 fn text(body: Bytes) -> Response {
