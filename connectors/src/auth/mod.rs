@@ -1,7 +1,14 @@
 //! Who asks: tokens are issued for a client's id and secret, and believed for
 //! as long as the directory knows the client.
 
+mod access;
+mod bounded;
+mod bucket;
+mod cors;
+mod failures;
 mod jwt;
+mod login;
+mod secrets;
 
 use std::sync::Arc;
 
@@ -9,6 +16,12 @@ use pipeline::{event::Role, ports::Clock};
 use serde::{Deserialize, Serialize};
 
 use crate::{directory::Directory, identity::random_hex};
+
+pub use access::{Access, Gate, LOCAL, address_of};
+pub use bucket::Buckets;
+pub use cors::{Origins, allow};
+pub use login::{Denied, Guess, Known, Login};
+pub use secrets::{Busy, Secrets};
 
 /// How long a token counts.
 pub const TOKEN_TTL_S: u64 = 3_600;
