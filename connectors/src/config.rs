@@ -19,6 +19,11 @@ pub const DEFAULTS: &str = include_str!("../../deploy/default.toml");
 const ECOSYSTEM_NAMES: &[(&str, &str)] = &[
     ("PORT", "server.port"),
     ("NEXUS_PG_PORT", "sql.pg_port"),
+    ("CORS_ORIGINS", "server.cors_origins"),
+    ("DATABASE_URL", "store.url"),
+    ("DIRECT_URL", "store.direct_url"),
+    ("JWT_SECRET", "auth.jwt_secret"),
+    ("ENCRYPTION_KEY", "auth.encryption_key"),
     ("KAFKA_BROKERS", "kafka.brokers"),
     ("KAFKA_SECURITY_PROTOCOL", "kafka.security_protocol"),
     ("KAFKA_SASL_MECHANISM", "kafka.sasl_mechanism"),
@@ -51,6 +56,8 @@ pub struct Config {
     pub log: Log,
     pub kafka: Kafka,
     pub pipeline: Pipeline,
+    pub store: Store,
+    pub auth: Auth,
     pub telemetry: Telemetry,
     pub sql: Sql,
     #[serde(default)]
@@ -74,6 +81,7 @@ pub struct Server {
     pub tenant_requests_max: usize,
     pub tenant_waiting_max: usize,
     pub webhooks_health: Access,
+    pub cors_origins: Vec<String>,
 }
 
 /// Who may ask.
@@ -139,6 +147,25 @@ pub struct Kafka {
 pub struct Pipeline {
     pub deduplicate_hours: u64,
     pub deduplicate_events_max: usize,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Store {
+    pub url: String,
+    pub direct_url: String,
+    pub connections_max: u32,
+    pub migrate_at_start: bool,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Auth {
+    pub jwt_secret: String,
+    pub encryption_key: String,
+    pub bcrypt_cost: u32,
 }
 
 /// `[telemetry]`
@@ -408,6 +435,10 @@ fn set(table: &mut Table, path: &str, text: &str, origin: &str) -> Result<(), Co
             }
             Some(known @ Value::Boolean(_)) => {
                 Value::Boolean(text.trim().parse().map_err(|_| bad_type(origin, path, known))?)
+            }
+            Some(Value::Array(_)) => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
             }
             _ => Value::String(text.to_owned()),
         };

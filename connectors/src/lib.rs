@@ -18,6 +18,7 @@ pub mod log;
 pub mod process;
 pub mod roles;
 pub mod samples;
+pub mod store;
 pub mod supervisor;
 pub mod tail;
 pub mod telemetry;

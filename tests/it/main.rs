@@ -2,7 +2,8 @@
 //! log, and with the binary itself where processes are killed.
 //!
 //! Switched on by a variable each, and then a missing service is a failure:
-//! `NEXUS_FIXTURES` (a folder of real payloads), `NEXUS_TEST_KAFKA` (a broker).
+//! `NEXUS_FIXTURES` (a folder of real payloads), `NEXUS_TEST_KAFKA` (a broker),
+//! `NEXUS_TEST_POSTGRES` (a server).
 #![allow(clippy::unwrap_used)] // a test may say so when something is not there
 
 mod chaos;
@@ -15,5 +16,6 @@ mod log;
 mod process;
 mod schemas;
 mod stopping;
+mod store;
 mod tidy;
 mod webhooks;
