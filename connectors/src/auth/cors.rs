@@ -23,9 +23,9 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// From a list separated by commas; `*` is all of them.
-    pub fn new(list: &str) -> Self {
-        let origins = list.split(',').map(|origin| origin.trim().trim_end_matches('/').to_ascii_lowercase());
+    /// From their list; `*` is all of them.
+    pub fn new(list: &[String]) -> Self {
+        let origins = list.iter().map(|origin| origin.trim().trim_end_matches('/').to_ascii_lowercase());
         let named: Vec<_> = origins.filter(|origin| !origin.is_empty()).collect();
         Origins { all: named.iter().any(|origin| origin == "*"), named }
     }
@@ -75,9 +75,13 @@ fn finish(mut response: Response, origins: &Origins, answer: Option<HeaderValue>
 mod tests {
     use super::*;
 
+    fn origins(list: &str) -> Origins {
+        Origins::new(&list.split(',').map(str::to_owned).collect::<Vec<_>>())
+    }
+
     fn answer(list: &str, origin: &'static str) -> Option<String> {
         let headers = HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_static(origin))]);
-        Origins::new(list).answer(&headers).map(|value| value.to_str().expect("text").to_owned())
+        origins(list).answer(&headers).map(|value| value.to_str().expect("text").to_owned())
     }
 
     #[test]
@@ -90,6 +94,6 @@ mod tests {
         for other in ["https://a.example.evil", "http://a.example", "null", "https://a.example:8443"] {
             assert_eq!(answer(two, other), None, "{other}");
         }
-        assert_eq!(Origins::new("").answer(&HeaderMap::new()), None);
+        assert_eq!(origins("").answer(&HeaderMap::new()), None);
     }
 }

@@ -61,10 +61,11 @@ pub struct Login {
     waiting: tokio::sync::Semaphore,
 }
 
-impl Default for Login {
-    fn default() -> Self {
+impl Login {
+    /// Whose new hashes have this cost.
+    pub fn new(bcrypt_cost: u32) -> Self {
         Login {
-            secrets: Secrets::default(),
+            secrets: Secrets::new(bcrypt_cost),
             failures: Failures::default(),
             queues: (0..QUEUES).map(|_| Mutex::new(())).collect(),
             waiting: tokio::sync::Semaphore::new(WAITING_MAX),
@@ -144,7 +145,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_tenth_wrong_secret_is_the_last_for_a_while() {
-        let login = Login::default();
+        let login = Login::new(4);
         // Cheap to compare: the cost stands in the hash.
         let secret_hash = bcrypt::hash("right", 4).expect("hashed");
         let known =
@@ -162,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn guesses_at_the_same_time_are_counted_one_by_one() {
-        let login = Login::default();
+        let login = Login::new(4);
         let known = Known {
             tenant_id: "acme".into(),
             agent_id: None,

@@ -41,6 +41,19 @@ pub struct Principal {
     pub expires_at_ms: u64,
 }
 
+impl Principal {
+    /// Whoever asks without a token, where none is asked for.
+    pub fn nobody() -> Self {
+        Principal {
+            tenant_id: String::new(),
+            subject: String::new(),
+            client_id: String::new(),
+            role: Role::Agent,
+            expires_at_ms: 0,
+        }
+    }
+}
+
 /// What a token says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -20,9 +20,6 @@ use tokio::sync::Semaphore;
 use super::bounded::Bounded;
 use crate::identity::random_hex;
 
-/// 2^10 rounds: what takes about 50 ms today.
-const COST: u32 = 10;
-
 /// bcrypt looks at so many bytes; a longer secret would be cut in silence.
 pub const SECRET_BYTES_MAX: usize = 72;
 
@@ -33,10 +30,10 @@ const WAITING_MAX: usize = 256;
 /// Clients whose secret is remembered, some 200 bytes each.
 const REMEMBERED_MAX: usize = 20_000;
 
-/// The hash of nothing that anybody has: what the secret of an unknown client
-/// is compared with, so that the time of an answer does not tell it from a
-/// known one's.
-const NOBODY: &str = "$2b$10$C6UzMDM.H6dfI/f/IKcEeO7ZC.1f0pG9m2ZkGZx6cV8b4n1y0J9aK";
+/// The end of a hash of nothing that anybody has: what the secret of an unknown
+/// client is compared with, so that the time of an answer does not tell it from
+/// a known one's.
+const NOBODY: &str = "$C6UzMDM.H6dfI/f/IKcEeO7ZC.1f0pG9m2ZkGZx6cV8b4n1y0J9aK";
 
 /// Why a secret was not compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +42,8 @@ pub struct Busy;
 
 /// Compares secrets.
 pub struct Secrets {
+    cost: u32,
+    nobody: String,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
     key: Hmac<Sha256>,
@@ -56,20 +55,21 @@ struct Remembered {
     mark: [u8; 32],
 }
 
-impl Default for Secrets {
-    fn default() -> Self {
+impl Secrets {
+    /// Whose new hashes have this cost; those that are there keep theirs.
+    pub fn new(cost: u32) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let key = random_hex();
         Secrets {
+            cost,
+            nobody: format!("$2b${cost:02}{NOBODY}"),
             turns: Arc::new(Semaphore::new(cores.saturating_sub(1).max(1))),
             waiting: AtomicUsize::new(0),
             key: Hmac::new_from_slice(key.as_bytes()).expect("a key of any length will do"),
             remembered: Mutex::new(Bounded::new(REMEMBERED_MAX)),
         }
     }
-}
 
-impl Secrets {
     /// A new secret.
     pub fn make() -> String {
         format!("nxs_{}{}", random_hex(), &random_hex()[..16])
@@ -77,7 +77,8 @@ impl Secrets {
 
     /// The hash of a secret.
     pub async fn hash(&self, secret: String) -> Result<String, Busy> {
-        let hashed = self.turn(move || bcrypt::non_truncating_hash(secret, COST)).await?;
+        let cost = self.cost;
+        let hashed = self.turn(move || bcrypt::non_truncating_hash(secret, cost)).await?;
         hashed.map_err(|error| {
             tracing::error!(%error, "a secret could not be hashed");
             Busy
@@ -91,7 +92,7 @@ impl Secrets {
         if hash.is_some_and(|hash| self.remembers(client_id, hash, &mark)) {
             return Ok(true);
         }
-        let (given, known) = (secret.to_owned(), hash.unwrap_or(NOBODY).to_owned());
+        let (given, known) = (secret.to_owned(), hash.unwrap_or(&self.nobody).to_owned());
         let fits = self.turn(move || {
             let short = given.len() <= SECRET_BYTES_MAX;
             // Cut, so that a long one takes as long.
@@ -155,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_right_secret_fits_and_no_other() {
-        let secrets = Secrets::default();
+        let secrets = Secrets::new(4);
         let secret = Secrets::make();
         assert!(secret.len() <= SECRET_BYTES_MAX && secret != Secrets::make());
         let hash = secrets.hash(secret.clone()).await.expect("not busy");
@@ -173,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_remembered_goes_with_the_hash() {
-        let secrets = Secrets::default();
+        let secrets = Secrets::new(4);
         let old = secrets.hash("old".to_owned()).await.expect("not busy");
         let new = secrets.hash("new".to_owned()).await.expect("not busy");
         assert_eq!(secrets.fits("cli_1", "old", Some(&old), 0).await, Ok(true));
@@ -189,13 +190,14 @@ mod tests {
     fn nobody_has_a_real_hash() {
         // One that bcrypt cannot read would be refused at once, and the time
         // of the answer would tell.
-        assert!(NOBODY.parse::<bcrypt::HashParts>().is_ok_and(|parts| parts.get_cost() == COST));
-        assert_eq!(bcrypt::verify("anything", NOBODY).ok(), Some(false));
+        let secrets = Secrets::new(6);
+        assert!(secrets.nobody.parse::<bcrypt::HashParts>().is_ok_and(|parts| parts.get_cost() == 6));
+        assert_eq!(bcrypt::verify("anything", &secrets.nobody).ok(), Some(false));
     }
 
     #[tokio::test]
     async fn only_so_many_wait() {
-        let secrets = Secrets::default();
+        let secrets = Secrets::new(4);
         let places: Vec<_> = (0..WAITING_MAX).map(|_| Place::take(&secrets.waiting)).collect();
         assert!(places.iter().all(Option::is_some));
         assert_eq!(secrets.fits("cli_1", "x", None, 0).await, Err(Busy));
