@@ -147,11 +147,11 @@ impl ConnectionForm {
         }
     }
 
-    fn row(self, seal: &Seal) -> Connection {
+    fn row(self, seal: &Seal, tenant: &str, id: &str) -> Connection {
         let secrets = self.webhook_secret.iter().chain(&self.previous_webhook_secrets);
         Connection {
-            sealed_secrets: secrets.map(|secret| seal.seal(secret)).collect(),
-            sealed_token: self.api_token.as_deref().map(|token| seal.seal(token)),
+            sealed_secrets: secrets.map(|secret| seal.seal(tenant, id, secret)).collect(),
+            sealed_token: self.api_token.as_deref().map(|token| seal.seal(tenant, id, token)),
             provider: self.provider,
             external_id: self.external_id,
             name: self.name,
@@ -204,7 +204,8 @@ async fn create(
     call: Call,
     New { id, form }: New<ConnectionForm>,
 ) -> Result<Created<ConnectionShown>, Problem> {
-    let (id, row) = (id_or_new(id, Connection::PREFIX), form.row(&call.desk.seal));
+    let id = id_or_new(id, Connection::PREFIX);
+    let row = form.row(&call.desk.seal, &call.tenant, &id);
     let entry = call.desk.store.connections().create(&call.tenant, &id, &row).await.map_err(problem_of)?;
     call.desk.settled(&call.tenant, &id, Some(&row)).await;
     Ok(Created(entry.into()))
@@ -212,7 +213,8 @@ async fn create(
 
 async fn change(call: Call, patch: Patch<ConnectionForm>) -> Result<Data<ConnectionShown>, Problem> {
     let change = |row: &mut Connection| {
-        let mut wanted = patch.over(&ConnectionForm::of(row)).map_err(Refused::Caller)?.row(&call.desk.seal);
+        let wanted = patch.over(&ConnectionForm::of(row)).map_err(Refused::Caller)?;
+        let mut wanted = wanted.row(&call.desk.seal, &call.tenant, call.id());
         if !patch.names("webhookSecret") {
             let mut there = std::mem::take(&mut row.sealed_secrets);
             let kept = if patch.names("previousWebhookSecrets") { 1 } else { there.len() };
