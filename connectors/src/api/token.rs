@@ -16,6 +16,7 @@ use super::{
 use crate::{
     auth::{Access, Denied, Guess, Known, TOKEN_TTL_S},
     http::problem::{FieldError, Problem},
+    store::StoreError,
 };
 
 /// A request for a token. Other fields (`scope`, …) are not looked at.
@@ -60,23 +61,17 @@ async fn token(call: Call, Credentials(form): Credentials<TokenForm>) -> Result<
     let (client_id, secret) = credentials(&call.headers, form)?;
     let now_ms = call.now().as_ms();
     let guess = Guess { client_id: &client_id, secret: &secret, address: call.address, now_ms };
-    let find = async {
-        let found = call.desk.store.clients().credentials(&client_id).await?;
-        let row = found.as_ref().map(|found| found.client.row.clone());
-        let known = found.map(|found| Known {
-            tenant_id: found.tenant_id,
-            agent_id: found.client.row.agent_id,
-            role: found.client.row.role,
-            enabled: found.client.row.enabled,
-            secret_hash: found.bcrypt_hash,
-        });
-        Ok((known, row))
-    };
     let mut row = None;
     let find = async {
-        let (known, found) = find.await?;
-        row = found;
-        Ok(known)
+        let Some(found) = call.desk.store.clients().credentials(&client_id).await? else { return Ok(None) };
+        let client = row.insert(found.client.row);
+        Ok::<_, StoreError>(Some(Known {
+            tenant_id: found.tenant_id,
+            agent_id: client.agent_id.clone(),
+            role: client.role,
+            enabled: client.enabled,
+            secret_hash: found.bcrypt_hash,
+        }))
     };
     let known = call.desk.login.prove(guess, find).await.map_err(problem_of)?.map_err(denied)?;
     // A client that was made or changed a moment ago: its token shall count
