@@ -1,4 +1,4 @@
-//! A running hub: the log, the roles that this process has, and one address.
+//! A running hub: the log, the store, the roles that this process has, and one address.
 
 use std::{
     net::SocketAddr,
@@ -8,6 +8,7 @@ use std::{
 };
 
 use pipeline::{
+    event::Tenant,
     flow,
     operators::deduplicate::Deduplicate,
     ports::{Clock, Log, LogError},
@@ -17,14 +18,18 @@ use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
-    api::{self, Services},
+    api::{self, Desk, Parts, Services},
+    auth::{Gate, Tokens},
     clock::SystemClock,
     config::Config,
+    directory::Directory,
     http::server,
     identity::random_hex,
     ingest::Ingest,
+    keys::Keys,
     log,
     roles::Role,
+    store::{Store, announce::Announcer, project::Projector},
     supervisor::{Board, Failure, Post, Status, supervise},
     telemetry::metrics::Metrics,
     workers::Workers,
@@ -42,6 +47,7 @@ const LOST_CHECK: Duration = Duration::from_millis(500);
 pub struct Hub {
     address: SocketAddr,
     log: Arc<dyn Log>,
+    store: Option<Arc<Store>>,
     board: Arc<Board>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -77,25 +83,66 @@ impl Hub {
         let address = listener.local_addr()?;
         let board = Arc::new(Board::default());
         let progress = Arc::new(Progress::default());
-        let ingest = roles
-            .contains(&Role::Ingest)
-            .then(|| Arc::new(Ingest::new(config, Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics))));
+        let Keys { jwt_secret, seal } = Keys::load(config)?;
+        let (seal, directory) = (Arc::new(seal), Arc::new(Directory::default()));
+        let tokens = Arc::new(Tokens::new(&jwt_secret, Arc::clone(&directory), Arc::clone(&clock)));
+        let store = match roles.contains(&Role::Api) {
+            true => Some(Arc::new(Store::open(config).await?)),
+            false => None,
+        };
+        let ingest = roles.contains(&Role::Ingest).then(|| {
+            let (log, clock, metrics) = (Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics));
+            Arc::new(Ingest::new(config, log, clock, metrics, Arc::clone(&directory), Arc::clone(&seal)))
+        });
         let notice = Notice { url: format!("http://{}", reachable(address)), token: random_hex() };
+        let (named, rows) = (config.clone(), Arc::clone(&directory));
+        let local_tenant = move || {
+            let tenants = rows.everywhere::<Tenant>();
+            let known = tenants.iter().map(|(tenant, ..)| &**tenant);
+            named.tenant_by_default(known).unwrap_or_default().to_owned()
+        };
+        let gate = Arc::new(Gate::new(Arc::clone(&tokens), notice.token.clone(), local_tenant));
+        let desk = store.as_ref().map(|store| {
+            let parts = Parts {
+                log: Arc::clone(&log),
+                clock: Arc::clone(&clock),
+                store: Arc::clone(store),
+                directory: Arc::clone(&directory),
+                tokens: Arc::clone(&tokens),
+                gate: Arc::clone(&gate),
+                seal: Arc::clone(&seal),
+            };
+            Arc::new(Desk::new(config, parts))
+        });
         let services = Arc::new(Services {
             log: Arc::clone(&log),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             board: Arc::clone(&board),
             progress: Arc::clone(&progress),
-            ingest,
-            roles: roles.to_vec(),
-            admin_token: notice.token.clone(),
+            ingest: ingest.clone(),
+            gate,
+            desk: desk.clone(),
             webhooks_health: config.server.webhooks_health,
         });
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        let post = |role| Post { role, board: Arc::clone(&board), stop: stopped.clone() };
+        let follower = (directory, Arc::clone(&log));
+        tasks.spawn(supervise(post("directory"), Arc::clone(&metrics), move |post| {
+            let (directory, log) = follower.clone();
+            async move { follow(directory, log, post).await }
+        }));
+        if let Some(store) = &store {
+            let announcer = Announcer { store: Arc::clone(store), log: Arc::clone(&log) };
+            let run = move |post| announcer.clone().run(post);
+            tasks.spawn(supervise(post("announcer"), Arc::clone(&metrics), run));
+            let projector = Projector { store: Arc::clone(store), log: Arc::clone(&log) };
+            let run = move |post| projector.clone().run(post);
+            tasks.spawn(supervise(post("projector"), Arc::clone(&metrics), run));
+        }
         for role in roles {
-            let post = Post { role: role.name(), board: Arc::clone(&board), stop: stopped.clone() };
+            let post = post(role.name());
             match role {
                 Role::Pipeline => {
                     let workers = Workers {
@@ -106,8 +153,15 @@ impl Hub {
                     };
                     tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| workers.clone().run(post)));
                 }
-                // These two are routes: they are at work as soon as the server is.
-                Role::Ingest | Role::Api => post.running(),
+                Role::Ingest => {
+                    let Some(ingest) = ingest.clone() else { continue };
+                    let run = move |post| Arc::clone(&ingest).follow(post);
+                    tasks.spawn(supervise(post, Arc::clone(&metrics), run));
+                }
+                Role::Api => {
+                    let Some(desk) = desk.clone() else { continue };
+                    tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| Arc::clone(&desk).run(post)));
+                }
             }
         }
         let serving = server::Settings {
@@ -117,7 +171,7 @@ impl Hub {
         };
         tasks.spawn(server::serve(listener, api::router(services), serving, stopped));
         let notice = write_notice(&config.data_dir, &notice)?;
-        Ok(Hub { address, log, board, stop, tasks, notice: Some(notice) })
+        Ok(Hub { address, log, store, board, stop, tasks, notice: Some(notice) })
     }
 
     /// Where it listens.
@@ -160,6 +214,9 @@ impl Hub {
         self.stop.send_replace(true);
         let stopping = async {
             while self.tasks.join_next().await.is_some() {}
+            if let Some(store) = &self.store {
+                store.close().await;
+            }
             self.log.close().await
         };
         let stopped = tokio::time::timeout(STOP_TIMEOUT, stopping).await;
@@ -170,6 +227,15 @@ impl Hub {
             Ok(closed) => Ok(closed?),
             Err(_) => Err(format!("not everything was finished within {STOP_TIMEOUT:?}").into()),
         }
+    }
+}
+
+/// Follows `control` until told to stop.
+async fn follow(directory: Arc<Directory>, log: Arc<dyn Log>, post: Post) -> Result<(), Failure> {
+    let mut stop = post.stop.clone();
+    tokio::select! {
+        failed = directory.follow(log, move || post.running()) => Ok(failed?),
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
     }
 }
 

@@ -7,8 +7,10 @@ mod config;
 mod demo;
 mod doctor;
 mod hub;
+mod migrate;
 mod remote;
 mod replay;
+mod seed;
 mod send;
 mod show;
 mod tail;
@@ -43,6 +45,10 @@ enum Command {
     Tail(tail::Tail),
     /// Send dead letters on their way once more
     Replay(replay::Replay),
+    /// Bring the database's schema up to date
+    Migrate(migrate::Migrate),
+    /// Make a tenant to begin with
+    Seed(seed::Seed),
     /// Print the settings in force
     Config(config::Show),
     /// Look for what would keep the hub from running
@@ -73,6 +79,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Send(send) => send.run(&config).await,
             Command::Tail(tail) => tail.run(&config).await,
             Command::Replay(replay) => replay.run(&config).await,
+            Command::Migrate(migrate) => migrate.run(&config).await,
+            Command::Seed(seed) => seed.run(&config).await,
             Command::Config(show) => show.run(&config),
             Command::Doctor(doctor) => doctor.run(&config).await,
         }

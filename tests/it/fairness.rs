@@ -6,9 +6,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use connectors::{
     clock::SystemClock,
     config::Config,
+    directory::Directory,
     http::server,
     ingest::{self, Ingest},
     samples::{self, Request, Sender},
+    sealing::{Seal, new_key},
     telemetry::metrics::Metrics,
 };
 use pipeline::{
@@ -50,7 +52,10 @@ impl Door {
         change(&mut config);
         let log = MemoryLog::new(4);
         let (clock, metrics) = (Arc::new(SystemClock), Metrics::new().unwrap());
-        let ingest = Arc::new(Ingest::new(&config, Arc::new(log.clone()), clock, metrics));
+        let directory = Arc::new(Directory::default());
+        directory.set_known();
+        let seal = Arc::new(Seal::new(&new_key()).unwrap());
+        let ingest = Arc::new(Ingest::new(&config, Arc::new(log.clone()), clock, metrics, directory, seal));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);

@@ -56,7 +56,10 @@ mod tests {
         assert_eq!(field(form, "payload"), Ok(Some("{\"x\": \"é\"}".into())));
         assert_eq!(field(form, "b"), Ok(Some("".into())));
         assert_eq!(field(form, "c"), Ok(None));
-        assert_eq!(fields(form).filter_map(Result::ok).map(|(name, _)| name).collect::<Vec<_>>(), ["a", "payload", "b"]);
+        assert_eq!(
+            fields(form).filter_map(Result::ok).map(|(name, _)| name).collect::<Vec<_>>(),
+            ["a", "payload", "b"]
+        );
         assert!(fields("a=%zz").any(|field| field.is_err()) && fields("").next().is_none());
     }
 

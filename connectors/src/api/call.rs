@@ -125,4 +125,3 @@ impl From<Refused> for Problem {
         }
     }
 }
-

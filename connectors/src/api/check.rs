@@ -35,7 +35,11 @@ type Pattern = (&'static str, fn(&str) -> bool, &'static str);
 /// as functions for us.
 const PATTERNS: &[Pattern] = &[
     (ID, is_id, "must be letters, digits, `-`, `_` and `.`, not starting with `_` or `.`"),
-    (LINE, |text| !text.is_empty() && !text.bytes().any(|byte| byte < 0x20 || byte == 0x7f), "must be one line of text"),
+    (
+        LINE,
+        |text| !text.is_empty() && !text.bytes().any(|byte| byte < 0x20 || byte == 0x7f),
+        "must be one line of text",
+    ),
     (ALIAS, is_alias, "must be `@` and letters, digits, `_`, `.` and `-`"),
     (WORD, is_word, "must be small letters, digits, `-`, `_` and `.`"),
     (URL, is_url, "must be an address with http:// or https://"),
@@ -340,12 +344,18 @@ mod tests {
                 "at": { "type": "string", "format": "date-time" },
             },
         });
-        assert_eq!(fields(schema.clone(), json!({ "name": "abc", "list": ["red"], "maybe": null, "count": 9 })), [""; 0]);
+        assert_eq!(
+            fields(schema.clone(), json!({ "name": "abc", "list": ["red"], "maybe": null, "count": 9 })),
+            [""; 0]
+        );
         assert_eq!(fields(schema.clone(), json!([])), ["body"]);
         assert_eq!(fields(schema.clone(), json!({ "x": 1, "maybe": "green" })), ["name", "list", "maybe", "x"]);
         let wrong = json!({ "name": "abcd", "list": ["red", "green", "red"], "count": 10, "at": "today" });
         assert_eq!(fields(schema.clone(), wrong), ["at", "count", "list", "list.1", "name"]);
-        assert_eq!(fields(schema.clone(), json!({ "name": 1, "list": "red", "count": 1.5 })), ["count", "list", "name"]);
+        assert_eq!(
+            fields(schema.clone(), json!({ "name": 1, "list": "red", "count": 1.5 })),
+            ["count", "list", "name"]
+        );
         assert_eq!(fields(schema, json!({ "name": "\0", "list": [] })), ["name"]);
         assert_eq!(fields(json!({ "type": "object" }), json!({ "free": { "deep": ["\0"] } })), ["free.deep.0"]);
     }

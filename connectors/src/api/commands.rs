@@ -230,7 +230,10 @@ mod tests {
             let (asked, ()) = tokio::join!(commands.ask("acme", id, &asking, 0), answer(&*log, id, tenant, code));
             assert_eq!(asked.map_or_else(|problem| problem.code(), |_| "done"), becomes, "{id}");
         }
-        assert_eq!(commands.ask("acme", "c6", &command("c6"), 0).await.expect_err("silence").code(), "pipeline_unavailable");
+        assert_eq!(
+            commands.ask("acme", "c6", &command("c6"), 0).await.expect_err("silence").code(),
+            "pipeline_unavailable"
+        );
         assert!(commands.waiting().waiters.is_empty());
     }
 }

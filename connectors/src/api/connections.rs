@@ -182,8 +182,7 @@ pub fn operations() -> Vec<Operation> {
             .errors(&[StatusCode::CONFLICT])
             .example(example),
         operation(Method::GET, ONE, Access::ADMINS, "Show one connection", read),
-        operation(Method::PATCH, ONE, Access::ADMINS, "Change one connection", change)
-            .errors(&[StatusCode::CONFLICT]),
+        operation(Method::PATCH, ONE, Access::ADMINS, "Change one connection", change).errors(&[StatusCode::CONFLICT]),
         operation(Method::DELETE, ONE, Access::ADMINS, "Take one connection away", remove::<Connection>),
     ]
 }
@@ -200,10 +199,7 @@ async fn read(call: Call, (): ()) -> Result<Data<ConnectionShown>, Problem> {
     Ok(Data(entry.into()))
 }
 
-async fn create(
-    call: Call,
-    New { id, form }: New<ConnectionForm>,
-) -> Result<Created<ConnectionShown>, Problem> {
+async fn create(call: Call, New { id, form }: New<ConnectionForm>) -> Result<Created<ConnectionShown>, Problem> {
     let id = id_or_new(id, Connection::PREFIX);
     let row = form.row(&call.desk.seal, &call.tenant, &id);
     let entry = call.desk.store.connections().create(&call.tenant, &id, &row).await.map_err(problem_of)?;

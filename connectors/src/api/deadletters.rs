@@ -63,9 +63,15 @@ pub fn operations() -> Vec<Operation> {
         ]),
         operation(Method::POST, "/api/deadletters/replay", Access::ADMINS, "Send dead letters once more", replay_all)
             .over_all(),
-        operation(Method::POST, "/api/deadletters/{id}/replay", Access::ADMINS, "Send one dead letter once more", replay)
-            .over_all()
-            .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
+        operation(
+            Method::POST,
+            "/api/deadletters/{id}/replay",
+            Access::ADMINS,
+            "Send one dead letter once more",
+            replay,
+        )
+        .over_all()
+        .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
     ]
 }
 

@@ -31,8 +31,7 @@ use crate::{
 /// `/health*`, `/webhooks/health` and `/metrics`, which every process serves.
 pub fn operations() -> Vec<Operation> {
     const UNAVAILABLE: &[StatusCode] = &[StatusCode::SERVICE_UNAVAILABLE];
-    const GUARDED: &[StatusCode] =
-        &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE];
+    const GUARDED: &[StatusCode] = &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE];
     let json = Given { status: StatusCode::OK, media: "application/json", schema: state };
     let text = Given { status: StatusCode::OK, media: "text/plain", schema: lines };
     let serve = |method, path, summary, given, route: MethodRouter<Arc<Services>>| {

@@ -327,7 +327,8 @@ mod tests {
 
     #[test]
     fn content_types_are_compared_without_their_parameters() {
-        let of = |text: &'static str| kind(&HeaderMap::from_iter([(header::CONTENT_TYPE, text.parse().expect("a value"))]));
+        let of =
+            |text: &'static str| kind(&HeaderMap::from_iter([(header::CONTENT_TYPE, text.parse().expect("a value"))]));
         assert_eq!(of("Application/JSON; charset=\"UTF-8\"").as_deref(), Some("application/json"));
         assert_eq!(of("application/json; charset=latin1").as_deref(), Some("application/json; charset=latin1"));
         assert_eq!(kind(&HeaderMap::new()), None);

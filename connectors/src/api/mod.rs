@@ -50,7 +50,6 @@ use crate::{
         problem::Problem,
     },
     ingest::Ingest,
-    roles::Role,
     sealing::Seal,
     store::Store,
     supervisor::{Board, Failure, Post},
@@ -81,8 +80,6 @@ pub struct Services {
     pub progress: Arc<Progress>,
     /// Takes webhooks, if this process does.
     pub ingest: Option<Arc<Ingest>>,
-    /// The roles of this process.
-    pub roles: Vec<Role>,
     /// Tells who asks.
     pub gate: Arc<Gate>,
     /// Who may read `/webhooks/health`.

@@ -287,7 +287,8 @@ mod tests {
         }
         let operations = super::super::operations();
         let schemas = Schemas::new(&operations);
-        for operation in operations.iter().filter(|operation| matches!(operation.served, super::super::Served::Desk(_))) {
+        for operation in operations.iter().filter(|operation| matches!(operation.served, super::super::Served::Desk(_)))
+        {
             if let Some(schema) = schemas.of(operation) {
                 walk(&schema, &schemas.definitions);
             }

@@ -101,9 +101,8 @@ where
     O: Output,
     F: Future<Output = Result<O, Problem>> + Send + 'static,
 {
-    let serve: Serve = Arc::new(move |call, body| {
-        Box::pin(async move { Ok(handler(call, I::take(body)?).await?.respond()) })
-    });
+    let serve: Serve =
+        Arc::new(move |call, body| Box::pin(async move { Ok(handler(call, I::take(body)?).await?.respond()) }));
     let taken = Taken { media: I::MEDIA, optional: I::OPTIONAL, schema: I::schema };
     Operation {
         method,

@@ -93,12 +93,8 @@ impl Presence {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
         let mut agents: BTreeMap<&str, Online> = BTreeMap::new();
         for socket in tenants.get(tenant).into_iter().flat_map(BTreeMap::values).filter(|socket| heard(socket, now)) {
-            let fresh = || Online {
-                agent_id: socket.agent_id.clone(),
-                last_seen: socket.last_seen,
-                ready: false,
-                sockets: 0,
-            };
+            let fresh =
+                || Online { agent_id: socket.agent_id.clone(), last_seen: socket.last_seen, ready: false, sockets: 0 };
             let agent = agents.entry(&socket.agent_id).or_insert_with(fresh);
             agent.last_seen = agent.last_seen.max(socket.last_seen);
             agent.ready |= socket.ready;

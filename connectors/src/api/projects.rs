@@ -117,7 +117,11 @@ pub fn operations() -> Vec<Operation> {
             .params(&[
                 LIMIT,
                 CURSOR,
-                param("status", Kind::OneOf(&["active", "archived", "candidate"]), "only those; all projects unless said"),
+                param(
+                    "status",
+                    Kind::OneOf(&["active", "archived", "candidate"]),
+                    "only those; all projects unless said",
+                ),
                 param("workgroupId", Kind::Id, "only those of a workgroup"),
             ]),
     );

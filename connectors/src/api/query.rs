@@ -147,8 +147,13 @@ impl Said {
 mod tests {
     use super::*;
 
-    const PARAMS: &[Param] =
-        &[LIMIT, CURSOR, required("state", Kind::OneOf(&["TODO", "DONE"]), ""), param("follow", Kind::Truth, ""), TENANT];
+    const PARAMS: &[Param] = &[
+        LIMIT,
+        CURSOR,
+        required("state", Kind::OneOf(&["TODO", "DONE"]), ""),
+        param("follow", Kind::Truth, ""),
+        TENANT,
+    ];
 
     fn fields(query: &str) -> Vec<String> {
         let Err(problem) = Said::new(PARAMS, query) else { return Vec::new() };

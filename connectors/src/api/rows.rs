@@ -161,10 +161,7 @@ pub async fn create<R: Resource + JsonSchema>(
 }
 
 /// A change.
-pub async fn change<R: Resource + JsonSchema>(
-    call: Call,
-    patch: Patch<R::Form>,
-) -> Result<Data<Shown<R>>, Problem> {
+pub async fn change<R: Resource + JsonSchema>(call: Call, patch: Patch<R::Form>) -> Result<Data<Shown<R>>, Problem> {
     let rows = call.desk.store.rows::<R>();
     let before = found::<R>(&call, call.id()).await?;
     let wanted: R = patched(&patch, &before.row)?;

@@ -146,8 +146,7 @@ async fn unmute(call: Call, (): ()) -> Result<Promised<Muted>, Problem> {
 
 async fn set_muted(call: Call, muted: bool) -> Result<Promised<Muted>, Problem> {
     let agent_id = found::<Agent>(&call, call.id()).await?.id;
-    let command =
-        Command::Mute { tenant_id: call.tenant.clone(), agent_id: agent_id.clone(), muted, at: call.now() };
+    let command = Command::Mute { tenant_id: call.tenant.clone(), agent_id: agent_id.clone(), muted, at: call.now() };
     call.desk.commands.tell(&call.tenant, &command, call.now().as_ms()).await?;
     Ok(Promised(Muted { agent_id, muted }))
 }

@@ -104,12 +104,12 @@ pub fn operations() -> Vec<Operation> {
             param("state", Kind::OneOf(STATES), "only those in a state"),
             param("projectId", Kind::Id, "only those of a project"),
         ]),
-        operation(Method::POST, ALL, Access::MEMBERS, "Follow a task, and its thread", track)
-            .errors(REFUSALS)
-            .example(json!({
+        operation(Method::POST, ALL, Access::MEMBERS, "Follow a task, and its thread", track).errors(REFUSALS).example(
+            json!({
                 "projectId": "prj_1", "provider": "clickup", "externalId": "86abc", "title": "Launch",
                 "channelId": "C0ROCKET", "threadTs": "1700000000.000100",
-            })),
+            }),
+        ),
         operation(Method::GET, ONE, Access::ALL, "Show one task, by the hub's id or the provider's", read),
         operation(Method::PATCH, ONE, Access::WORKERS, "Move one task, or follow another thread of it", change)
             .errors(REFUSALS)

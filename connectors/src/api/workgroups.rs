@@ -74,8 +74,7 @@ pub fn operations() -> Vec<Operation> {
     const MEMBERS: &str = "/api/workgroups/{id}/agents";
     const MEMBER: &str = "/api/workgroups/{id}/agents/{agentId}";
     let example = json!({ "name": "Rocket squad", "slackChannelId": "C0ROCKET", "onListCreated": "ask" });
-    let mut operations =
-        resource!(Workgroup, "/api/workgroups", Access::ALL, Access::ADMINS, "workgroup", example);
+    let mut operations = resource!(Workgroup, "/api/workgroups", Access::ALL, Access::ADMINS, "workgroup", example);
     operations.extend([
         operation(Method::GET, MEMBERS, Access::ALL, "List the agents of a workgroup", members),
         operation(Method::POST, MEMBERS, Access::ADMINS, "Take agents into a workgroup", join)

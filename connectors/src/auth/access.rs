@@ -8,7 +8,7 @@ use axum::{
 };
 use pipeline::event::Role;
 
-use super::{Principal, Tokens};
+use super::{Principal, Refusal, Tokens};
 use crate::http::problem::Problem;
 
 /// Who may use an operation.
@@ -51,14 +51,18 @@ pub const LOCAL: &str = "local";
 pub struct Gate {
     tokens: std::sync::Arc<Tokens>,
     local_token: String,
-    local_tenant: String,
+    local_tenant: Box<dyn Fn() -> String + Send + Sync>,
 }
 
 impl Gate {
     /// Believes `tokens`, and `local_token`, whose bearer acts as `platform`
     /// and for `local_tenant` where nothing else is said.
-    pub fn new(tokens: std::sync::Arc<Tokens>, local_token: String, local_tenant: String) -> Self {
-        Gate { tokens, local_token, local_tenant }
+    pub fn new(
+        tokens: std::sync::Arc<Tokens>,
+        local_token: String,
+        local_tenant: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Self {
+        Gate { tokens, local_token, local_tenant: Box::new(local_tenant) }
     }
 
     /// Who it is that sent these headers.
@@ -70,16 +74,17 @@ impl Gate {
         };
         if udfs::hash::same(token.as_bytes(), self.local_token.as_bytes()) {
             return Ok(Principal {
-                tenant_id: self.local_tenant.clone(),
+                tenant_id: (self.local_tenant)(),
                 subject: LOCAL.to_owned(),
                 client_id: LOCAL.to_owned(),
                 role: Role::Platform,
                 expires_at_ms: u64::MAX,
             });
         }
-        self.tokens.verify(token).map_err(|refusal| {
-            Problem::new(StatusCode::UNAUTHORIZED, "invalid_token", refusal.to_string())
-                .challenge(r#"Bearer realm="nexus", error="invalid_token""#)
+        self.tokens.verify(token).map_err(|refusal| match refusal {
+            Refusal::Early => Problem::unavailable(refusal.to_string()),
+            refusal => Problem::new(StatusCode::UNAUTHORIZED, "invalid_token", refusal.to_string())
+                .challenge(r#"Bearer realm="nexus", error="invalid_token""#),
         })
     }
 
@@ -132,9 +137,12 @@ mod tests {
     fn only_trusted_proxies_are_believed() {
         let mut extensions = Extensions::new();
         extensions.insert(ConnectInfo(std::net::SocketAddr::from(([10, 0, 0, 1], 1))));
-        let headers =
-            HeaderMap::from_iter([("x-forwarded-for".parse().expect("a name"), HeaderValue::from_static("6.6.6.6, 9.9.9.9"))]);
-        let address = |trusted: &[IpAddr]| address_of(&extensions, &headers, trusted).map(|address| address.to_string());
+        let headers = HeaderMap::from_iter([(
+            "x-forwarded-for".parse().expect("a name"),
+            HeaderValue::from_static("6.6.6.6, 9.9.9.9"),
+        )]);
+        let address =
+            |trusted: &[IpAddr]| address_of(&extensions, &headers, trusted).map(|address| address.to_string());
         assert_eq!(address(&[]).as_deref(), Some("10.0.0.1"));
         assert_eq!(address(&[[10, 0, 0, 1].into()]).as_deref(), Some("9.9.9.9"));
         assert_eq!(address(&[[10, 0, 0, 1].into(), [9, 9, 9, 9].into()]).as_deref(), Some("6.6.6.6"));

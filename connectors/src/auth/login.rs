@@ -148,8 +148,7 @@ mod tests {
         let login = Login::new(4);
         // Cheap to compare: the cost stands in the hash.
         let secret_hash = bcrypt::hash("right", 4).expect("hashed");
-        let known =
-            Known { tenant_id: "acme".into(), agent_id: None, role: Role::Admin, enabled: true, secret_hash };
+        let known = Known { tenant_id: "acme".into(), agent_id: None, role: Role::Admin, enabled: true, secret_hash };
         assert_eq!(guess(&login, Some(&known), "right", 0).await.as_deref(), Ok("acme"));
         for _ in 0..10 {
             assert_eq!(guess(&login, Some(&known), "wrong", 0).await, Err(Denied::Wrong));

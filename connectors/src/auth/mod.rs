@@ -83,6 +83,9 @@ pub enum Refusal {
     /// One of this hub, but taken back.
     #[error("the token was revoked")]
     Revoked,
+    /// Its client is not known yet: the process has only just begun.
+    #[error("the hub has only just started; try again")]
+    Early,
 }
 
 /// Issues tokens, and tells whose they are.
@@ -121,7 +124,9 @@ impl Tokens {
         if claims.exp * 1_000 <= now_ms {
             return Err(Refusal::Expired);
         }
-        let (tenant, client) = self.directory.client(&claims.client_id).ok_or(Refusal::Revoked)?;
+        let known = self.directory.is_known();
+        let missing = if known { Refusal::Revoked } else { Refusal::Early };
+        let (tenant, client) = self.directory.client(&claims.client_id).ok_or(missing)?;
         let counts = client.enabled && claims.iat_ms >= client.tokens_from.as_ms();
         if !counts || *tenant != claims.tenant_id || client.role != claims.role {
             return Err(Refusal::Revoked);

@@ -47,7 +47,16 @@ impl Problem {
     /// An error with a stable code.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Problem { status, title, code, detail: detail.into(), errors: Vec::new(), error: None, retry_after_s: None, challenge: None }
+        Problem {
+            status,
+            title,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            error: None,
+            retry_after_s: None,
+            challenge: None,
+        }
     }
 
     /// With what is wrong, field by field.

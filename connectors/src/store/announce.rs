@@ -11,9 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use pipeline::{
-    event::{
-        Agent, Alias, Client, Connection, Control, Project, Row, Tenant, Time, User, UserMapping, Workgroup,
-    },
+    event::{Agent, Alias, Client, Connection, Control, Project, Row, Tenant, Time, User, UserMapping, Workgroup},
     ports::{Headers, Log, LogError, NewRecord},
     topics::{Topic, partition_of},
 };

@@ -122,7 +122,7 @@ impl Projector {
                     self.write(std::mem::take(&mut pending)).await?;
                     due = Instant::now() + IDLE;
                 }
-                _ = post.stop.wait_for(|stop| *stop) => return Ok(self.write(pending).await?),
+                () = stopped(&mut post) => return Ok(self.write(pending).await?),
             }
         }
     }
@@ -200,6 +200,10 @@ impl Projector {
     fn identity(&self) -> String {
         format!("{:016x}", self.log.identity())
     }
+}
+
+async fn stopped(post: &mut Post) {
+    let _ = post.stop.wait_for(|stop| *stop).await;
 }
 
 fn claim(partition: u32) -> String {
