@@ -6,6 +6,7 @@
 //! `NEXUS_TEST_POSTGRES` (a server).
 #![allow(clippy::unwrap_used)] // a test may say so when something is not there
 
+mod api;
 mod chaos;
 mod commands;
 mod fairness;
