@@ -27,7 +27,7 @@ use crate::{
     identity::random_hex,
     ingest::Ingest,
     keys::Keys,
-    log,
+    log::{self, Opened},
     roles::Role,
     store::{Store, announce::Announcer, project::Projector},
     supervisor::{Board, Failure, Post, Status, supervise},
@@ -76,7 +76,10 @@ impl Hub {
     pub async fn start(config: &Config, roles: &[Role]) -> Result<Hub, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new()?;
-        let log = log::open(config).await?;
+        let Opened { log, journal } = log::open_known(config).await?;
+        if let Some(journal) = journal {
+            metrics.watch(journal)?;
+        }
         let listener = TcpListener::bind((config.server.host, config.server.port)).await.map_err(|error| {
             format!("cannot listen on {}:{}: {error}; is another hub running?", config.server.host, config.server.port)
         })?;
@@ -111,6 +114,7 @@ impl Hub {
                 tokens: Arc::clone(&tokens),
                 gate: Arc::clone(&gate),
                 seal: Arc::clone(&seal),
+                online: None,
             };
             Arc::new(Desk::new(config, parts))
         });
@@ -245,6 +249,7 @@ fn settings(config: &Config) -> flow::Settings {
             window_ms: config.pipeline.deduplicate_hours.saturating_mul(3_600_000),
             events_max: config.pipeline.deduplicate_events_max,
         },
+        ..flow::Settings::default()
     }
 }
 

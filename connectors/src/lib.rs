@@ -4,6 +4,7 @@
 //! a crash anywhere is a replay. [`roles`] lists which role runs which, [`hub`]
 //! puts a process together.
 
+pub mod agents;
 pub mod api;
 pub mod auth;
 pub mod clock;

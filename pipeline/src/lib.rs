@@ -8,6 +8,7 @@
 //!
 //! Start reading at [`flow`].
 
+pub mod chain;
 pub mod event;
 pub mod flow;
 pub mod operators;

@@ -4,7 +4,7 @@
 //! that is taken away leaves its workgroups and aliases, and its mappings go.
 
 use axum::http::{Method, StatusCode};
-use pipeline::event::{Agent, Client, Role, Time};
+use pipeline::event::{Agent, Client, Role, SocketStatus, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,12 +16,11 @@ use super::{
     input::Patch,
     operation::{Operation, operation},
     output::{Created, Data, Gone, Page},
-    presence::Online,
     query::{CURSOR, Kind, LIMIT, param},
     rows::{New, Resource, found, id_or_new, page_of, remove, reshaped},
     users::ExternalIdForm,
 };
-use crate::{auth::Access, http::problem::Problem, store::Entry};
+use crate::{agents::OnlineAgent, auth::Access, http::problem::Problem, store::Entry};
 
 /// What people write of an agent.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -88,16 +87,6 @@ impl Resource for Agent {
     const PREFIX: &'static str = "agt";
 }
 
-/// Whether an agent is connected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Status {
-    /// It has a socket that was heard of lately.
-    Online,
-    /// It has none.
-    Offline,
-}
-
 /// An agent as people see it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -112,7 +101,7 @@ pub struct AgentShown {
     #[serde(flatten)]
     agent: Agent,
     /// Whether it is connected.
-    status: Status,
+    status: SocketStatus,
     /// When it was last heard.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seen: Option<Time>,
@@ -168,30 +157,36 @@ pub fn operations() -> Vec<Operation> {
     ]
 }
 
-fn shown(call: &Call, entry: Entry<Agent>) -> AgentShown {
-    let last_seen = call.desk.presence.last_seen(&call.tenant, &entry.id);
-    let status = match call.desk.presence.is_online(&call.tenant, &entry.id, call.now()) {
-        true => Status::Online,
-        false => Status::Offline,
-    };
+fn shown(online: &[OnlineAgent], entry: Entry<Agent>) -> AgentShown {
     let Entry { id, created_at, updated_at, row: agent } = entry;
-    AgentShown { id, created_at, updated_at, agent, status, last_seen }
+    let seen = online.iter().find(|online| online.agent_id == id);
+    let status = seen.map_or(SocketStatus::Offline, |seen| seen.status);
+    AgentShown { id, created_at, updated_at, agent, status, last_seen: seen.map(|seen| seen.last_seen) }
+}
+
+fn shown_now(call: &Call, entry: Entry<Agent>) -> AgentShown {
+    shown(&call.desk.online.list(&call.tenant), entry)
 }
 
 async fn list(call: Call, (): ()) -> Result<Page<AgentShown>, Problem> {
+    let online = call.desk.online.list(&call.tenant);
     let wanted = call.said.text("status").map(|status| status == "ONLINE");
-    let is_online = |entry: &Entry<Agent>| call.desk.presence.is_online(&call.tenant, &entry.id, call.now());
+    let is_online = |entry: &Entry<Agent>| {
+        online.iter().any(|online| online.agent_id == entry.id && online.status == SocketStatus::Online)
+    };
     let page = page_of(&call, |entry| wanted.is_none_or(|wanted| is_online(entry) == wanted)).await?;
-    Ok(Page { rows: page.rows.into_iter().map(|entry| shown(&call, entry)).collect(), next: page.next })
+    Ok(Page { rows: page.rows.into_iter().map(|entry| shown(&online, entry)).collect(), next: page.next })
 }
 
-async fn online(call: Call, (): ()) -> Result<Data<Vec<Online>>, Problem> {
-    Ok(Data(call.desk.presence.online(&call.tenant, call.now())))
+async fn online(call: Call, (): ()) -> Result<Data<Vec<OnlineAgent>>, Problem> {
+    let mut online = call.desk.online.list(&call.tenant);
+    online.retain(|agent| agent.status == SocketStatus::Online);
+    Ok(Data(online))
 }
 
 async fn read(call: Call, (): ()) -> Result<Data<AgentShown>, Problem> {
     let entry = found::<Agent>(&call, call.id()).await?;
-    Ok(Data(shown(&call, entry)))
+    Ok(Data(shown_now(&call, entry)))
 }
 
 async fn create(call: Call, New { id, form }: New<AgentForm>) -> Result<Created<AgentMade>, Problem> {
@@ -211,7 +206,7 @@ async fn create(call: Call, New { id, form }: New<AgentForm>) -> Result<Created<
     work.set_secret(&client_id, &hash).await.map_err(problem_of)?;
     work.commit().await.map_err(problem_of)?;
     call.desk.settled(&call.tenant, &client_id, Some(&client)).await;
-    Ok(Created(AgentMade { agent: shown(&call, entry), client_secret: secret }))
+    Ok(Created(AgentMade { agent: shown_now(&call, entry), client_secret: secret }))
 }
 
 async fn change(call: Call, patch: Patch<AgentForm>) -> Result<Data<AgentShown>, Problem> {
@@ -226,7 +221,7 @@ async fn change(call: Call, patch: Patch<AgentForm>) -> Result<Data<AgentShown>,
     }
     work.commit().await.map_err(problem_of)?;
     call.desk.settled(&call.tenant, call.id(), Some(&entry.row)).await;
-    Ok(Data(shown(&call, entry)))
+    Ok(Data(shown_now(&call, entry)))
 }
 
 async fn delete(call: Call, (): ()) -> Result<Data<Gone>, Problem> {

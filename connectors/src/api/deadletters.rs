@@ -14,10 +14,12 @@ use super::{
     output::{Data, Page},
     query::{CURSOR, Kind, LIMIT, param},
 };
-use crate::{auth::Access, dead_letters, http::problem::Problem, identity::random_hex};
-
-/// Letters replayed by one request, at most.
-const REPLAYED_MAX: usize = 10_000;
+use crate::{
+    auth::Access,
+    dead_letters::{self, Cursor, NotReplayed, Replayed},
+    http::problem::{FieldError, Problem},
+    identity::random_hex,
+};
 
 /// Which letters: all of what is given must fit.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -36,18 +38,11 @@ pub struct Filter {
 
 /// A letter that was sent once more.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Replayed {
+pub struct Sent {
     /// The letter.
     id: String,
     /// What makes it another event than the one that may have been seen.
     nonce: String,
-}
-
-/// How many letters were sent once more.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Count {
-    /// So many.
-    replayed: usize,
 }
 
 /// `/api/deadletters`
@@ -98,43 +93,38 @@ async fn list(call: Call, (): ()) -> Result<Page<DeadLetter>, Problem> {
     let text = |name: &str| call.said.text(name).map(str::to_owned);
     let filter = Filter { stage: text("stage"), tenant_id: text("tenantId"), topic: text("topic") }.within(&call);
     let paging = call.paging();
-    let mut passed = paging.after.is_none();
-    let wanted = |letter: &DeadLetter| {
-        let on_this_page = passed;
-        passed |= paging.after.as_deref() == Some(&letter.id);
-        on_this_page && filter.fits(letter)
+    let from = match paging.after.as_deref().map(str::parse::<Cursor>) {
+        None => Cursor::default(),
+        Some(Ok(cursor)) => cursor,
+        Some(Err(_)) => {
+            return Err(Problem::invalid(vec![FieldError::new("cursor", "is not one of a page before")]));
+        }
     };
-    let mut letters = dead_letters::list(&*call.desk.log, paging.limit + 1, wanted).await.map_err(unavailable)?;
-    let more = letters.len() > paging.limit;
-    letters.truncate(paging.limit);
-    let next = letters.last().filter(|_| more).map(|letter| letter.id.clone());
-    Ok(Page { rows: letters, next })
+    let page = dead_letters::page(&*call.desk.log, from, paging.limit, |letter| filter.fits(letter)).await;
+    let page = page.map_err(unavailable)?;
+    Ok(Page { rows: page.letters, next: page.next.map(|next| next.to_string()) })
 }
 
-async fn replay(call: Call, (): ()) -> Result<Data<Replayed>, Problem> {
-    let (log, filter) = (&*call.desk.log, Filter::default().within(&call));
-    let wanted = |letter: &DeadLetter| letter.id == call.id() && filter.fits(letter);
-    let letters = dead_letters::list(log, 1, wanted).await.map_err(unavailable)?;
-    let letter = letters.first().ok_or_else(|| Problem::not_found("there is no such dead letter"))?;
+async fn replay(call: Call, (): ()) -> Result<Data<Sent>, Problem> {
+    let filter = Filter::default().within(&call);
+    let letter = dead_letters::find(&*call.desk.log, call.id()).await.map_err(unavailable)?;
+    let letter = letter.filter(|letter| filter.fits(letter));
+    let letter = letter.ok_or_else(|| Problem::not_found("there is no such dead letter"))?;
     let nonce = random_hex();
-    let replayed = dead_letters::replay(log, letter, &nonce, call.now().as_ms()).await;
-    replayed.map_err(unavailable)?.ok_or_else(not_replayable)?;
-    Ok(Data(Replayed { id: call.id().to_owned(), nonce }))
-}
-
-async fn replay_all(call: Call, Perhaps(filter): Perhaps<Filter>) -> Result<Data<Count>, Problem> {
-    let (log, filter) = (&*call.desk.log, filter.within(&call));
-    let letters = dead_letters::list(log, REPLAYED_MAX, |letter| filter.fits(letter)).await;
-    let mut replayed = 0;
-    for letter in letters.map_err(unavailable)? {
-        let position = dead_letters::replay(log, &letter, &random_hex(), call.now().as_ms()).await;
-        replayed += usize::from(position.map_err(unavailable)?.is_some());
+    match dead_letters::replay(&*call.desk.log, &letter, &nonce, call.now().as_ms()).await {
+        Ok(_) => Ok(Data(Sent { id: call.id().to_owned(), nonce })),
+        Err(NotReplayed::Unfit(reason)) => {
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not_replayable", reason.to_string()))
+        }
+        Err(NotReplayed::Log(error)) => Err(unavailable(error)),
     }
-    Ok(Data(Count { replayed }))
 }
 
-fn not_replayable() -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not_replayable", "the original cannot be appended again")
+async fn replay_all(call: Call, Perhaps(filter): Perhaps<Filter>) -> Result<Data<Replayed>, Problem> {
+    let filter = filter.within(&call);
+    let (log, clock) = (&*call.desk.log, &*call.desk.clock);
+    let replayed = dead_letters::replay_all(log, clock, |letter| filter.fits(letter)).await;
+    replayed.map(Data).map_err(|interrupted| Problem::unavailable(interrupted.to_string()))
 }
 
 fn unavailable(error: pipeline::ports::LogError) -> Problem {

@@ -17,7 +17,6 @@ mod input;
 mod openapi;
 mod operation;
 mod output;
-mod presence;
 mod projects;
 mod query;
 mod rows;
@@ -42,6 +41,7 @@ use pipeline::{
 
 use self::{input::Bodies, operation::Schemas};
 use crate::{
+    agents::Online,
     auth::{Buckets, Gate, Login, Origins, Tokens, allow},
     config::{Access, Config},
     directory::Directory,
@@ -58,7 +58,6 @@ use crate::{
 
 pub use commands::Commands;
 pub use operation::{Operation, Served};
-pub use presence::{Online, Presence};
 
 /// How long an answer waits until what was written holds in this process too.
 const SETTLED_WITHIN: Duration = Duration::from_secs(1);
@@ -113,7 +112,9 @@ pub struct Desk {
     /// Asks the pipeline.
     pub commands: Arc<Commands>,
     /// Who is connected.
-    pub presence: Arc<Presence>,
+    pub online: Arc<Online>,
+    /// Whether that is kept up to date by somebody else.
+    online_followed: bool,
     /// How bodies are read.
     pub bodies: Bodies,
     /// Whose word on a request's origin is taken.
@@ -136,16 +137,22 @@ pub struct Parts {
     pub gate: Arc<Gate>,
     /// Seals connections' secrets.
     pub seal: Arc<Seal>,
+    /// Who is connected, where a gateway of this process keeps that; else the
+    /// desk does.
+    pub online: Option<Arc<Online>>,
 }
 
 impl Desk {
     /// With the limits of a configuration.
     pub fn new(config: &Config, parts: Parts) -> Desk {
         let server = &config.server;
-        let Parts { log, clock, store, directory, tokens, gate, seal } = parts;
+        let Parts { log, clock, store, directory, tokens, gate, seal, online } = parts;
+        let online_followed = online.is_some();
+        let online = online.unwrap_or_else(|| Online::new(Arc::clone(&directory), Arc::clone(&clock)));
         Desk {
+            online,
+            online_followed,
             commands: Arc::new(Commands::new(Arc::clone(&log))),
-            presence: Arc::default(),
             login: Login::new(config.auth.bcrypt_cost),
             buckets: Buckets::new(server.client_requests_per_s, server.client_requests_burst),
             origins: Arc::new(Origins::new(&server.cors_origins)),
@@ -173,9 +180,15 @@ impl Desk {
     /// stop.
     pub async fn run(self: Arc<Self>, mut post: Post) -> Result<(), Failure> {
         let (running, log) = (post.clone(), Arc::clone(&self.log));
+        let presence = async {
+            if self.online_followed {
+                return std::future::pending().await;
+            }
+            Arc::clone(&self.online).follow(log, |_| {}, || {}).await
+        };
         tokio::select! {
             ended = Arc::clone(&self.commands).listen(move || running.running()) => Ok(ended?),
-            ended = Arc::clone(&self.presence).follow(log) => Ok(ended?),
+            ended = presence => Ok(ended?),
             _ = post.stop.wait_for(|stop| *stop) => Ok(()),
         }
     }

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use axum::http::Method;
-use pipeline::event::{Notify, Project, Role, TaskState, Time, Workgroup};
+use pipeline::event::{Candidate, Notify, Project, Role, TaskState, Time, Workgroup};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     call::{Call, problem_of},
@@ -97,9 +97,8 @@ impl super::Desk {
 pub enum Listed {
     /// A project.
     Project(Box<Shown<Project>>),
-    /// A list, repository or channel that nobody mapped yet, with its
-    /// `provider`, `externalId` and, where they are known, `name` and `url`.
-    Candidate(serde_json::Map<String, Value>),
+    /// A list, repository or channel that nobody mapped yet.
+    Candidate(Candidate),
 }
 
 /// `/api/projects`
@@ -136,11 +135,8 @@ async fn list(call: Call, (): ()) -> Result<Page<Listed>, Problem> {
             return Ok(Page { rows: Vec::new(), next: None });
         }
         let page = call.desk.store.candidates().list(&call.tenant, &call.paging()).await.map_err(problem_of)?;
-        let object = |row: Value| match row {
-            Value::Object(row) => Listed::Candidate(row),
-            _ => Listed::Candidate(serde_json::Map::new()),
-        };
-        return Ok(Page { rows: page.rows.into_iter().map(object).collect(), next: page.next });
+        let rows = page.rows.into_iter().filter_map(|row| serde_json::from_value(row).ok());
+        return Ok(Page { rows: rows.map(Listed::Candidate).collect(), next: page.next });
     }
     let page = page_of(&call, |entry: &Entry<Project>| {
         status.is_none_or(|status| entry.row.archived == (status == "archived"))

@@ -1,8 +1,8 @@
 //! Work items: shown as the pipeline keeps them, moved and tracked by it.
 
 use axum::http::{Method, StatusCode};
-use pipeline::event::{Command, Project, TaskState};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use pipeline::event::{Command, Project, Task, TaskState};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -28,24 +28,11 @@ pub struct AsKept(Value);
 
 impl JsonSchema for AsKept {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "TaskShown".into()
+        Task::schema_name()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "object",
-            "required": ["id"],
-            "properties": {
-                "id": { "type": "string" },
-                "state": { "type": "string", "enum": STATES },
-                "provider": { "type": "string" },
-                "externalId": { "type": "string" },
-                "projectId": { "type": "string" },
-                "title": { "type": "string" },
-                "channelId": { "type": "string" },
-                "threadTs": { "type": "string" },
-            },
-        })
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Task::json_schema(generator)
     }
 }
 

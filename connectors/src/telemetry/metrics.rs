@@ -1,4 +1,5 @@
-//! THE list of metrics, in Prometheus' form.
+//! THE list of metrics, in Prometheus' form; those of the embedded log are in
+//! the module beside it.
 
 use std::{
     sync::{
@@ -12,6 +13,9 @@ use pipeline::{ports::Lag, worker::Progress};
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+use super::journal::JournalMetrics;
+use crate::log::embedded::Journal;
 
 /// Upper bounds of what a webhook's answer takes, in seconds: from a fifth of a
 /// quiet disk's sync to where providers give up.
@@ -58,6 +62,11 @@ impl Metrics {
         let process = prometheus::process_collector::ProcessCollector::for_self();
         metrics.registry.register(Box::new(process))?;
         Ok(Arc::new(metrics))
+    }
+
+    /// Tells of the embedded log, too.
+    pub fn watch(&self, journal: Arc<Journal>) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(JournalMetrics::new(journal)?))
     }
 
     fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {

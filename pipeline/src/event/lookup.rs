@@ -37,6 +37,12 @@ pub struct LookupResult {
     /// The list, repository or project it is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_external_id: Option<String>,
+    /// What the list that was asked for is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether the list that was asked for is completed or archived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<bool>,
     /// Why nothing was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
