@@ -8,6 +8,7 @@ use std::{
 };
 
 use pipeline::{
+    event::Tenant,
     flow,
     operators::deduplicate::Deduplicate,
     ports::{Clock, Log, LogError},
@@ -17,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
-    agents::{Counts, Gateway, Parts},
-    api::{self, Services},
-    auth::Tokens,
+    agents::{self, Counts, Gateway},
+    api::{self, Desk, Services},
+    auth::{Gate, Tokens},
     clock::SystemClock,
     config::Config,
     directory::Directory,
@@ -29,7 +30,7 @@ use crate::{
     ingest::Ingest,
     keys::Keys,
     log::{self, Opened},
-    lookups::{Desk, Links, Lookups},
+    lookups::{self, Links, Lookups},
     roles::Role,
     store::{Store, announce::Announcer, project::Projector},
     supervisor::{Board, Failure, Post, Status, supervise},
@@ -107,7 +108,7 @@ impl Hub {
             true => {
                 let counts = Arc::new(Counts::new()?);
                 metrics.include(counts.collectors())?;
-                Some(Gateway::new(Parts {
+                Some(Gateway::new(agents::Parts {
                     log: Arc::clone(&log),
                     directory: Arc::clone(&directory),
                     tokens: Arc::clone(&tokens),
@@ -119,6 +120,26 @@ impl Hub {
             false => None,
         };
         let notice = Notice { url: format!("http://{}", reachable(address)), token: random_hex() };
+        let (named, rows) = (config.clone(), Arc::clone(&directory));
+        let local_tenant = move || {
+            let tenants = rows.everywhere::<Tenant>();
+            let known = tenants.iter().map(|(tenant, ..)| &**tenant);
+            named.tenant_by_default(known).unwrap_or_default().to_owned()
+        };
+        let gate = Arc::new(Gate::new(Arc::clone(&tokens), notice.token.clone(), local_tenant));
+        let desk = store.as_ref().map(|store| {
+            let parts = api::Parts {
+                log: Arc::clone(&log),
+                clock: Arc::clone(&clock),
+                store: Arc::clone(store),
+                directory: Arc::clone(&directory),
+                tokens: Arc::clone(&tokens),
+                gate: Arc::clone(&gate),
+                seal: Arc::clone(&seal),
+                online: gateway.as_ref().map(|gateway| gateway.online()),
+            };
+            Arc::new(Desk::new(config, parts))
+        });
         let services = Arc::new(Services {
             log: Arc::clone(&log),
             clock: Arc::clone(&clock),
@@ -126,12 +147,8 @@ impl Hub {
             board: Arc::clone(&board),
             progress: Arc::clone(&progress),
             ingest: ingest.clone(),
-            directory: Arc::clone(&directory),
-            tokens,
-            seal: Arc::clone(&seal),
-            store: store.clone(),
-            roles: roles.to_vec(),
-            admin_token: notice.token.clone(),
+            gate,
+            desk: desk.clone(),
             webhooks_health: config.server.webhooks_health,
         });
         let (stop, stopped) = watch::channel(false);
@@ -173,7 +190,7 @@ impl Hub {
                 }
                 Role::Lookups => {
                     let links = Links::new(config, Arc::clone(&directory), Arc::clone(&seal));
-                    let desk = Desk::new(config, links, Arc::clone(&clock), Arc::clone(&metrics))?;
+                    let desk = lookups::Desk::new(config, links, Arc::clone(&clock), Arc::clone(&metrics))?;
                     let (log, directory) = (Arc::clone(&log), Arc::clone(&directory));
                     let lookups = Lookups { log, directory, desk: Arc::new(desk) };
                     tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| lookups.clone().run(post)));
@@ -183,8 +200,10 @@ impl Hub {
                     let run = move |post| Arc::clone(&ingest).follow(post);
                     tasks.spawn(supervise(post, Arc::clone(&metrics), run));
                 }
-                // Routes, which are at work as soon as the server is.
-                Role::Api => post.running(),
+                Role::Api => {
+                    let Some(desk) = desk.clone() else { continue };
+                    tasks.spawn(supervise(post, Arc::clone(&metrics), move |post| Arc::clone(&desk).run(post)));
+                }
             }
         }
         let serving = server::Settings {

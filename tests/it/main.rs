@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used)] // a test may say so when something is not there
 
 mod agents;
+mod api;
 mod chaos;
 mod commands;
 mod fairness;

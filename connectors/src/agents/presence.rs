@@ -15,6 +15,7 @@ use pipeline::{
     ports::{Clock, Log, LogError, Record, Start, Visibility},
     topics::Topic,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -29,7 +30,7 @@ const INSTANCE_TTL: Duration = Duration::from_secs(15);
 pub const TTL_MS: u64 = 300_000;
 
 /// An agent in the answer to `GET /api/agents/online`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OnlineAgent {
     /// Which.

@@ -46,6 +46,9 @@ pub struct Server {
     pub tenant_waiting_max: usize,
     pub webhooks_health: Access,
     pub cors_origins: Vec<String>,
+    pub client_requests_per_s: u32,
+    pub client_requests_burst: u32,
+    pub trusted_proxies: Vec<std::net::IpAddr>,
 }
 
 /// Who may ask.

@@ -11,6 +11,7 @@ use pipeline::{
     ports::{Clock, Headers, Log, LogError, NewRecord, Position, RECORD_BYTES_MAX, Start, Visibility},
     topics::{Topic, partition_of},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -76,7 +77,7 @@ impl NotReplayed {
 }
 
 /// What became of the letters of one run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Replayed {
     /// Originals that were appended again.
     pub replayed: u64,
