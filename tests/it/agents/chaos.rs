@@ -75,18 +75,20 @@ async fn agent(
             let token = who.token.clone();
             async move { Socket::open(address, kind, &token).await }
         });
-        let Ok(Ok(Ok(mut socket))) = timeout(Duration::from_secs(1), opening).await else {
+        let Ok(Ok(Ok(socket))) = timeout(Duration::from_secs(1), opening).await else {
             sleep(Duration::from_millis(5)).await;
             continue;
         };
         let stays = if over.load(SeqCst) { u64::MAX } else { dice.roll(25) };
+        let mut held = Some(socket);
         for turn in 0..stays {
+            // A task of its own: where the gateway dies, the helper panics.
+            let Some(mut socket) = held.take() else { break };
             let heard = tokio::spawn(async move {
                 let next = timeout(Duration::from_millis(300), socket.next()).await;
                 (socket, next)
             });
-            let Ok((back, next)) = heard.await else { break };
-            socket = back;
+            let Ok((mut socket, next)) = heard.await else { break };
             match next {
                 Err(_) if over.load(SeqCst) => return,
                 Err(_) => {}
@@ -103,8 +105,11 @@ async fn agent(
                     }
                 }
             }
+            held = Some(socket);
         }
-        if dice.roll(2) == 0 {
+        if dice.roll(2) == 0
+            && let Some(socket) = held
+        {
             let _ = timeout(Duration::from_millis(200), socket.close()).await;
         }
     }

@@ -1,7 +1,7 @@
 //! Two tenants: whatever the ids are, neither sees or touches what the other
 //! has.
 
-use proptest::{prelude::*, test_runner::TestRunner};
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 

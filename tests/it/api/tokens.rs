@@ -115,7 +115,7 @@ async fn only_our_own_tokens_count_and_only_for_an_hour() {
     assert_eq!(status(&token).await, (200, "none".to_owned()));
     let now_ms = SystemClock.now_ms();
     let issued = |age_ms: u64, tenant: &str, role| {
-        let clock = std::sync::Arc::new(ManualClock::new(now_ms - age_ms));
+        let clock = std::sync::Arc::new(ManualClock::at(now_ms - age_ms));
         let tokens = Tokens::new(&secret(&api), std::sync::Arc::new(Directory::default()), clock);
         tokens.issue(tenant, &id, &id, role)
     };
