@@ -315,7 +315,7 @@ pub async fn a_table_may_be_an_input(mut house: impl House) {
     assert_eq!(webhooks.map(text).collect::<Vec<_>>(), number_texts(0..60), "no hole in a stream beside it");
     for key in 0..3 {
         let key = format!("acme/project/{key}");
-        let newest = read.iter().rfind(|record| record.key == key.as_bytes()).map(|record| text(record));
+        let newest = read.iter().rfind(|record| record.key == key.as_bytes()).map(text);
         let number: u32 = newest.expect("a row").trim().parse().expect("a number");
         assert!((60..63).contains(&number), "the newest row of {key} is {number}");
     }
