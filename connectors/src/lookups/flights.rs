@@ -140,7 +140,7 @@ mod tests {
     async fn what_is_remembered_is_bounded() {
         let (flights, _) = flights();
         for key in 0..FLIGHTS_MAX + 100 {
-            flights.join(&key.to_string(), Result::is_ok, || async { Ok(0) }).await;
+            let _ = flights.join(&key.to_string(), Result::is_ok, || async { Ok(0) }).await;
         }
         assert!(flights.by_key.lock().expect("unpoisoned").len() <= FLIGHTS_MAX);
     }
