@@ -271,6 +271,8 @@ pub struct Session {
     has: u64,
     unacked: VecDeque<Told>,
     advanced: Mark,
+    /// How far the agent was when its events began to go here.
+    began: Mark,
 }
 
 /// Offsets without anything for the agent, after which its cursor is moved all
@@ -306,6 +308,7 @@ impl Session {
             has: 0,
             unacked: VecDeque::new(),
             advanced: from,
+            began: from,
         }
     }
 
@@ -375,7 +378,7 @@ impl Session {
         self.again_ms = None;
         (self.position, self.highest) = (from.next_offset, from.next_offset);
         (self.seen, self.told) = (from.seq, from.seq);
-        self.advanced = mark.unwrap_or_default();
+        (self.advanced, self.began) = (mark.unwrap_or_default(), mark.unwrap_or_default());
         self.advance(out);
     }
 
@@ -388,12 +391,12 @@ impl Session {
 
     /// How many more events it takes.
     pub fn room(&self) -> usize {
-        match () {
-            () if !self.is_active || self.is_silent => 0,
-            // What is read again was counted already.
-            () if self.position < self.highest => self.limits.unacked_max,
-            () => self.limits.unacked_max.saturating_sub(self.unacked.len()),
+        if !self.is_active || self.is_silent {
+            return 0;
         }
+        // What is read again was counted already.
+        let before = self.unacked.partition_point(|told| told.offset < self.position);
+        self.limits.unacked_max.saturating_sub(before)
     }
 
     /// Where in the inbox it reads on.
@@ -517,10 +520,12 @@ impl Session {
         }
     }
 
-    /// The last word on how far the agent is, when the socket ends.
+    /// The last word on how far the agent is, when the socket ends: said even if
+    /// it was said before, because outputs of a socket that ends in the middle
+    /// of something may have been dropped.
     pub fn finish(&self) -> Option<Mark> {
-        let mark = self.mark();
-        (self.is_active && mark.next_offset > self.advanced.next_offset).then_some(mark)
+        let mark = if self.is_active { self.mark() } else { self.advanced };
+        (mark.next_offset > self.began.next_offset).then_some(mark)
     }
 
     /// Anything came from the agent: a frame, or the answer to a ping.

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::{config::is_id, http::problem::FieldError};
 
+/// The schema of what may be anything.
+const FREE: &Value = &Value::Bool(true);
+
 /// Faults that one answer tells at most.
 const FAULTS_MAX: usize = 20;
 
@@ -91,17 +94,21 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    /// One fault a field is told, the first.
     fn fault(&mut self, at: &str, message: impl Into<String>) {
-        if self.faults.len() < FAULTS_MAX {
-            self.faults.push(FieldError::new(if at.is_empty() { "body" } else { at }, message));
+        let at = if at.is_empty() { "body" } else { at };
+        if self.faults.len() < FAULTS_MAX && self.faults.iter().all(|known| known.field != at) {
+            self.faults.push(FieldError::new(at, message));
         }
     }
 
     fn value(&mut self, schema: &Value, value: &Value, at: &str) {
+        let free = Map::new();
         let schema = match schema {
             Value::Object(schema) => schema,
             Value::Bool(false) => return self.fault(at, "is not known"),
-            _ => return,
+            // What is free is looked at for what no store takes.
+            _ => &free,
         };
         if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
             let definitions = self.definitions;
@@ -202,9 +209,8 @@ impl Check<'_> {
         {
             self.fault(at, "must not have an item twice");
         }
-        if let Some(of) = schema.get("items") {
-            items.iter().enumerate().for_each(|(number, item)| self.value(of, item, &join(at, &number.to_string())));
-        }
+        let of = schema.get("items").unwrap_or(FREE);
+        items.iter().enumerate().for_each(|(number, item)| self.value(of, item, &join(at, &number.to_string())));
     }
 
     fn fields(&mut self, schema: &Map<String, Value>, fields: &Map<String, Value>, at: &str) {
@@ -229,8 +235,7 @@ impl Check<'_> {
             }
             match (known.and_then(|known| known.get(name)), schema.get("additionalProperties")) {
                 (Some(schema), _) | (None, Some(schema)) => self.value(schema, value, &name_at),
-                // What is free is looked at for what no store takes.
-                (None, None) => self.value(&Value::Object(Map::new()), value, &name_at),
+                (None, None) => self.value(FREE, value, &name_at),
             }
         }
     }

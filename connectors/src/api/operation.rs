@@ -85,6 +85,8 @@ pub struct Operation {
     pub errors: &'static [StatusCode],
     /// Who serves it.
     pub served: Served,
+    /// Whether it is not about one tenant.
+    pub over_all: bool,
 }
 
 /// An operation of the role `api`. What it takes and gives is read from the
@@ -116,6 +118,7 @@ where
         example: None,
         errors: &[],
         served: Served::Desk(serve),
+        over_all: false,
     }
 }
 
@@ -132,6 +135,7 @@ pub fn described(method: Method, path: &'static str, summary: &'static str, give
         example: None,
         errors: &[],
         served,
+        over_all: true,
     }
 }
 
@@ -145,6 +149,7 @@ impl Operation {
     /// Not for one tenant: nobody can be named.
     pub fn over_all(mut self) -> Self {
         self.params.retain(|param| param.name != TENANT.name);
+        self.over_all = true;
         self
     }
 
@@ -202,7 +207,7 @@ impl Operation {
                 }
             };
             let said = Said::new(&self.params, head.uri.query().unwrap_or_default())?;
-            let tenant = tenant_of(&desk, &who, &said).await?;
+            let tenant = if self.over_all { who.tenant_id.clone() } else { tenant_of(&desk, &who, &said).await? };
             Ok((who, said, tenant))
         };
         let (who, said, tenant) = match checks.await {

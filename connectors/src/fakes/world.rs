@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::{faults::Faults, limits::Limited};
@@ -14,14 +14,18 @@ const ROWS_MAX: usize = 5_000;
 const CALLS_MAX: usize = 5_000;
 
 /// Things of one kind, in the order in which they came.
-#[derive(Debug, Default, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Default)]
 pub struct Table {
     rows: BTreeMap<u64, Value>,
-    #[serde(skip)]
     places: BTreeMap<String, u64>,
-    #[serde(skip)]
     next: u64,
+}
+
+/// As a list.
+impl Serialize for Table {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.all())
+    }
 }
 
 impl Table {

@@ -60,6 +60,7 @@ pub struct Desk {
 /// Makes the calls, fairly.
 struct Calls {
     caller: Caller,
+    clock: Arc<dyn Clock>,
     places: Semaphore,
     tenants: Mutex<HashMap<String, Arc<Semaphore>>>,
     warned_at_s: AtomicU64,
@@ -81,6 +82,7 @@ impl Desk {
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies());
         let calls = Calls {
             caller,
+            clock: Arc::clone(&clock),
             places: Semaphore::new(CALLS_MAX),
             tenants: Mutex::default(),
             warned_at_s: AtomicU64::new(0),
@@ -152,8 +154,7 @@ impl Desk {
                 kind: request.kind.clone(),
             };
             let calls = Arc::clone(&self.calls);
-            let now_ms = self.clock.now_ms();
-            let fetch = || async move { calls.run(errand, now_ms).await };
+            let fetch = || async move { calls.run(errand).await };
             match self.flights.join(&key, is_kept, fetch).await {
                 // The other one's deadline was before ours.
                 (Err("deadline" | "rate_limited"), true) => {}
@@ -169,7 +170,7 @@ fn is_kept(found: &Found) -> bool {
 }
 
 impl Calls {
-    async fn run(&self, errand: Errand, now_ms: u64) -> Found {
+    async fn run(&self, errand: Errand) -> Found {
         let tenant = self.places_of(&errand.tenant);
         // First among its own, then among all: no tenant has more than its few
         // in the queue that all share. (The semaphores are never closed.)
@@ -177,7 +178,7 @@ impl Calls {
         let _all = self.places.acquire().await;
         match self.caller.call(&errand.call).await {
             Ok(answer) => self.read(&errand, &answer),
-            Err(stopped) => Err(self.explain(&errand, &stopped, now_ms)),
+            Err(stopped) => Err(self.explain(&errand, &stopped)),
         }
     }
 
@@ -185,10 +186,13 @@ impl Calls {
         clickup::read(&errand.kind, &answer.body, LookupResult::default()).ok_or("unavailable")
     }
 
-    fn explain(&self, errand: &Errand, stopped: &Stopped, now_ms: u64) -> &'static str {
+    fn explain(&self, errand: &Errand, stopped: &Stopped) -> &'static str {
         let (tenant, connection) = (&errand.tenant, &errand.call.connection);
+        let now_ms = self.clock.now_ms();
+        let is_late = errand.call.deadline_ms.is_some_and(|deadline_ms| now_ms >= deadline_ms);
         let (code, theirs) = match stopped {
             Stopped::Late => ("deadline", true),
+            Stopped::Answered(Outcome::Retryable { .. }) if is_late => ("deadline", true),
             Stopped::Down { .. } => ("unavailable", true),
             Stopped::Spent { .. } | Stopped::Answered(Outcome::RateLimited { .. }) => ("rate_limited", true),
             Stopped::Answered(Outcome::Unauthorised(_)) => ("unauthorised", false),

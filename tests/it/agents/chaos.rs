@@ -96,6 +96,9 @@ async fn agent(
                 Ok(Some((name, _))) if name == "hello" => {
                     socket.say("agent_ready", json!({"ack": true})).await;
                 }
+                Ok(Some((name, event))) if event["eventId"].is_null() => {
+                    books.lock().unwrap().faults.push(format!("{name} {event}"));
+                }
                 Ok(Some((_, event))) => {
                     let id = books.lock().unwrap().take(&event);
                     // Now and then it forgets to say that it has something.

@@ -123,6 +123,7 @@ async fn there_are_as_many_sockets_as_are_allowed() {
     let _second = gateway.connect(Kind::Plain, &bob).await;
     let _third = gateway.connect(Kind::Plain, &bob).await;
     oldest.rest().await;
+    until("its place is free", || gateway.gateway.sockets() == 2).await;
     let _other = gateway.connect(Kind::Plain, &eve).await;
     let refused = Socket::open(gateway.address, Kind::Plain, &eve.token).await.err();
     assert_eq!(refused, Some(Refusal::Status(StatusCode::SERVICE_UNAVAILABLE)));

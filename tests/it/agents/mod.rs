@@ -92,7 +92,7 @@ impl World {
         self.row(tenant, &client_id, Some(&client)).await;
         until("the directory knows the client", || self.directory.client(&client_id).is_some()).await;
         let token = self.tokens.issue(tenant, &client_id, name, Role::Agent);
-        Credentials { tenant: tenant.to_owned(), agent: name.to_owned(), client_id, token }
+        Credentials { agent: name.to_owned(), client_id, token }
     }
 
     pub async fn append(&self, topic: Topic, tenant: &str, key: &str, value: Option<bytes::Bytes>) {
@@ -215,7 +215,6 @@ impl World {
 /// Whom a token is for.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    pub tenant: String,
     pub agent: String,
     pub client_id: String,
     pub token: String,

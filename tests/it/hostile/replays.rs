@@ -96,7 +96,7 @@ async fn letters_are_paged_by_number_and_by_size() {
     log.append(vec![record(Topic::DeadLetters, "acme", &json!("?"), log.partitions())]).await.unwrap();
     assert_eq!(pages(&hub, "limit=60").await, [60, 60, 20]);
     assert_eq!(pages(&hub, "limit=70").await, [70, 70], "no empty page behind the last");
-    assert_eq!(pages(&hub, "limit=100000").await, [140]);
+    assert_eq!(pages(&hub, "limit=200").await, [140]);
     assert_eq!(pages(&hub, "").await, [50, 50, 40]);
     assert_eq!(pages(&hub, "stage=enrich&limit=4").await, [4, 4, 2]);
     assert_eq!(pages(&hub, "stage=enrich&tenantId=umbra&topic=webhooks.raw").await, [10]);
@@ -160,12 +160,18 @@ async fn a_filter_that_is_not_known_is_refused() {
     let replay = async |body: &str| {
         let token = connectors::hub::Notice::read(hub.directory.path()).unwrap().token;
         let path = "/api/deadletters/replay".to_owned();
-        let headers = vec![("authorization", format!("Bearer {token}"))];
+        let json = ("content-type", "application/json".to_owned());
+        let headers = vec![json, ("authorization", format!("Bearer {token}"))];
         hub.post(connectors::samples::Request { path, headers, body: body.into() }).await
     };
-    for body in ["{\"tenant\":\"umbra\"}", "{\"stage\":7}", "[]", "all"] {
+    for (body, code) in [
+        ("{\"tenant\":\"umbra\"}", "invalid"),
+        ("{\"stage\":7}", "invalid"),
+        ("[]", "invalid"),
+        ("all", "invalid_json"),
+    ] {
         let answer = replay(body).await;
-        assert_eq!((answer.status, &answer.json()["code"]), (StatusCode::BAD_REQUEST, &"invalid".into()), "{body}");
+        assert_eq!((answer.status, &answer.json()["code"]), (StatusCode::BAD_REQUEST, &code.into()), "{body}");
     }
     assert_eq!(replay("{\"tenantId\":\"umbra\"}").await.json()["data"]["replayed"], 0);
     assert_eq!(replay("{\"tenantId\":\"acme\"}").await.json()["data"]["replayed"], 1);

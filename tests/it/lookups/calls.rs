@@ -9,7 +9,7 @@ use connectors::{
     clock::SystemClock,
     outgoing::{
         Call, Caller, Credential, Fault, Http, Limits, Outcome, Policies, Provider as Whose, Request, Stopped,
-        WhileDown,
+        WhileDown, budget::Limit,
     },
 };
 use pipeline::{
@@ -186,7 +186,8 @@ async fn a_pause_is_kept_when_there_is_time_for_it() {
 async fn a_spent_window_is_waited_for_before_it_is_refused() {
     let provider = Provider::start().await;
     provider.fakes.world().limits.insert("clickup", connectors::fakes::limits::Limited::new(2, 500));
-    let caller = caller(QUICK);
+    let limits = vec![(Whose::ClickUp, Limit { calls_max: 2, window_ms: 500 })];
+    let caller = Caller::new(Http::new(QUICK).unwrap(), Arc::new(SystemClock), Policies { limits, ..policies() });
     for _ in 0..4 {
         assert_eq!(caller.call(&task(&provider)).await.unwrap().status, 200);
     }
