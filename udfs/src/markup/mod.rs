@@ -5,21 +5,43 @@
 //! that n formats need n files and not n². Reading never fails: what is not
 //! understood is text. All of it is linear in the input, whatever the input,
 //! and nothing recurses except into Jira's documents, to a limit.
+//!
+//! What is written into another system goes through a [`Document`], which keeps
+//! mentions as mentions, and [`render()`], which makes parts of it that the
+//! other system takes and that call nobody who was not meant.
 
 mod adf;
 mod clickup;
 mod code;
+mod document;
 mod markdown;
+mod mention;
 mod neutral;
+pub mod notices;
+pub mod origin;
 mod pieces;
 mod plain;
+mod render;
+#[cfg(test)]
+mod render_properties;
+#[cfg(test)]
+mod render_tests;
+mod resolve;
+mod rows;
+mod ruler;
 mod slack;
+mod split;
 #[cfg(test)]
 mod tests;
+mod unrows;
+mod work;
 
 use std::borrow::Cow;
 
 pub use code::code_ranges;
+pub use document::Document;
+pub use mention::{Dialect, Mention, MentionKind, Target};
+pub use render::{Body, Footer, Mark, Options, Part, limit, render};
 use serde_json::Value;
 
 /// Whom ids stand for. The ids of Slack mean nothing to a reader elsewhere.
