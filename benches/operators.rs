@@ -2,7 +2,9 @@
 //! `webhooks.raw` value to the bytes of the records that are written.
 //!
 //! `cargo bench -p nexus-benches --bench operators [-- FILTER]`. Every request
-//! is different, so each is published and remembered. The time is the thread's
+//! is different, so each is published and remembered. `bare` is a tenant without
+//! a directory (whatever names a place is kept as unrouted), `mapped` one whose
+//! project tells each event to all of its ten agents. The time is the thread's
 //! own on a processor (the wall's where the system does not tell), and the
 //! fastest of several rounds counts: a shared machine only makes a round slower.
 
@@ -25,8 +27,8 @@ const PARTITIONS: u32 = 1;
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     println!(
-        "{:<24}{:>8}{:>12}{:>8}{:>10}{:>10}{:>10}",
-        "request", "bytes", "events/s", "MB/s", "ns/event", "read", "normalize"
+        "{:<24}{:>8}{:>12}{:>12}{:>10}{:>10}{:>10}{:>10}",
+        "request", "bytes", "bare /s", "mapped /s", "ns bare", "ns mapped", "read", "normalize"
     );
     for (name, request) in requests() {
         if name.contains(&filter) {
@@ -53,13 +55,14 @@ fn measure(name: &str, make: Make) {
     let bytes: usize = records.iter().filter_map(|record| record.value.as_ref()).map(|value| value.len()).sum();
     let fastest = |round: fn(&[Record])| (0..ROUNDS).map(|_| timed(|| round(&records))).min().unwrap_or_default();
     let per_event = |ns: u128| ns as f64 / REQUESTS as f64;
-    let (read, normalized, all) = (fastest(read), fastest(normalized), fastest(whole));
+    let (read, normalized, bare, mapped) = (fastest(read), fastest(normalized), fastest(bare), fastest(mapped));
     println!(
-        "{name:<24}{:>8}{:>12.0}{:>8.0}{:>10.0}{:>10.0}{:>10.0}",
+        "{name:<24}{:>8}{:>12.0}{:>12.0}{:>10.0}{:>10.0}{:>10.0}{:>10.0}",
         bytes / REQUESTS,
-        1e9 / per_event(all),
-        bytes as f64 * 1e3 / all as f64,
-        per_event(all),
+        1e9 / per_event(bare),
+        1e9 / per_event(mapped),
+        per_event(bare),
+        per_event(mapped),
         per_event(read),
         per_event(normalized.saturating_sub(read)),
     );
@@ -72,18 +75,76 @@ fn timed(round: impl FnOnce()) -> u128 {
     cpu_ns().zip(start_cpu_ns).map_or(wall_ns, |(now, then)| u128::from(now - then))
 }
 
-/// The whole chain, as a worker runs it.
-fn whole(records: &[Record]) {
+/// The whole chain, as a worker runs it, for a tenant without a directory.
+fn bare(records: &[Record]) {
+    whole(records, &[]);
+}
+
+/// The same where every event is told to ten agents.
+fn mapped(records: &[Record]) {
+    whole(records, &directory());
+}
+
+fn whole(records: &[Record], before: &[Record]) {
     let mut flow = Flow::new(1, PARTITIONS, &Settings::default());
     let mut outputs: Vec<NewRecord> = Vec::with_capacity(BATCH * 2);
+    for record in before {
+        flow.on(record, &mut outputs);
+    }
     for batch in records.chunks(BATCH) {
         for record in batch {
             flow.on(record, &mut outputs);
+        }
+        if let Some(last) = batch.last() {
+            flow.keep(last, &mut outputs);
         }
         black_box(&outputs);
         outputs.clear();
     }
     assert_eq!(flow.counts.published, records.len() as u64, "every request is an event of its own");
+}
+
+/// Ten agents in one workgroup, a project that tells them all, and the thread
+/// that the Slack messages stand in.
+fn directory() -> Vec<Record> {
+    let agents: Vec<String> = (0..10).map(|number| format!("agt_orchard_{number}")).collect();
+    let mut rows: Vec<(String, Value)> = agents
+        .iter()
+        .map(|id| (format!("agent/{id}"), json!({ "name": id, "clientId": "cli", "externalIds": [], "enabled": true })))
+        .collect();
+    rows.push(("workgroup/wg".to_owned(), json!({ "name": "Orchard", "agentIds": agents })));
+    rows.push(("alias/als".to_owned(), json!({ "alias": "@AI_Squad", "agentIds": agents })));
+    let project = json!({
+        "name": "Shop", "workgroupId": "wg", "clickupListId": "901200345678", "slackChannelId": "C0SHOPDEV1",
+        "notify": "all",
+    });
+    rows.push(("project/prj".to_owned(), project));
+    let mut records: Vec<Record> = rows
+        .into_iter()
+        .map(|(name, data)| {
+            let mut parts = name.split('/');
+            let (kind, id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let row =
+                json!({ "kind": kind, "tenantId": "orchard", "id": id, "data": data, "at": "2026-11-21T08:00:00Z" });
+            input(Topic::Control, &format!("orchard/{name}"), &row)
+        })
+        .collect();
+    let track = json!({
+        "kind": "trackTask", "correlationId": "bench", "tenantId": "orchard", "projectId": "prj",
+        "provider": "clickup", "externalId": "tracked", "threadTs": "1795240000.000100", "at": "2026-11-21T08:00:00Z",
+    });
+    records.push(input(Topic::Commands, "orchard", &track));
+    records
+}
+
+fn input(topic: Topic, key: &str, value: &Value) -> Record {
+    Record {
+        position: Position { topic, partition: 0, offset: 0 },
+        at_ms: 1_795_248_000_000,
+        key: key.to_owned().into(),
+        value: serde_json::to_vec(value).ok().map(Into::into),
+        headers: Headers::default(),
+    }
 }
 
 /// Only the record's own JSON.

@@ -4,20 +4,29 @@
 //! a crash anywhere is a replay. [`roles`] lists which role runs which, [`hub`]
 //! puts a process together.
 
+pub mod agents;
 pub mod api;
 pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod dead_letters;
 pub mod directory;
+pub mod epoch;
+pub mod fakes;
 pub mod http;
 pub mod hub;
 pub mod identity;
 pub mod ingest;
+pub mod keys;
 pub mod log;
+pub mod lookups;
+pub mod outgoing;
 pub mod process;
 pub mod roles;
 pub mod samples;
+pub mod sealing;
+pub mod seeding;
+pub mod store;
 pub mod supervisor;
 pub mod tail;
 pub mod telemetry;

@@ -8,6 +8,10 @@ pub enum Role {
     Ingest,
     /// Works on the partitions that its consumer group gives it.
     Pipeline,
+    /// Keeps the agents' sockets.
+    Gateway,
+    /// Fetches at the providers what webhooks lack.
+    Lookups,
     /// Answers people and programs.
     Api,
 }
@@ -16,6 +20,8 @@ pub enum Role {
 pub const ROLES: &[(&str, Role, &str)] = &[
     ("ingest", Role::Ingest, "takes webhooks: /webhooks/*, /api/webhooks/*"),
     ("pipeline", Role::Pipeline, "one worker a partition: normalize, deduplicate, publish"),
+    ("gateway", Role::Gateway, "the agents' sockets: /agents/ws, /socket.io/"),
+    ("lookups", Role::Lookups, "asks the providers for what webhooks lack"),
     ("api", Role::Api, "what people and programs ask: schemas, dead letters, topics"),
 ];
 

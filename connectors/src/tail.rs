@@ -56,6 +56,17 @@ pub async fn lines(
     query: Query,
     to: mpsc::Sender<Result<String, LogError>>,
 ) -> Result<(), LogError> {
+    lines_of(log, topic, query, None, to).await
+}
+
+/// The same, of one tenant's records alone.
+pub async fn lines_of(
+    log: Arc<dyn Log>,
+    topic: Topic,
+    query: Query,
+    whose: Option<&str>,
+    to: mpsc::Sender<Result<String, LogError>>,
+) -> Result<(), LogError> {
     let from = query.start().unwrap_or(Start::Oldest);
     let partitions: Vec<u32> = match query.partition {
         Some(partition) => vec![partition],
@@ -74,6 +85,9 @@ pub async fn lines(
     if from != Start::Newest {
         while left > 0 {
             let Some(record) = oldest(&mut pasts).await? else { break };
+            if !is_of(&record, whose) {
+                continue;
+            }
             if to.send(Ok(line(&record))).await.is_err() {
                 return Ok(());
             }
@@ -81,7 +95,7 @@ pub async fn lines(
         }
     }
     if query.follow {
-        follow(pasts, left, to).await?;
+        follow(pasts, left, whose, to).await?;
     }
     Ok(())
 }
@@ -103,7 +117,17 @@ async fn oldest(pasts: &mut [Past]) -> Result<Option<Record>, LogError> {
     Ok(oldest.and_then(|past| past.read.pop_front()))
 }
 
-async fn follow(pasts: Vec<Past>, mut left: u64, to: mpsc::Sender<Result<String, LogError>>) -> Result<(), LogError> {
+/// Whether a record is the tenant's: its key is the tenant, or begins with it.
+fn is_of(record: &Record, whose: Option<&str>) -> bool {
+    whose.is_none_or(|tenant| record.key.split(|byte| *byte == b'/').next() == Some(tenant.as_bytes()))
+}
+
+async fn follow(
+    pasts: Vec<Past>,
+    mut left: u64,
+    whose: Option<&str>,
+    to: mpsc::Sender<Result<String, LogError>>,
+) -> Result<(), LogError> {
     let (each, mut all) = mpsc::channel(1);
     let mut readers = JoinSet::new();
     for mut past in pasts {
@@ -133,6 +157,7 @@ async fn follow(pasts: Vec<Past>, mut left: u64, to: mpsc::Sender<Result<String,
             () = to.closed() => None,
         };
         match received {
+            Some(Ok(record)) if !is_of(&record, whose) => {}
             Some(Ok(record)) if to.send(Ok(line(&record))).await.is_ok() => left -= 1,
             Some(Err(error)) => return Err(error),
             _ => break,

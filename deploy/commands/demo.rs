@@ -27,7 +27,7 @@ use super::{
 /// What the demo's connections share; it protects nothing.
 const SECRET: &str = "demo-secret";
 /// How long an event may take before the demo counts as failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The tour: provider, event.
 const TOUR: &[(&str, &str)] = &[

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Run some roles in this process.
 #[derive(Args)]
 pub struct Run {
-    /// The roles: ingest, pipeline, api
+    /// The roles: ingest, pipeline, gateway, lookups, api
     #[arg(long, value_delimiter = ',', required = true, value_parser = role)]
     role: Vec<Role>,
 }

@@ -3,15 +3,20 @@
 //! Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong
 //! usage.
 
+mod agent;
 mod config;
 mod demo;
 mod doctor;
+mod fakes;
 mod hub;
+mod migrate;
 mod remote;
 mod replay;
+mod seed;
 mod send;
 mod show;
 mod tail;
+mod token;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -41,10 +46,20 @@ enum Command {
     Send(send::Send),
     /// Print a topic's records as lines of JSON
     Tail(tail::Tail),
+    /// Connect as an agent and print what arrives
+    Agent(agent::Agent),
+    /// Print an access token for a client
+    Token(token::Token),
     /// Send dead letters on their way once more
     Replay(replay::Replay),
+    /// Bring the database's schema up to date
+    Migrate(migrate::Migrate),
+    /// Make a tenant to begin with
+    Seed(seed::Seed),
     /// Print the settings in force
     Config(config::Show),
+    /// Serve fake providers: ClickUp, Slack, GitHub, Jira
+    Fakes(fakes::Serve),
     /// Look for what would keep the hub from running
     Doctor(doctor::Doctor),
 }
@@ -72,8 +87,13 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Demo(demo) => demo.run(config).await,
             Command::Send(send) => send.run(&config).await,
             Command::Tail(tail) => tail.run(&config).await,
+            Command::Agent(agent) => agent.run(&config).await,
+            Command::Token(token) => token.run(&config).await,
             Command::Replay(replay) => replay.run(&config).await,
+            Command::Migrate(migrate) => migrate.run(&config).await,
+            Command::Seed(seed) => seed.run(&config).await,
             Command::Config(show) => show.run(&config),
+            Command::Fakes(fakes) => fakes.run().await,
             Command::Doctor(doctor) => doctor.run(&config).await,
         }
     });

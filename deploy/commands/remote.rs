@@ -7,6 +7,10 @@ use connectors::{config::Config, hub::Notice};
 use futures_util::StreamExt;
 use reqwest::{Client, Response, StatusCode};
 
+/// How long a hub may take to say that it lives. One that is dead refuses at
+/// once; one that is only busy must not be taken for dead.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A hub that answers.
 pub struct Remote {
     client: Client,
@@ -32,7 +36,7 @@ impl Remote {
 
     async fn answers(&self) -> bool {
         let request = self.client.get(format!("{}/health/live", self.notice.url));
-        request.timeout(Duration::from_secs(2)).send().await.is_ok_and(|answer| answer.status().is_success())
+        request.timeout(ANSWER_TIMEOUT).send().await.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// Its address.

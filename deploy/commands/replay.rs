@@ -2,13 +2,15 @@
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use connectors::{clock::SystemClock, config::Config, dead_letters, identity::random_hex, log};
-use pipeline::{event::DeadLetter, ports::Clock};
+use connectors::{
+    clock::SystemClock,
+    config::Config,
+    dead_letters::{self, Replayed},
+    log,
+};
+use pipeline::{event::DeadLetter, ports::Log};
 
 use super::remote::Remote;
-
-/// Letters that one call replays at most.
-const REPLAYED_MAX: usize = 10_000;
 
 /// Send dead letters on their way once more. Each gets a nonce, so that it is
 /// not taken for a repeat of what it was before.
@@ -30,45 +32,51 @@ impl Replay {
         if self.ids.is_empty() && !self.all {
             bail!("name dead letters, or say --all");
         }
-        let replayed = match Remote::find(config).await? {
+        let Replayed { replayed, skipped } = match Remote::find(config).await? {
             Some(hub) => self.by_hub(&hub).await?,
             None => self.by_ourselves(config).await?,
         };
         println!("{replayed} sent once more");
+        for (reason, letters) in skipped {
+            println!("{letters} cannot be: {reason}");
+        }
         Ok(())
     }
 
-    async fn by_hub(&self, hub: &Remote) -> Result<u64> {
+    async fn by_hub(&self, hub: &Remote) -> Result<Replayed> {
         if self.all {
             let filter = self
                 .stage
                 .as_ref()
                 .map_or_else(|| serde_json::json!({}), |stage| serde_json::json!({ "stage": stage }));
-            let answer: serde_json::Value = hub.post("/api/deadletters/replay", &filter).await?.json().await?;
-            return Ok(answer["data"]["replayed"].as_u64().unwrap_or_default());
+            let mut answer: serde_json::Value = hub.post("/api/deadletters/replay", &filter).await?.json().await?;
+            return Ok(serde_json::from_value(answer["data"].take())?);
         }
         for id in &self.ids {
             hub.post(&format!("/api/deadletters/{id}/replay"), &serde_json::json!({})).await?;
         }
-        Ok(self.ids.len() as u64)
+        Ok(Replayed { replayed: self.ids.len() as u64, ..Replayed::default() })
     }
 
-    async fn by_ourselves(&self, config: &Config) -> Result<u64> {
+    async fn by_ourselves(&self, config: &Config) -> Result<Replayed> {
         let log = log::open_existing(config).await.map_err(|error| anyhow!(error))?;
+        self.are_there(&*log).await?;
         let wanted = |letter: &DeadLetter| {
             let stage = self.stage.as_ref().is_none_or(|stage| *stage == letter.stage);
             if self.all { stage } else { self.ids.contains(&letter.id) }
         };
-        let letters = dead_letters::list(&*log, REPLAYED_MAX, wanted).await?;
-        if !self.all && letters.len() != self.ids.len() {
-            bail!("{} of these letters are not there", self.ids.len() - letters.len());
-        }
-        let mut replayed = 0;
-        for letter in &letters {
-            let position = dead_letters::replay(&*log, letter, &random_hex(), SystemClock.now_ms()).await?;
-            replayed += u64::from(position.is_some());
-        }
+        let replayed = dead_letters::replay_all(&*log, &SystemClock, wanted).await;
         log.close().await?;
-        Ok(replayed)
+        Ok(replayed?)
+    }
+
+    /// Nothing is sent when one of the letters that were named is missing.
+    async fn are_there(&self, log: &dyn Log) -> Result<()> {
+        for id in &self.ids {
+            if dead_letters::find(log, id).await?.is_none() {
+                bail!("there is no dead letter {id}");
+            }
+        }
+        Ok(())
     }
 }

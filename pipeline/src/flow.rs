@@ -1,8 +1,12 @@
 //! The pipeline, top to bottom.
 //!
 //! ```text
-//! webhooks.raw ─▸ normalize ─▸ deduplicate ─▸ publish ─▸ events
-//! commands ─────▸ (a tick a second lets every stage forget what is old)
+//! webhooks.raw ──▸ normalize ─▸ deduplicate ─┐
+//! commands ──────▸ (moves, re-routes, …) ────┤   ┌─▸ lookups.requests
+//! agents.actions ▸ act ──────────────────────┼─▸ lookup ─▸ enrich ─▸ track ─▸ route ─▸ publish ─▸ events
+//! lookups.results ▸ (what was held goes on) ─┘                                            └────▸ agents.inbox
+//! control ───────▸ the directory that enrich looks into
+//! a tick a second ▸ lets every stage forget what is old, and go on without what did not come
 //! ```
 //!
 //! One [`Flow`] works on one partition. It is a state machine: the same records
@@ -15,20 +19,26 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use udfs::hash::Parts;
 
 use crate::{
-    event::{Command, Severity, StateEntry, Time},
+    event::{AgentAction, Command, Control, InboxEntry, LookupResult, Severity, StateEntry, Time},
     operators::{
-        Draft, Kept, Operator, Turn, Verdict,
+        Draft, Kept, Operator, Turn, Verdict, act, command,
         deduplicate::{Deduplicate, Seen},
+        directory,
+        lookup::{self, Lookup},
         normalize::{self, Rejected},
-        publish::Publish,
+        track::Track,
+        unrouted::Unrouted,
     },
     ports::{NewRecord, RECORD_BYTES_MAX, Record},
     topics::{CLOCK, Topic, UNROUTED, partition_of},
 };
 
+pub use crate::chain::Chain;
+
 /// The topics that the pipeline reads, in the order in which a log that has no
 /// order of its own between topics offers them.
-pub const INPUTS: &[Topic] = &[Topic::Commands, Topic::WebhooksRaw];
+pub const INPUTS: &[Topic] =
+    &[Topic::Control, Topic::LookupsResults, Topic::Commands, Topic::AgentsActions, Topic::WebhooksRaw];
 
 /// How far ahead of its own record a `receivedAt` may be. A producer whose
 /// clock is further off must not drag the partition's clock with it.
@@ -42,6 +52,12 @@ const OUTPUT_BYTES_MAX: usize = RECORD_BYTES_MAX - 1024;
 pub struct Settings {
     /// The window in which a repeat is known.
     pub deduplicate: Deduplicate,
+    /// How long and how much is held for details.
+    pub lookup: Lookup,
+    /// How many tasks are remembered.
+    pub track: Track,
+    /// How much is kept that nobody mapped.
+    pub unrouted: Unrouted,
 }
 
 /// The chain of one partition, with its state.
@@ -50,7 +66,7 @@ pub struct Flow {
     partitions: u32,
     now_ms: u64,
     deduplicate: Stage<Deduplicate>,
-    publish: Stage<Publish>,
+    chain: Chain,
     /// What happened so far, for metrics.
     pub counts: Counts,
 }
@@ -95,7 +111,7 @@ impl Flow {
             partitions,
             now_ms: 0,
             deduplicate: Stage::new(settings.deduplicate.clone()),
-            publish: Stage::new(Publish),
+            chain: Chain::new(settings),
             counts: Counts::default(),
         }
     }
@@ -118,7 +134,7 @@ impl Flow {
                 format!("defect: {text}")
             }
         };
-        outputs.truncate(before);
+        self.take_back(outputs.drain(before..));
         self.bury(record, "flow", reason, outputs);
     }
 
@@ -126,8 +142,12 @@ impl Flow {
         match record.position.topic {
             Topic::WebhooksRaw => self.on_webhook(record, outputs),
             Topic::Commands => self.on_command(record, outputs),
+            Topic::Control => self.on_control(record, outputs),
+            Topic::AgentsActions => self.on_action(record, outputs),
+            Topic::LookupsResults => self.on_found(record, outputs),
             _ => {}
         }
+        self.counts.published = self.chain.published;
     }
 
     fn on_webhook(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
@@ -158,27 +178,92 @@ impl Flow {
             }
         }
         for mut draft in drafts {
-            draft.event.unrouted = is_unrouted;
             if let Verdict::Drop(_) = self.deduplicate.on(&mut draft, &mut turn) {
                 self.counts.repeats += 1;
                 continue;
             }
-            self.publish.on(&mut draft, &mut turn);
-            self.counts.published += 1;
+            self.chain.admit(draft, &mut turn);
         }
     }
 
     fn on_command(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
-        let value = record.value.as_deref().unwrap_or_default();
-        let command = match serde_json::from_slice::<Command>(value) {
-            Ok(command) => command,
-            Err(error) => return self.bury(record, "commands", error.to_string(), outputs),
+        let Some(command) = self.read::<Command>(record, command::NAME, outputs) else { return };
+        let Some((tenant, _)) = command.names() else {
+            return self.on_tick(&command, record, outputs);
         };
-        if let Command::Tick { at } = command {
-            self.now_ms = self.now_ms.max(at.as_ms());
-            let mut turn = self.turn(record, outputs);
-            self.deduplicate.operator.on_tick(&mut self.deduplicate.state, &mut turn);
+        if let Some(mut turn) = self.begin(record, tenant, outputs) {
+            command::on(&mut self.chain, command, &mut turn);
         }
+    }
+
+    fn on_tick(&mut self, command: &Command, record: &Record, outputs: &mut Vec<NewRecord>) {
+        let Command::Tick { at } = command else { return };
+        self.now_ms = self.now_ms.max(at.as_ms());
+        let mut turn = self.turn(record, outputs);
+        self.deduplicate.operator.on_tick(&mut self.deduplicate.state, &mut turn);
+        self.chain.on_tick(&mut turn);
+    }
+
+    fn on_action(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
+        let Some(action) = self.read::<AgentAction>(record, act::NAME, outputs) else { return };
+        let Some(mut turn) = self.begin(record, &action.tenant_id, outputs) else { return };
+        let mark = Parts::new().add("action").add(&action.id).finish();
+        let deduplicate = &mut self.deduplicate;
+        if deduplicate.operator.is_first(&mut deduplicate.state, &action.tenant_id, &[mark], &mut turn) {
+            act::on(&mut self.chain, &action, &mut turn);
+        } else {
+            self.counts.repeats += 1;
+        }
+    }
+
+    fn on_found(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
+        let Some(result) = self.read::<LookupResult>(record, lookup::NAME, outputs) else { return };
+        if let Some(mut turn) = self.begin(record, &result.tenant_id, outputs) {
+            self.chain.on_found(&result, &mut turn);
+        }
+    }
+
+    fn on_control(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
+        let key = String::from_utf8_lossy(&record.key);
+        let mut parts = key.splitn(3, '/');
+        let (Some(tenant), Some(kind), Some(id)) = (parts.next(), parts.next(), parts.next()) else {
+            return self.bury(record, directory::NAME, format!("{key:?} is no tenant/kind/id"), outputs);
+        };
+        let row = match record.value.as_deref().map(serde_json::from_slice::<Control>).transpose() {
+            Ok(row) => row.map(|row| row.data),
+            Err(error) => return self.bury(record, directory::NAME, error.to_string(), outputs),
+        };
+        if partition_of(tenant, self.partitions) != record.position.partition {
+            return self.bury(record, directory::NAME, "it is in another tenant's partition".to_owned(), outputs);
+        }
+        let mut turn = self.turn(record, outputs);
+        if let Err(reason) = self.chain.on_control(tenant, kind, id, row.as_ref(), &mut turn) {
+            self.bury(record, directory::NAME, reason, outputs);
+        }
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(
+        &mut self,
+        record: &Record,
+        stage: &str,
+        outputs: &mut Vec<NewRecord>,
+    ) -> Option<T> {
+        match serde_json::from_slice(record.value.as_deref().unwrap_or_default()) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.bury(record, stage, error.to_string(), outputs);
+                None
+            }
+        }
+    }
+
+    /// The turn of a tenant's record, if it is where it belongs.
+    fn begin<'a>(&mut self, record: &Record, tenant: &str, outputs: &'a mut Vec<NewRecord>) -> Option<Turn<'a>> {
+        if partition_of(tenant, self.partitions) != record.position.partition {
+            self.send_home(record, tenant, outputs);
+            return None;
+        }
+        Some(self.turn(record, outputs))
     }
 
     /// A record that an outside producer keyed or placed otherwise is appended
@@ -210,6 +295,17 @@ impl Flow {
         }
     }
 
+    /// What agents were told in a turn that does not count is not numbered.
+    fn take_back(&mut self, outputs: impl Iterator<Item = NewRecord>) {
+        for letter in outputs.filter(|output| output.topic == Topic::AgentsInbox) {
+            let entry = letter.value.as_deref().and_then(|value| serde_json::from_slice::<InboxEntry>(value).ok());
+            let Some(entry) = entry else { continue };
+            for addressee in &entry.to {
+                self.chain.seqs.take_back(&entry.tenant_id, &addressee.agent_id, addressee.prev_seq);
+            }
+        }
+    }
+
     /// Takes up one record of `pipeline.state` that an earlier run kept.
     pub fn restore(&mut self, record: &Record) {
         let Ok(key) = std::str::from_utf8(&record.key) else { return };
@@ -221,18 +317,28 @@ impl Flow {
             self.now_ms = kept.data.and_then(serde_json::Value::as_u64).unwrap_or_default();
         } else if Deduplicate::KINDS.contains(&kind) {
             self.deduplicate.operator.restore(&mut self.deduplicate.state, kept);
+        } else {
+            self.chain.restore(kept);
         }
     }
 
-    /// Keeps the clock, so that a replay tells the same time as the first run.
-    /// Called once before a commit.
-    pub fn keep_clock(&self, last: &Record, outputs: &mut Vec<NewRecord>) {
-        self.turn(last, outputs).keep(CLOCK, CLOCK, "now", Some(&self.now_ms));
+    /// Keeps the clock, so that a replay tells the same time as the first run,
+    /// and what changes too often to be kept each time. Called once before a
+    /// commit.
+    pub fn keep(&mut self, last: &Record, outputs: &mut Vec<NewRecord>) {
+        let mut turn = self.turn(last, outputs);
+        turn.keep(CLOCK, CLOCK, "now", Some(&self.now_ms));
+        self.chain.keep(&mut turn);
     }
 
     /// The log's time, as this partition has seen it.
     pub fn now(&self) -> Time {
         Time::from_ms(self.now_ms)
+    }
+
+    /// The second half of the chain, and what it remembers.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
     }
 
     /// How many events the partition remembers to know a repeat.

@@ -8,6 +8,8 @@
 //!
 //! Start reading at [`flow`].
 
+pub mod chain;
+pub mod detect;
 pub mod event;
 pub mod flow;
 pub mod operators;
@@ -15,4 +17,5 @@ pub mod ports;
 pub mod retry;
 pub mod testing;
 pub mod topics;
+pub mod window;
 pub mod worker;

@@ -41,7 +41,8 @@ pub struct Position {
 pub struct Record {
     /// Where it is.
     pub position: Position,
-    /// When its writer made it, in milliseconds since the epoch.
+    /// When its writer made it, in milliseconds since the epoch; in Kafka's
+    /// `webhooks.raw`, where anybody may write, when the broker got it.
     pub at_ms: u64,
     /// The tenant id, or `tenant/kind/id` in a compacted topic.
     pub key: Bytes,

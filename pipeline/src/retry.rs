@@ -156,6 +156,15 @@ impl Circuit {
         }
     }
 
+    /// Until when calls are held back, if they are. Unlike [`Circuit::ask`],
+    /// this takes nobody's place.
+    pub fn held_until_ms(&self, now_ms: u64) -> Option<u64> {
+        match self.state {
+            State::Open { until_ms } | State::Probing { until_ms } if now_ms < until_ms => Some(until_ms),
+            _ => None,
+        }
+    }
+
     /// A call was answered, if only with a refusal of what it asked: the
     /// provider is there.
     pub fn succeeded(&mut self) {

@@ -70,7 +70,7 @@ pub async fn drive(
             flow.on(record, &mut batch.outputs);
             advance(&mut batch.next_offsets, record.position.topic, record.position.offset + 1);
         }
-        flow.keep_clock(last, &mut batch.outputs);
+        flow.keep(last, &mut batch.outputs);
         session.commit(batch).await?;
         progress.add(&before, &flow);
         before = flow.counts;

@@ -5,6 +5,7 @@
 mod fixtures;
 mod letters;
 mod recipes;
+mod replays;
 mod sockets;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -2,9 +2,13 @@
 //! log, and with the binary itself where processes are killed.
 //!
 //! Switched on by a variable each, and then a missing service is a failure:
-//! `NEXUS_FIXTURES` (a folder of real payloads), `NEXUS_TEST_KAFKA` (a broker).
+//! `NEXUS_FIXTURES` (a folder of real payloads), `NEXUS_TEST_KAFKA` (a broker),
+//! `NEXUS_TEST_POSTGRES` (a server), `NEXUS_TEST_CLIENTS=1` (node, npm and
+//! python3, and their registries).
 #![allow(clippy::unwrap_used)] // a test may say so when something is not there
 
+mod agents;
+mod api;
 mod chaos;
 mod commands;
 mod fairness;
@@ -12,8 +16,10 @@ mod hostile;
 mod hub;
 mod kafka;
 mod log;
+mod lookups;
 mod process;
 mod schemas;
 mod stopping;
+mod store;
 mod tidy;
 mod webhooks;

@@ -361,6 +361,18 @@ async fn health_tells_depth_lag_and_age() {
     assert_eq!(posted.status, StatusCode::OK, "asked with POST, too");
     let metrics = hub.get("/metrics").await.text;
     assert!(metrics.contains("nexus_webhooks_total{outcome=\"stored\",provider=\"slack\"} 1"), "{metrics}");
+    let journal = |metrics: &str, name: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("nexus_journal_{name} ")));
+        line.unwrap_or_else(|| panic!("{name}: {metrics}")).parse::<u64>().unwrap()
+    };
+    let at_least = |name: &str, least: u64| assert!(journal(&metrics, name) >= least, "{name}: {metrics}");
+    at_least("written_records_total", 2);
+    at_least("written_bytes_total", 1_000);
+    at_least("syncs_total", 1);
+    at_least("segments", 1);
+    at_least("disk_bytes", 1 << 20);
+    at_least("pending_bytes", 0);
+    assert_eq!(journal(&metrics, "epoch"), 0);
     let ready = hub.get("/health/ready").await.json();
     assert_eq!(ready["data"]["roles"]["pipeline"]["state"], "running", "{ready}");
     assert_eq!(hub.get("/nothing").await.status, StatusCode::NOT_FOUND);

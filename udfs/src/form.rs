@@ -15,6 +15,16 @@ pub fn field<'a>(form: &'a str, name: &str) -> Result<Option<Cow<'a, str>>, ()> 
     Ok(None)
 }
 
+/// All fields, decoded, in order. An error where an encoding is broken or is
+/// not UTF-8.
+#[allow(clippy::result_unit_err)] // as above
+pub fn fields(form: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>), ()>> {
+    form.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((decode(key)?, decode(value)?))
+    })
+}
+
 fn decode(text: &str) -> Result<Cow<'_, str>, ()> {
     if memchr::memchr2(b'%', b'+', text.as_bytes()).is_none() {
         return Ok(Cow::Borrowed(text));
@@ -46,6 +56,11 @@ mod tests {
         assert_eq!(field(form, "payload"), Ok(Some("{\"x\": \"é\"}".into())));
         assert_eq!(field(form, "b"), Ok(Some("".into())));
         assert_eq!(field(form, "c"), Ok(None));
+        assert_eq!(
+            fields(form).filter_map(Result::ok).map(|(name, _)| name).collect::<Vec<_>>(),
+            ["a", "payload", "b"]
+        );
+        assert!(fields("a=%zz").any(|field| field.is_err()) && fields("").next().is_none());
     }
 
     #[test]

@@ -13,5 +13,7 @@ pub mod json;
 pub mod keys;
 pub mod markup;
 pub mod mentions;
+pub mod normal;
 pub mod signature;
+pub mod similar;
 pub mod time;

@@ -5,7 +5,6 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -113,9 +112,7 @@ fn signatures() {
         let scheme = signature::by_name(provider).expect("a scheme");
         let mut request = Request::of(&known[provider]);
         change_request(&mut request, case, change, scheme);
-        let begun = Instant::now();
         assert!(request.verdict(scheme).is_err(), "{provider}: {change}");
-        assert!(begun.elapsed() < Duration::from_millis(50), "{provider}: {change}: {:?}", begun.elapsed());
     }
 }
 

@@ -1,48 +1,86 @@
-//! Dead letters over HTTP.
+//! Dead letters over HTTP: a tenant's own, all of them for who works across
+//! tenants.
 
-use std::sync::Arc;
+use axum::http::{Method, StatusCode};
+use pipeline::event::{DeadLetter, Role};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::{Path, Query, State},
-    http::StatusCode,
-    routing::{get, post},
+use super::{
+    call::Call,
+    check::LINE,
+    input::Perhaps,
+    operation::{Operation, operation},
+    output::{Data, Page},
+    query::{CURSOR, Kind, LIMIT, param},
 };
-use pipeline::event::DeadLetter;
-use serde::Deserialize;
-use serde_json::{Value, json};
-
-use super::Services;
-use crate::{dead_letters, http::problem::Problem, identity::random_hex};
-
-/// Letters in one answer, at most.
-const PAGE_MAX: usize = 500;
-/// Letters replayed by one request, at most.
-const REPLAYED_MAX: usize = 10_000;
-
-/// `/api/deadletters`
-pub fn router(services: Arc<Services>) -> Router {
-    Router::new()
-        .route("/api/deadletters", get(list))
-        .route("/api/deadletters/replay", post(replay_all))
-        .route("/api/deadletters/{id}/replay", post(replay))
-        .with_state(services)
-}
+use crate::{
+    auth::Access,
+    dead_letters::{self, Cursor, NotReplayed, Replayed},
+    http::problem::{FieldError, Problem},
+    identity::random_hex,
+};
 
 /// Which letters: all of what is given must fit.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Filter {
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Filter {
+    /// The stage that gave them up.
+    #[schemars(length(max = 100), regex(pattern = LINE))]
     stage: Option<String>,
+    /// Whose; another's than one's own only for who works across tenants.
+    #[schemars(length(max = 128), regex(pattern = LINE))]
     tenant_id: Option<String>,
+    /// The topic they come from.
+    #[schemars(length(max = 100), regex(pattern = LINE))]
     topic: Option<String>,
-    /// The id of the last letter of the page before.
-    cursor: Option<String>,
-    limit: Option<usize>,
+}
+
+/// A letter that was sent once more.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Sent {
+    /// The letter.
+    id: String,
+    /// What makes it another event than the one that may have been seen.
+    nonce: String,
+}
+
+/// `/api/deadletters`
+pub fn operations() -> Vec<Operation> {
+    let tenant = param("tenantId", Kind::Text, "only those of a tenant; for the role `platform`");
+    vec![
+        operation(Method::GET, "/api/deadletters", Access::ADMINS, "List the dead letters", list).over_all().params(&[
+            LIMIT,
+            CURSOR,
+            tenant,
+            param("stage", Kind::Text, "only those that a stage gave up"),
+            param("topic", Kind::Text, "only those that come from a topic"),
+        ]),
+        operation(Method::POST, "/api/deadletters/replay", Access::ADMINS, "Send dead letters once more", replay_all)
+            .over_all(),
+        operation(
+            Method::POST,
+            "/api/deadletters/{id}/replay",
+            Access::ADMINS,
+            "Send one dead letter once more",
+            replay,
+        )
+        .over_all()
+        .errors(&[StatusCode::UNPROCESSABLE_ENTITY]),
+    ]
 }
 
 impl Filter {
+    /// The same, within what the caller may see.
+    fn within(mut self, call: &Call) -> Self {
+        if call.who.role != Role::Platform {
+            // Another's letters are not there.
+            let own = self.tenant_id.is_none_or(|tenant| tenant == call.tenant);
+            self.tenant_id = Some(if own { call.tenant.clone() } else { String::new() });
+        }
+        self
+    }
+
     fn fits(&self, letter: &DeadLetter) -> bool {
         let fits = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
         fits(&self.stage, &letter.stage)
@@ -51,50 +89,42 @@ impl Filter {
     }
 }
 
-type Shared = State<Arc<Services>>;
-
-async fn list(State(services): Shared, Query(filter): Query<Filter>) -> Result<Json<Value>, Problem> {
-    let limit = filter.limit.unwrap_or(50).clamp(1, PAGE_MAX);
-    let mut passed = filter.cursor.is_none();
-    let wanted = |letter: &DeadLetter| {
-        let on_this_page = passed;
-        passed |= filter.cursor.as_deref() == Some(&letter.id);
-        on_this_page && filter.fits(letter)
+async fn list(call: Call, (): ()) -> Result<Page<DeadLetter>, Problem> {
+    let text = |name: &str| call.said.text(name).map(str::to_owned);
+    let filter = Filter { stage: text("stage"), tenant_id: text("tenantId"), topic: text("topic") }.within(&call);
+    let paging = call.paging();
+    let from = match paging.after.as_deref().map(str::parse::<Cursor>) {
+        None => Cursor::default(),
+        Some(Ok(cursor)) => cursor,
+        Some(Err(_)) => {
+            return Err(Problem::invalid(vec![FieldError::new("cursor", "is not one of a page before")]));
+        }
     };
-    let mut letters = dead_letters::list(&*services.log, limit + 1, wanted).await.map_err(unavailable)?;
-    let more = letters.len() > limit;
-    letters.truncate(limit);
-    let next = more.then(|| letters.last().map(|letter| letter.id.clone())).flatten();
-    Ok(Json(json!({ "data": letters, "page": { "next": next } })))
+    let page = dead_letters::page(&*call.desk.log, from, paging.limit, |letter| filter.fits(letter)).await;
+    let page = page.map_err(unavailable)?;
+    Ok(Page { rows: page.letters, next: page.next.map(|next| next.to_string()) })
 }
 
-async fn replay(State(services): Shared, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
-    let letters = dead_letters::list(&*services.log, 1, |letter| letter.id == id).await.map_err(unavailable)?;
-    let letter = letters.first().ok_or_else(|| Problem::not_found("there is no such dead letter"))?;
+async fn replay(call: Call, (): ()) -> Result<Data<Sent>, Problem> {
+    let filter = Filter::default().within(&call);
+    let letter = dead_letters::find(&*call.desk.log, call.id()).await.map_err(unavailable)?;
+    let letter = letter.filter(|letter| filter.fits(letter));
+    let letter = letter.ok_or_else(|| Problem::not_found("there is no such dead letter"))?;
     let nonce = random_hex();
-    let replayed = dead_letters::replay(&*services.log, letter, &nonce, services.clock.now_ms()).await;
-    replayed.map_err(unavailable)?.ok_or_else(not_replayable)?;
-    Ok(Json(json!({ "data": { "id": id, "nonce": nonce } })))
-}
-
-async fn replay_all(State(services): Shared, body: Bytes) -> Result<Json<Value>, Problem> {
-    let filter: Filter = match body.trim_ascii() {
-        b"" => Filter::default(),
-        text => serde_json::from_slice(text)
-            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid", error.to_string()))?,
-    };
-    let letters = dead_letters::list(&*services.log, REPLAYED_MAX, |letter| filter.fits(letter)).await;
-    let mut replayed = 0;
-    for letter in letters.map_err(unavailable)? {
-        let now_ms = services.clock.now_ms();
-        let position = dead_letters::replay(&*services.log, &letter, &random_hex(), now_ms).await;
-        replayed += usize::from(position.map_err(unavailable)?.is_some());
+    match dead_letters::replay(&*call.desk.log, &letter, &nonce, call.now().as_ms()).await {
+        Ok(_) => Ok(Data(Sent { id: call.id().to_owned(), nonce })),
+        Err(NotReplayed::Unfit(reason)) => {
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not_replayable", reason.to_string()))
+        }
+        Err(NotReplayed::Log(error)) => Err(unavailable(error)),
     }
-    Ok(Json(json!({ "data": { "replayed": replayed } })))
 }
 
-fn not_replayable() -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not_replayable", "the original cannot be appended again")
+async fn replay_all(call: Call, Perhaps(filter): Perhaps<Filter>) -> Result<Data<Replayed>, Problem> {
+    let filter = filter.within(&call);
+    let (log, clock) = (&*call.desk.log, &*call.desk.clock);
+    let replayed = dead_letters::replay_all(log, clock, |letter| filter.fits(letter)).await;
+    replayed.map(Data).map_err(|interrupted| Problem::unavailable(interrupted.to_string()))
 }
 
 fn unavailable(error: pipeline::ports::LogError) -> Problem {

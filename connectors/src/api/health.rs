@@ -3,30 +3,57 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{MethodRouter, get, post},
 };
 use pipeline::{
     ports::{Lag, LogError},
     topics::{TOPICS, Topic},
 };
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use super::{Services, is_admin};
-use crate::{config::Access, http::problem::Problem, supervisor::Status, workers::GROUP};
+use super::{
+    Services,
+    operation::{Given, Operation, Served, described},
+};
+use crate::{
+    auth::{Access as Needed, Gate},
+    config::Access,
+    http::problem::Problem,
+    supervisor::Status,
+    workers::GROUP,
+};
 
-/// `/health*`, `/webhooks/health` and `/metrics`.
-pub fn router(services: Arc<Services>) -> Router {
-    Router::new()
-        .route("/health", get(whole))
-        .route("/health/live", get(live))
-        .route("/health/ready", get(ready))
-        .route("/webhooks/health", get(webhooks).post(webhooks))
-        .route("/metrics", get(metrics))
-        .with_state(services)
+/// `/health*`, `/webhooks/health` and `/metrics`, which every process serves.
+pub fn operations() -> Vec<Operation> {
+    const UNAVAILABLE: &[StatusCode] = &[StatusCode::SERVICE_UNAVAILABLE];
+    const GUARDED: &[StatusCode] = &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE];
+    let json = Given { status: StatusCode::OK, media: "application/json", schema: state };
+    let text = Given { status: StatusCode::OK, media: "text/plain", schema: lines };
+    let serve = |method, path, summary, given, route: MethodRouter<Arc<Services>>| {
+        described(method, path, summary, given, Served::Always(route))
+    };
+    vec![
+        serve(Method::GET, "/health", "How the hub is, for people", json, get(whole)),
+        serve(Method::GET, "/health/live", "Whether the process serves", json, get(live)),
+        serve(Method::GET, "/health/ready", "Whether all roles are at work", json, get(ready)).errors(UNAVAILABLE),
+        serve(Method::GET, "/webhooks/health", "How taking webhooks goes", json, get(webhooks)).errors(GUARDED),
+        serve(Method::POST, "/webhooks/health", "The same, for senders that only post", json, post(webhooks))
+            .errors(GUARDED),
+        serve(Method::GET, "/metrics", "What is counted, for Prometheus", text, get(metrics)),
+    ]
+}
+
+fn state(_: &mut SchemaGenerator) -> Option<Schema> {
+    Some(json_schema!({ "type": "object", "required": ["data"], "properties": { "data": { "type": "object" } } }))
+}
+
+fn lines(_: &mut SchemaGenerator) -> Option<Schema> {
+    Some(json_schema!({ "type": "string" }))
 }
 
 type Shared = State<Arc<Services>>;
@@ -85,7 +112,7 @@ async fn whole(State(services): Shared) -> Json<Value> {
 
 async fn webhooks(State(services): Shared, headers: HeaderMap) -> Result<Response, Problem> {
     if services.webhooks_health == Access::Admin {
-        is_admin(&services, &headers)?;
+        Gate::admit(Needed::ADMINS, &services.gate.principal(&headers)?)?;
     }
     let accepting = match &services.ingest {
         Some(ingest) => ingest.ready(),

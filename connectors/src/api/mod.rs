@@ -1,29 +1,71 @@
 //! What people and programs ask of the hub, by resource.
+//!
+//! [`operations`] is THE list: the router is built from it, and so is the
+//! document at `/openapi.json`. A resource is a file that adds its operations;
+//! [`operation`] says what happens to every request before and after them.
 
+mod agents;
+mod aliases;
+mod call;
+mod check;
+mod clients;
+mod commands;
+mod connections;
 mod deadletters;
 mod health;
+mod input;
+mod openapi;
+mod operation;
+mod output;
+mod projects;
+mod query;
+mod rows;
 mod schemas;
+mod talk;
+mod tasks;
+mod tenants;
+mod token;
 mod topics;
+mod unrouted;
+mod users;
+mod webhooks;
+mod workgroups;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    http::{StatusCode, header},
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
-};
+use axum::{Router, http::StatusCode, middleware};
 use pipeline::{
     ports::{Clock, Log},
     worker::Progress,
 };
 
+use self::{input::Bodies, operation::Schemas};
 use crate::{
-    config::Access, http::problem::Problem, ingest::Ingest, roles::Role, supervisor::Board, telemetry::metrics::Metrics,
+    agents::Online,
+    auth::{Buckets, Gate, Login, Origins, Tokens, allow},
+    config::{Access, Config},
+    directory::Directory,
+    http::{
+        body::{Budget, Limits},
+        problem::Problem,
+    },
+    ingest::Ingest,
+    sealing::Seal,
+    store::Store,
+    supervisor::{Board, Failure, Post},
+    telemetry::metrics::Metrics,
 };
 
-/// What the routes work with.
+pub use commands::Commands;
+pub use operation::{Operation, Served};
+
+/// How long an answer waits until what was written holds in this process too.
+const SETTLED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Bytes of large bodies of the API that are held at the same time.
+const BODIES_BYTES_MAX: usize = 32 << 20;
+
+/// What every process's routes work with.
 pub struct Services {
     /// The log.
     pub log: Arc<dyn Log>,
@@ -37,46 +79,177 @@ pub struct Services {
     pub progress: Arc<Progress>,
     /// Takes webhooks, if this process does.
     pub ingest: Option<Arc<Ingest>>,
-    /// The roles of this process.
-    pub roles: Vec<Role>,
-    /// Lets the commands of whoever may read the data directory in.
-    pub admin_token: String,
+    /// Tells who asks.
+    pub gate: Arc<Gate>,
     /// Who may read `/webhooks/health`.
     pub webhooks_health: Access,
+    /// What the role `api` works with, if this process has it.
+    pub desk: Option<Arc<Desk>>,
+}
+
+/// What the role `api` works with.
+pub struct Desk {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// The rows as they are written.
+    pub store: Arc<Store>,
+    /// The rows as they hold.
+    pub directory: Arc<Directory>,
+    /// Issues tokens.
+    pub tokens: Arc<Tokens>,
+    /// Tells who asks.
+    pub gate: Arc<Gate>,
+    /// Seals connections' secrets.
+    pub seal: Arc<Seal>,
+    /// Looks at clients' secrets.
+    pub login: Login,
+    /// How fast clients may ask.
+    pub buckets: Buckets,
+    /// Which pages may ask.
+    pub origins: Arc<Origins>,
+    /// Asks the pipeline.
+    pub commands: Arc<Commands>,
+    /// Who is connected.
+    pub online: Arc<Online>,
+    /// Whether that is kept up to date by somebody else.
+    online_followed: bool,
+    /// How bodies are read.
+    pub bodies: Bodies,
+    /// Whose word on a request's origin is taken.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+/// What a desk is made of.
+pub struct Parts {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// The rows as they are written.
+    pub store: Arc<Store>,
+    /// The rows as they hold.
+    pub directory: Arc<Directory>,
+    /// Issues tokens.
+    pub tokens: Arc<Tokens>,
+    /// Tells who asks.
+    pub gate: Arc<Gate>,
+    /// Seals connections' secrets.
+    pub seal: Arc<Seal>,
+    /// Who is connected, where a gateway of this process keeps that; else the
+    /// desk does.
+    pub online: Option<Arc<Online>>,
+}
+
+impl Desk {
+    /// With the limits of a configuration.
+    pub fn new(config: &Config, parts: Parts) -> Desk {
+        let server = &config.server;
+        let Parts { log, clock, store, directory, tokens, gate, seal, online } = parts;
+        let online_followed = online.is_some();
+        let online = online.unwrap_or_else(|| Online::new(Arc::clone(&directory), Arc::clone(&clock)));
+        Desk {
+            online,
+            online_followed,
+            commands: Arc::new(Commands::new(Arc::clone(&log))),
+            login: Login::new(config.auth.bcrypt_cost),
+            buckets: Buckets::new(server.client_requests_per_s, server.client_requests_burst),
+            origins: Arc::new(Origins::new(&server.cors_origins)),
+            bodies: Bodies {
+                limits: Limits {
+                    bytes_max: server.body_max_bytes,
+                    idle: Duration::from_millis(server.body_idle_timeout_ms),
+                    whole: Duration::from_millis(server.body_timeout_ms),
+                },
+                budget: Budget::new(BODIES_BYTES_MAX),
+                depth_max: server.json_depth_max,
+            },
+            trusted_proxies: server.trusted_proxies.clone(),
+            log,
+            clock,
+            store,
+            directory,
+            tokens,
+            gate,
+            seal,
+        }
+    }
+
+    /// Follows what it must know of the log, until that fails or the role is to
+    /// stop.
+    pub async fn run(self: Arc<Self>, mut post: Post) -> Result<(), Failure> {
+        let (running, log) = (post.clone(), Arc::clone(&self.log));
+        let presence = async {
+            if self.online_followed {
+                return std::future::pending().await;
+            }
+            Arc::clone(&self.online).follow(log, |_| {}, || {}).await
+        };
+        tokio::select! {
+            ended = Arc::clone(&self.commands).listen(move || running.running()) => Ok(ended?),
+            ended = presence => Ok(ended?),
+            _ = post.stop.wait_for(|stop| *stop) => Ok(()),
+        }
+    }
+}
+
+/// THE list of operations.
+pub fn operations() -> Vec<Operation> {
+    [
+        token::operations(),
+        agents::operations(),
+        talk::operations(),
+        workgroups::operations(),
+        projects::operations(),
+        aliases::operations(),
+        users::operations(),
+        connections::operations(),
+        tasks::operations(),
+        unrouted::operations(),
+        deadletters::operations(),
+        topics::operations(),
+        tenants::operations(),
+        clients::operations(),
+        schemas::operations(),
+        openapi::operations(),
+        health::operations(),
+        webhooks::operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The routes of a process with these roles. Health and metrics are served by
 /// all of them.
 pub fn router(services: Arc<Services>) -> Router {
-    let mut router = health::router(Arc::clone(&services));
+    let operations = operations();
+    let mut router = Router::new();
+    for operation in &operations {
+        if let Served::Always(route) = &operation.served {
+            router = router.route(operation.path, route.clone().with_state(Arc::clone(&services)));
+        }
+    }
+    if let Some(desk) = &services.desk {
+        let schemas = Arc::new(Schemas::new(&operations));
+        for operation in operations {
+            if let Some((path, route)) = operation.route(Arc::clone(desk), Arc::clone(&schemas)) {
+                router = router.route(path, route);
+            }
+        }
+    }
+    router = router.method_not_allowed_fallback(wrong_method);
+    if let Some(desk) = &services.desk {
+        // Before the webhooks' routes come in: no page sends webhooks.
+        router = router.layer(middleware::from_fn_with_state(Arc::clone(&desk.origins), allow));
+    }
     if let Some(ingest) = &services.ingest {
-        router = router.merge(crate::ingest::router(Arc::clone(ingest)));
+        router = router.merge(crate::ingest::router(Arc::clone(ingest)).method_not_allowed_fallback(wrong_method));
     }
-    if services.roles.contains(&Role::Api) {
-        router = router.merge(schemas::router());
-        let guarded = topics::router(Arc::clone(&services)).merge(deadletters::router(Arc::clone(&services)));
-        router = router.merge(guarded.layer(middleware::from_fn_with_state(services, admin_only)));
-    }
-    router.fallback(|| async { Problem::not_found("there is nothing at this address") }).method_not_allowed_fallback(
-        || async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address takes another method")
-        },
-    )
+    router.fallback(|| async { Problem::not_found("there is nothing at this address") })
 }
 
-async fn admin_only(State(services): State<Arc<Services>>, request: Request, next: Next) -> Response {
-    match is_admin(&services, request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
-    }
-}
-
-/// Whether a request carries the administrator's token.
-fn is_admin(services: &Services, headers: &axum::http::HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    if udfs::hash::same(given.as_bytes(), services.admin_token.as_bytes()) {
-        return Ok(());
-    }
-    Err(Problem::new(StatusCode::UNAUTHORIZED, "invalid_token", "a bearer token of an administrator is needed"))
+async fn wrong_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address takes another method")
 }

@@ -1,47 +1,69 @@
-//! A topic's records as lines of JSON.
+//! A topic's records as lines of JSON: a tenant's own, all of them for who works
+//! across tenants.
 
 use std::sync::Arc;
 
 use axum::{
-    Router,
     body::Body,
-    extract::{Path, Query, State},
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::get,
+    http::{Method, StatusCode, header},
+    response::IntoResponse,
 };
 use futures_util::stream;
-use pipeline::topics::Topic;
+use pipeline::{event::Role, topics::Topic};
 use tokio::sync::mpsc;
 
-use super::Services;
+use super::{
+    call::Call,
+    operation::{Operation, operation},
+    output::Lines,
+    query::{Kind, param},
+};
 use crate::{
+    auth::Access,
     http::problem::{FieldError, Problem},
     tail,
 };
 
 /// `GET /admin/topics/{topic}?from=&follow=&partition=&limit=`
-pub fn router(services: Arc<Services>) -> Router {
-    Router::new().route("/admin/topics/{topic}", get(tail_topic)).with_state(services)
+pub fn operations() -> Vec<Operation> {
+    vec![
+        operation(Method::GET, "/admin/topics/{topic}", Access::ADMINS, "Read a topic, one record a line", read)
+            .over_all()
+            .params(&[
+                param("from", Kind::Text, "`start` (unless said), `end`, or an offset"),
+                param("follow", Kind::Truth, "go on with what is written from now on"),
+                param("partition", Kind::Number(0, 1_023), "only this partition"),
+                param("limit", Kind::Number(0, u64::MAX >> 1), "not more than so many"),
+            ]),
+    ]
 }
 
-async fn tail_topic(
-    State(services): State<Arc<Services>>,
-    Path(topic): Path<String>,
-    query: Result<Query<tail::Query>, axum::extract::rejection::QueryRejection>,
-) -> Result<Response, Problem> {
-    let topic = Topic::from_name(&topic).ok_or_else(|| Problem::not_found("there is no such topic"))?;
-    let Query(query) = query.map_err(|error| invalid("query", error.body_text()))?;
-    if query.start().is_none() {
-        return Err(invalid("from", "must be `start`, `end` or an offset"));
+async fn read(call: Call, (): ()) -> Result<Lines, Problem> {
+    let topic = Topic::from_name(call.part("topic"));
+    let topic = topic.ok_or_else(|| Problem::not_found("there is no such topic"))?;
+    let everybody = call.who.role == Role::Platform;
+    if topic == Topic::Control && !everybody {
+        let detail = "`control` is for the role `platform`; the rows themselves are under /api";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
-    if query.partition.is_some_and(|partition| partition >= services.log.partitions()) {
-        return Err(invalid("partition", format!("must be below {}", services.log.partitions())));
+    let query = tail::Query {
+        from: call.said.text("from").unwrap_or("start").to_owned(),
+        follow: call.said.truth("follow"),
+        partition: call.said.number("partition").map(|partition| partition as u32),
+        limit: call.said.number("limit"),
+    };
+    if query.start().is_none() {
+        return Err(Problem::invalid(vec![FieldError::new("from", "must be `start`, `end` or an offset")]));
+    }
+    let partitions = call.desk.log.partitions();
+    if query.partition.is_some_and(|partition| partition >= partitions) {
+        let message = format!("must be below {partitions}");
+        return Err(Problem::invalid(vec![FieldError::new("partition", message)]));
     }
     let (to, lines) = mpsc::channel(64);
-    let log = Arc::clone(&services.log);
+    let (log, whose) = (Arc::clone(&call.desk.log), (!everybody).then(|| call.tenant.clone()));
     tokio::spawn(async move {
-        if let Err(error) = tail::lines(log, topic, query, to.clone()).await {
+        if let Err(error) = tail::lines_of(log, topic, query, whose.as_deref(), to.clone()).await {
             let _ = to.send(Err(error)).await;
         }
     });
@@ -49,10 +71,5 @@ async fn tail_topic(
         let line = lines.recv().await?;
         Some((line.map(|line| line + "\n"), lines))
     }));
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
-}
-
-fn invalid(field: &str, message: impl Into<String>) -> Problem {
-    let error = FieldError { field: field.to_owned(), message: message.into() };
-    Problem::new(StatusCode::BAD_REQUEST, "invalid", "the request is not valid").with_errors(vec![error])
+    Ok(Lines(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()))
 }

@@ -1,7 +1,14 @@
 //! Who asks: tokens are issued for a client's id and secret, and believed for
 //! as long as the directory knows the client.
 
+mod access;
+mod bounded;
+mod bucket;
+mod cors;
+mod failures;
 mod jwt;
+mod login;
+mod secrets;
 
 use std::sync::Arc;
 
@@ -9,6 +16,12 @@ use pipeline::{event::Role, ports::Clock};
 use serde::{Deserialize, Serialize};
 
 use crate::{directory::Directory, identity::random_hex};
+
+pub use access::{Access, Gate, LOCAL, address_of};
+pub use bucket::Buckets;
+pub use cors::{Origins, allow};
+pub use login::{Denied, Guess, Known, Login};
+pub use secrets::{Busy, Secrets};
 
 /// How long a token counts.
 pub const TOKEN_TTL_S: u64 = 3_600;
@@ -26,6 +39,19 @@ pub struct Principal {
     pub role: Role,
     /// When the token ends.
     pub expires_at_ms: u64,
+}
+
+impl Principal {
+    /// Whoever asks without a token, where none is asked for.
+    pub fn nobody() -> Self {
+        Principal {
+            tenant_id: String::new(),
+            subject: String::new(),
+            client_id: String::new(),
+            role: Role::Agent,
+            expires_at_ms: 0,
+        }
+    }
 }
 
 /// What a token says.
@@ -57,6 +83,9 @@ pub enum Refusal {
     /// One of this hub, but taken back.
     #[error("the token was revoked")]
     Revoked,
+    /// Its client is not known yet: the process has only just begun.
+    #[error("the hub has only just started; try again")]
+    Early,
 }
 
 /// Issues tokens, and tells whose they are.
@@ -95,7 +124,9 @@ impl Tokens {
         if claims.exp * 1_000 <= now_ms {
             return Err(Refusal::Expired);
         }
-        let (tenant, client) = self.directory.client(&claims.client_id).ok_or(Refusal::Revoked)?;
+        let known = self.directory.is_known();
+        let missing = if known { Refusal::Revoked } else { Refusal::Early };
+        let (tenant, client) = self.directory.client(&claims.client_id).ok_or(missing)?;
         let counts = client.enabled && claims.iat_ms >= client.tokens_from.as_ms();
         if !counts || *tenant != claims.tenant_id || client.role != claims.role {
             return Err(Refusal::Revoked);

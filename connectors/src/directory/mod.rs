@@ -6,7 +6,10 @@
 
 mod table;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{
+    Arc, PoisonError, RwLock, RwLockReadGuard,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use pipeline::{
     event::{Agent, Alias, Client, Connection, Control, Project, Row, Tenant, User, UserMapping, Workgroup},
@@ -83,6 +86,7 @@ kept! {
 pub struct Directory {
     tables: RwLock<Tables>,
     changed: watch::Sender<u64>,
+    known: AtomicBool,
 }
 
 impl Directory {
@@ -109,6 +113,18 @@ impl Directory {
     /// Counts the changes, so that a waiter hears of the next.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Whether all that was there at the beginning is known: before that, what is
+    /// not found may still be there.
+    pub fn is_known(&self) -> bool {
+        self.known.load(Relaxed)
+    }
+
+    /// Says that nothing more is to be waited for.
+    pub fn set_known(&self) {
+        self.known.store(true, Relaxed);
+        self.changed.send_modify(|changes| *changes += 1);
     }
 
     /// Takes up one record of `control`. What is no row of ours, or of a later
@@ -151,6 +167,7 @@ impl Directory {
             }
             readers.push(reader);
         }
+        self.set_known();
         caught_up();
         let mut following = JoinSet::new();
         for mut reader in readers {

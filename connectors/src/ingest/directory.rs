@@ -1,13 +1,17 @@
-//! Who may send: the connections, their keys made ready, and whose they are.
+//! Who may send: the connections of the configuration and of the directory,
+//! their keys made ready, and whose they are.
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use pipeline::topics::UNROUTED;
+use pipeline::{
+    event::{Connection, Tenant as TenantRow},
+    topics::UNROUTED,
+};
 use udfs::signature::{Key, SCHEMES, Scheme};
 
 use super::turns::Turns;
-use crate::config::Config;
+use crate::{config::Config, directory, identity::random_hex, sealing::Seal};
 
 /// Senders whose name alone is no reason for a 404. Any other provider exists
 /// once it has a secret or a connection.
@@ -26,6 +30,11 @@ impl Keys {
                 .map(|scheme| secrets.clone().filter_map(|secret| Key::new(scheme, secret)).collect())
                 .collect(),
         )
+    }
+
+    /// Such that nothing is signed with.
+    fn unusable() -> Self {
+        Keys::new(std::iter::once(random_hex().as_str()))
     }
 
     /// Those usable with a scheme.
@@ -60,8 +69,9 @@ pub struct Link {
     keys: Keys,
 }
 
-/// All of it, made anew when the configuration changes.
+/// All of it, made anew when the directory changes.
 pub struct Directory {
+    tenants: HashMap<Arc<str>, Arc<Tenant>>,
     links_by_id: HashMap<Arc<str>, Arc<Link>>,
     links_by_external_id: HashMap<(Box<str>, Box<str>), Arc<Link>>,
     provider_keys: HashMap<Box<str>, Keys>,
@@ -72,31 +82,64 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// From the configuration.
-    pub fn new(config: &Config) -> Self {
-        let mut tenants: HashMap<String, Arc<Tenant>> = HashMap::new();
+    /// From the configuration and the rows that `known` has; what it names first
+    /// is not replaced by a row of the same name. Tenants keep their turns from
+    /// `before`.
+    pub fn new(config: &Config, known: &directory::Directory, seal: &Seal, before: Option<&Directory>) -> Self {
+        let mut tenants: HashMap<Arc<str>, Arc<Tenant>> = HashMap::new();
         let mut tenant = |id: &str| {
+            if let Some(tenant) = tenants.get(id) {
+                return Arc::clone(tenant);
+            }
             let turns = || Turns::new(config.server.tenant_requests_max, config.server.tenant_waiting_max);
-            let make = || Arc::new(Tenant { id: id.into(), turns: turns() });
-            Arc::clone(tenants.entry(id.to_owned()).or_insert_with(make))
+            let kept = before.and_then(|before| before.tenants.get(id)).cloned();
+            let tenant = kept.unwrap_or_else(|| Arc::new(Tenant { id: id.into(), turns: turns() }));
+            tenants.insert(Arc::clone(&tenant.id), Arc::clone(&tenant));
+            tenant
         };
         let unrouted = tenant(UNROUTED);
-        let default_tenant = config.tenant_by_default().map(&mut tenant);
         let mut links_by_id = HashMap::new();
         let mut links_by_external_id = HashMap::new();
+        let mut add = |link: Link, external_id: &str| {
+            let link = Arc::new(link);
+            if !external_id.is_empty() {
+                let external_id = (link.provider.clone(), external_id.into());
+                links_by_external_id.entry(external_id).or_insert_with(|| Arc::clone(&link));
+            }
+            links_by_id.entry(Arc::clone(&link.id)).or_insert(link);
+        };
         for connection in &config.connections {
-            let link = Arc::new(Link {
+            let link = Link {
                 id: connection.id.as_str().into(),
                 tenant: tenant(&connection.tenant),
                 provider: connection.provider.as_str().into(),
                 keys: Keys::new(connection.all_secrets().collect::<Vec<_>>().iter().copied()),
-            });
-            links_by_id.insert(Arc::clone(&link.id), Arc::clone(&link));
-            if !connection.external_id.is_empty() {
-                let external_id = (link.provider.clone(), connection.external_id.as_str().into());
-                links_by_external_id.insert(external_id, link);
-            }
+            };
+            add(link, &connection.external_id);
         }
+        for (owner, id, row) in known.everywhere::<Connection>() {
+            if !row.enabled {
+                continue;
+            }
+            let open = |sealed: &String| {
+                let secret = seal.open(&owner, &id, sealed);
+                if secret.is_none() {
+                    tracing::warn!(tenant = %owner, connection = %id, "a secret was sealed with another ENCRYPTION_KEY");
+                }
+                secret
+            };
+            let secrets: Vec<_> = row.sealed_secrets.iter().filter_map(open).collect();
+            let keys = match secrets.is_empty() && !row.sealed_secrets.is_empty() {
+                // Not the provider's instead: this sender has keys of its own.
+                true => Keys::unusable(),
+                false => Keys::new(secrets.iter().map(String::as_str)),
+            };
+            let link =
+                Link { id: Arc::clone(&id), tenant: tenant(&owner), provider: row.provider.as_str().into(), keys };
+            add(link, &row.external_id);
+        }
+        let rows = known.everywhere::<TenantRow>();
+        let default_tenant = config.tenant_by_default(rows.iter().map(|(tenant, ..)| &**tenant)).map(&mut tenant);
         let provider_keys = config
             .webhooks
             .secrets
@@ -110,6 +153,7 @@ impl Directory {
             provider_keys,
             default_tenant,
             unrouted,
+            tenants,
             allow_unsigned: config.allow_unsigned,
         }
     }

@@ -23,7 +23,10 @@ mod slack;
 mod turns;
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -48,10 +51,16 @@ use crate::{
         body::{self, Budget, Limits},
         problem::Problem,
     },
+    sealing::Seal,
+    supervisor::{Failure, Post},
     telemetry::metrics::Metrics,
 };
 
 pub use routes::router;
+
+/// Changes that come this close are taken up together: a change holds within a
+/// second, and a thousand of them do not cost a thousand times the work.
+const REFRESH_PAUSE: Duration = Duration::from_millis(200);
 
 /// To whom a request is addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +109,12 @@ pub struct Ingest {
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    config: Config,
+    rows: Arc<crate::directory::Directory>,
+    seal: Arc<Seal>,
     directory: RwLock<Arc<Directory>>,
+    /// Whether `directory` has all that there was at the start.
+    complete: AtomicBool,
     repeats: Repeats,
     limits: Limits,
     budget: Budget,
@@ -109,13 +123,25 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// For the connections and limits of a configuration.
-    pub fn new(config: &Config, log: Arc<dyn Log>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+    /// For the connections and limits of a configuration, and the connections
+    /// of the directory, whose secrets `seal` opens.
+    pub fn new(
+        config: &Config,
+        log: Arc<dyn Log>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        rows: Arc<crate::directory::Directory>,
+        seal: Arc<Seal>,
+    ) -> Self {
         Ingest {
             log,
             clock,
             metrics,
-            directory: RwLock::new(Arc::new(Directory::new(config))),
+            complete: AtomicBool::new(rows.is_known()),
+            directory: RwLock::new(Arc::new(Directory::new(config, &rows, &seal, None))),
+            config: config.clone(),
+            rows,
+            seal,
             repeats: Repeats::new(config.webhooks.remembered_max),
             limits: Limits {
                 bytes_max: config.server.body_max_bytes,
@@ -126,6 +152,33 @@ impl Ingest {
             github_bytes_max: config.server.github_body_max_bytes,
             depth_max: config.server.json_depth_max,
         }
+    }
+
+    /// Keeps up with the directory until told to stop.
+    pub async fn follow(self: Arc<Self>, mut post: Post) -> Result<(), Failure> {
+        let mut changes = self.rows.changes();
+        loop {
+            // Before they are read: what changes meanwhile is another change.
+            changes.mark_unchanged();
+            if self.rows.is_known() {
+                let ingest = Arc::clone(&self);
+                // Each secret is opened: with many that takes its time.
+                tokio::task::spawn_blocking(move || ingest.refresh()).await?;
+                post.running();
+                tokio::time::sleep(REFRESH_PAUSE).await;
+            }
+            tokio::select! {
+                changed = changes.changed() => changed?,
+                _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+            }
+        }
+    }
+
+    fn refresh(&self) {
+        let before = Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner));
+        let directory = Directory::new(&self.config, &self.rows, &self.seal, Some(&before));
+        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
+        self.complete.store(true, Relaxed);
     }
 
     /// Whether a webhook would be taken now.
@@ -162,6 +215,12 @@ impl Ingest {
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Accepted, Problem> {
+        if !self.complete.load(Relaxed) {
+            // A sender that is only not known yet must not be told that it is
+            // nobody: some give up for good then.
+            body::abandon(body);
+            return Err(Problem::unavailable("the hub is starting; send it again"));
+        }
         let media = Media::of(headers).or(binary_cloud_event(headers));
         let Some(media) = media else {
             body::abandon(body);

@@ -20,11 +20,25 @@ use crate::{
 /// Where the journal is in a data directory.
 const FOLDER: &str = "log";
 
+/// A log that is open.
+pub struct Opened {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// The same, where it is the embedded one, which knows more of itself.
+    pub journal: Option<Arc<Journal>>,
+}
+
 /// The log that the configuration names. An embedded one is made where there
 /// is none.
 pub async fn open(config: &Config) -> Result<Arc<dyn Log>, Failure> {
+    Ok(open_known(config).await?.log)
+}
+
+/// The same, for whoever wants to know which it is.
+pub async fn open_known(config: &Config) -> Result<Opened, Failure> {
     if !config.kafka.brokers.is_empty() {
-        return Ok(Arc::new(KafkaLog::open(kafka_settings(config)?).await?));
+        let log = Arc::new(KafkaLog::open(kafka_settings(config)?).await?);
+        return Ok(Opened { log, journal: None });
     }
     let (directory, settings) = (config.data_dir.join(FOLDER), journal_settings(config));
     let journal = tokio::task::spawn_blocking(move || Journal::open(directory, settings)).await??;
@@ -34,7 +48,8 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Log>, Failure> {
         let advice = "a tenant's place depends on it: set it back, or begin with another data_dir";
         return Err(format!("log.partitions is {wanted}, but the journal was made with {has}; {advice}").into());
     }
-    Ok(Arc::new(journal))
+    let journal = Arc::new(journal);
+    Ok(Opened { log: journal.clone(), journal: Some(journal) })
 }
 
 /// The same, but only if there is one: a command that looks must not make it.

@@ -1,4 +1,5 @@
-//! THE list of metrics, in Prometheus' form.
+//! THE list of metrics, in Prometheus' form; those of the embedded log are in
+//! the module beside it.
 
 use std::{
     sync::{
@@ -13,6 +14,9 @@ use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use super::journal::JournalMetrics;
+use crate::log::embedded::Journal;
+
 /// Upper bounds of what a webhook's answer takes, in seconds: from a fifth of a
 /// quiet disk's sync to where providers give up.
 const WEBHOOK_SECONDS: &[f64] =
@@ -24,6 +28,7 @@ pub struct Metrics {
     webhooks: IntCounterVec,
     webhook_seconds: HistogramVec,
     refused: IntCounterVec,
+    lookups: IntCounterVec,
     restarts: IntCounterVec,
     pipeline: IntGaugeVec,
     depth: IntGaugeVec,
@@ -44,6 +49,7 @@ impl Metrics {
             webhooks: counter("nexus_webhooks_total", "Webhooks answered.", &["provider", "outcome"])?,
             webhook_seconds: HistogramVec::new(seconds.buckets(WEBHOOK_SECONDS.to_vec()), &["provider"])?,
             refused: counter("nexus_webhooks_refused_total", "Webhooks not accepted.", &["provider", "reason"])?,
+            lookups: counter("nexus_lookups_total", "Requests for details answered.", &["outcome"])?,
             restarts: counter("nexus_role_restarts_total", "Roles restarted after a failure.", &["role"])?,
             pipeline: gauge("nexus_pipeline_total", "What the workers of this process did.", &["what"])?,
             depth: gauge("nexus_topic_records", "Records kept.", &["topic"])?,
@@ -60,11 +66,22 @@ impl Metrics {
         Ok(Arc::new(metrics))
     }
 
+    /// Takes in what a part of the hub counts by itself.
+    pub fn include(&self, collectors: Vec<Box<dyn prometheus::core::Collector>>) -> Result<(), prometheus::Error> {
+        collectors.into_iter().try_for_each(|collector| self.registry.register(collector))
+    }
+
+    /// Tells of the embedded log, too.
+    pub fn watch(&self, journal: Arc<Journal>) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(JournalMetrics::new(journal)?))
+    }
+
     fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {
         vec![
             Box::new(self.webhooks.clone()),
             Box::new(self.webhook_seconds.clone()),
             Box::new(self.refused.clone()),
+            Box::new(self.lookups.clone()),
             Box::new(self.restarts.clone()),
             Box::new(self.pipeline.clone()),
             Box::new(self.depth.clone()),
@@ -88,6 +105,11 @@ impl Metrics {
         if self.warned_at_s.swap(now_s, Relaxed) != now_s {
             tracing::warn!(provider, reason, %detail, "a webhook was refused (further ones this second are only counted)");
         }
+    }
+
+    /// A request for details was answered.
+    pub fn lookup(&self, outcome: &str) {
+        self.lookups.with_label_values(&[outcome]).inc();
     }
 
     /// A role failed and begins again.

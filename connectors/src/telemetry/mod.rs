@@ -1,5 +1,6 @@
 //! What the hub says of itself: log lines and metrics.
 
+mod journal;
 pub mod metrics;
 
 use std::io::IsTerminal;

@@ -123,6 +123,22 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whose it is and how its answer is named; ticks are nobody's.
+    pub fn names(&self) -> Option<(&str, Option<&str>)> {
+        match self {
+            Command::Tick { .. } => None,
+            Command::MoveTask { tenant_id, correlation_id, .. }
+            | Command::TrackTask { tenant_id, correlation_id, .. }
+            | Command::Wake { tenant_id, correlation_id, .. }
+            | Command::Tell { tenant_id, correlation_id, .. }
+            | Command::Broadcast { tenant_id, correlation_id, .. }
+            | Command::Reroute { tenant_id, correlation_id, .. } => Some((tenant_id, Some(correlation_id))),
+            Command::Mute { tenant_id, .. } => Some((tenant_id, None)),
+        }
+    }
+}
+
 /// The value of `commands.results` (schema `nexus.command-result.v1`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

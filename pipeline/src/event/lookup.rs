@@ -24,7 +24,7 @@ pub struct LookupRequest {
 }
 
 /// The value of `lookups.results` (schema `nexus.lookup-result.v1`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LookupResult {
     /// The request that it answers.
@@ -34,10 +34,31 @@ pub struct LookupResult {
     /// The task that was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskRef>,
-    /// The list, repository or project it is in.
+    /// The kind of the task's status there (ClickUp: `open`, `custom`, `done`,
+    /// `closed`), for statuses that nobody mapped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_type: Option<String>,
+    /// A page for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The list, repository or project it is in, or is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_external_id: Option<String>,
-    /// Why nothing was found.
+    /// What the list that was asked for, or that the task is in, is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The folder that is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder_external_id: Option<String>,
+    /// The space that is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space_external_id: Option<String>,
+    /// Whether the list or the task that was asked for is completed or archived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<bool>,
+    /// Why nothing was found: `not_found`, `unauthorised`, `rate_limited`,
+    /// `unavailable`, `refused`, `deadline`, `no_connection`, `no_token`,
+    /// `unsupported`, `busy`, `defect`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// When.

@@ -14,8 +14,10 @@ mod lookup;
 mod memory;
 mod mirror;
 mod presence;
+mod protocol;
 mod standard;
 mod state;
+mod task;
 mod time;
 mod webhook;
 
@@ -30,8 +32,10 @@ pub use lookup::*;
 pub use memory::*;
 pub use mirror::*;
 pub use presence::*;
+pub use protocol::*;
 pub use standard::*;
 pub use state::*;
+pub use task::*;
 pub use time::*;
 pub use webhook::*;
 
@@ -54,12 +58,31 @@ pub const SCHEMAS: &[SchemaOf] = &[
     ("nexus.memory-result.v1", || schemars::schema_for!(MemoryResult)),
     ("nexus.lookup-request.v1", || schemars::schema_for!(LookupRequest)),
     ("nexus.lookup-result.v1", || schemars::schema_for!(LookupResult)),
+    ("nexus.task.v1", || schemars::schema_for!(Task)),
+    ("nexus.candidate.v1", || schemars::schema_for!(Candidate)),
     ("nexus.state.v1", || schemars::schema_for!(StateEntry)),
     ("nexus.presence.v1", || schemars::schema_for!(Presence)),
     ("nexus.cursor.v1", || schemars::schema_for!(Cursor)),
     ("nexus.alert.v1", || schemars::schema_for!(Alert)),
     ("nexus.control.v1", || schemars::schema_for!(Control)),
     ("nexus.dead-letter.v1", || schemars::schema_for!(DeadLetter)),
+    ("nexus.agent.hello.v1", || schemars::schema_for!(Hello)),
+    ("nexus.agent.resync.v1", || schemars::schema_for!(Resync)),
+    ("nexus.agent.task_assigned.v1", || schemars::schema_for!(Told)),
+    ("nexus.agent.context_update.v1", || schemars::schema_for!(Told)),
+    ("nexus.agent.wake_up.v1", || schemars::schema_for!(Told)),
+    ("nexus.agent.tool_result.v1", || schemars::schema_for!(ToolResult)),
+    ("nexus.agent.action_result.v1", || schemars::schema_for!(ActionResult)),
+    ("nexus.agent.stopped.v1", || schemars::schema_for!(Stopped)),
+    ("nexus.agent.error.v1", || schemars::schema_for!(Fault)),
+    ("nexus.agent.heartbeat.v1", || schemars::schema_for!(Heartbeat)),
+    ("nexus.agent.agent_ready.v1", || schemars::schema_for!(AgentReady)),
+    ("nexus.agent.status_update.v1", || schemars::schema_for!(StatusUpdate)),
+    ("nexus.agent.message.v1", || schemars::schema_for!(AgentMessage)),
+    ("nexus.agent.tool_request.v1", || schemars::schema_for!(ToolRequest)),
+    ("nexus.agent.trace.v1", || schemars::schema_for!(TraceOf)),
+    ("nexus.agent.usage.v1", || schemars::schema_for!(Usage)),
+    ("nexus.agent.ack.v1", || schemars::schema_for!(Ack)),
 ];
 
 /// The schema of a name, with its `$id`.

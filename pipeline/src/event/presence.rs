@@ -5,8 +5,27 @@ use serde::{Deserialize, Serialize};
 
 use super::Time;
 
+/// The agent under which a gateway instance itself says that it lives: its own
+/// sign of life, without which its sockets count as gone.
+pub const GATEWAY: &str = "_gateway";
+
+/// How an open socket is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum SocketStatus {
+    /// Heard of lately.
+    #[default]
+    Online,
+    /// Silent for too long: told nothing until it is heard again.
+    Offline,
+}
+
 /// The value of `presence` (schema `nexus.presence.v1`), under
-/// `tenant/agent/instance`.
+/// `tenant/agent/agentId/socketId`: one record a socket, deleted when it closes.
+///
+/// Of an agent's sockets the one with the greatest claim is told of events; a
+/// claim is the offset of the record in which the socket first said that it is
+/// ready, so that every reader decides alike.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Presence {
@@ -14,10 +33,26 @@ pub struct Presence {
     pub agent_id: String,
     /// The gateway instance that has its socket.
     pub instance: String,
-    /// The socket.
+    /// The socket; begins with the instance.
     pub socket_id: String,
     /// Whether it asked for events.
     pub ready: bool,
+    /// How it is.
+    #[serde(default)]
+    pub status: SocketStatus,
+    /// Its place among the agent's sockets; absent in the record that is the
+    /// claim itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<u64>,
+    /// `websocket` or `socket.io`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<String>,
+    /// What the agent said that it can do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<String>,
+    /// When it connected.
+    #[serde(default)]
+    pub connected_at: Time,
     /// When it was last heard.
     pub last_seen: Time,
 }

@@ -107,6 +107,9 @@ pub struct StandardEvent {
     /// No mapped project: told to nobody until it is re-routed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unrouted: bool,
+    /// Its details were asked for at the provider, and did not come in time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
     /// Where the request is that this came from.
     pub raw: RawRef,
 }
@@ -161,6 +164,9 @@ pub struct Actor {
     /// The provider's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// The agent that it is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
     /// A name to show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -199,6 +205,9 @@ pub struct ProjectRef {
     /// The channel it is discussed in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slack_channel_id: Option<String>,
+    /// The workgroup whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workgroup_id: Option<String>,
 }
 
 /// A task's place in its life.
@@ -240,6 +249,9 @@ pub struct TaskRef {
     /// The provider's ids of who works on it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assignees: Vec<String>,
+    /// The channel of its thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_id: Option<String>,
     /// The Slack thread it is discussed in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_ts: Option<String>,
@@ -260,6 +272,9 @@ pub struct Message {
     /// The channel it stands in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel_id: Option<String>,
+    /// Its number among the messages and comments of its task, from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread_seq: Option<u64>,
 }
 
 /// A name that was called.

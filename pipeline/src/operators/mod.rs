@@ -1,16 +1,31 @@
 //! One operator a file. What they share is here: the draft that goes down the
 //! chain, the turn in which an operator sees it, and the trait.
 
+pub mod act;
+pub mod answers;
+pub mod candidates;
+pub mod command;
 pub mod deduplicate;
+pub mod directory;
+pub mod enrich;
+pub mod index;
+pub mod lookup;
+pub mod made;
 pub mod normalize;
 pub mod publish;
+pub mod route;
+pub mod tasks;
+pub mod track;
+pub mod unrouted;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
 use udfs::hash::{Parts, hex};
 
 use crate::{
-    event::{Alert, DeadLetter, Original, Severity, StandardEvent, Time},
+    event::{Alert, DeadLetter, Original, RawRef, Severity, StandardEvent, Time},
     ports::{Headers, NewRecord, Position, RECORD_BYTES_MAX, Record},
     topics::{CLOCK, Topic, UNROUTED, partition_of},
 };
@@ -56,6 +71,36 @@ pub struct Draft {
     /// By what a repeat of this event is known: if any of these was seen
     /// before in the tenant, this is one. Empty: never a repeat.
     pub marks: Vec<u128>,
+    /// What the stages have found out about it for each other.
+    pub facts: Facts,
+}
+
+impl Draft {
+    /// A draft of an event that the hub itself makes: never a repeat.
+    pub fn of(event: StandardEvent) -> Self {
+        Draft { event, marks: Vec::new(), facts: Facts::default() }
+    }
+}
+
+/// What the tenant's directory and the tasks say of an event.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The project or workgroup channel that it belongs to.
+    pub place: Option<Arc<index::Place>>,
+    /// The task that it is about, by its key (see [`track::Tasks`]).
+    pub task: Option<u128>,
+    /// The agent that did it.
+    pub by: Option<Arc<str>>,
+    /// Our own bot did it.
+    pub is_own: bool,
+    /// The agents that it calls, in the order of their ids.
+    pub called: Vec<Arc<str>>,
+    /// It calls our own bot.
+    pub calls_hub: bool,
+    /// It tells nothing that was not known: nobody need be told.
+    pub is_old_news: bool,
+    /// To whom it goes, once that is decided.
+    pub told: Option<route::Told>,
 }
 
 /// An entry of `pipeline.state`, taken apart.
@@ -97,6 +142,35 @@ impl Turn<'_> {
         self.put(topic, partition, Bytes::copy_from_slice(tenant.as_bytes()), to_json(value), headers);
     }
 
+    /// Writes what is already JSON to a stream, keyed by its tenant.
+    pub fn emit_bytes(&mut self, topic: Topic, tenant: &str, value: Bytes, headers: Headers) {
+        let partition = partition_of(tenant, self.partitions);
+        self.put(topic, partition, Bytes::copy_from_slice(tenant.as_bytes()), Some(value), headers);
+    }
+
+    /// Keeps one entry of state whose data is already JSON.
+    pub fn keep_bytes(&mut self, tenant: &str, kind: &str, id: &str, data: &[u8]) {
+        let key = Bytes::from([tenant, kind, id].join("/"));
+        let value = Bytes::from([b"{\"data\":", data, b"}"].concat());
+        self.put(Topic::PipelineState, self.source.partition, key, Some(value), Headers::default());
+    }
+
+    /// Lets one entry of state go.
+    pub fn forget(&mut self, tenant: &str, kind: &str, id: &str) {
+        self.keep(tenant, kind, id, None::<&()>);
+    }
+
+    /// The log's clock, as values write it.
+    pub fn now(&self) -> Time {
+        Time::from_ms(self.now_ms)
+    }
+
+    /// Where the record is whose turn it is, as events write it.
+    pub fn raw(&self) -> RawRef {
+        let Position { topic, partition, offset } = self.source;
+        RawRef { topic: topic.name().to_owned(), partition, offset }
+    }
+
     /// Keeps one entry of state, or lets it go (`None`).
     pub fn keep(&mut self, tenant: &str, kind: &str, id: &str, data: Option<&impl Serialize>) {
         #[derive(Serialize)]
@@ -104,7 +178,7 @@ impl Turn<'_> {
             data: &'a T,
         }
         let key = Bytes::from([tenant, kind, id].join("/"));
-        let value = data.and_then(|data| to_json(&Entry { data }));
+        let value = data.and_then(|data| written(&Entry { data }, ENTRY_BYTES));
         // A tenant's state stays in the partition that works on it; the clock's
         // belongs to the partition itself.
         self.put(Topic::PipelineState, self.source.partition, key, value, Headers::default());
@@ -187,12 +261,21 @@ pub fn id_of(identity: u64, source: Position, prefix: &str, operator: &str, inde
     id
 }
 
+/// As much as most entries of state take.
+const ENTRY_BYTES: usize = 96;
+/// As much as most events take: growing a buffer step by step costs more than
+/// room, but entries of state are many and small.
+const VALUE_BYTES: usize = 1_536;
+
+pub(crate) fn to_json(value: &impl Serialize) -> Option<Bytes> {
+    written(value, VALUE_BYTES)
+}
+
 /// The values of this crate hold no map with keys that are not text and no
 /// foreign `Serialize`, so this does not fail; if it ever did, the record would
 /// be written without a value rather than stop the worker.
-fn to_json(value: &impl Serialize) -> Option<Bytes> {
-    // Most events fit, and growing a buffer step by step costs more than room.
-    let mut buffer = Vec::with_capacity(1_024);
+fn written(value: &impl Serialize, capacity: usize) -> Option<Bytes> {
+    let mut buffer = Vec::with_capacity(capacity);
     serde_json::to_writer(&mut buffer, value).ok()?;
     Some(buffer.into())
 }

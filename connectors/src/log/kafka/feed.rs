@@ -36,7 +36,7 @@ use super::{
 const SERVE_EVERY: Duration = Duration::from_millis(200);
 
 /// The pause before a question is repeated.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Keeps librdkafka's chatter where it can be turned on.
 pub(super) struct Quiet;

@@ -14,12 +14,14 @@ use pipeline::{
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    types::RDKafkaErrorCode,
 };
 
 use super::{
     ASK_TIMEOUT, blocking,
     config::Settings,
-    feed::{Bell, Feeds, Quiet},
+    feed::{ASK_AGAIN, Bell, Feeds, Quiet},
     record::broken,
 };
 
@@ -86,12 +88,19 @@ fn offsets(lags: &Lags, group: &str, topics: &[Topic]) -> Result<Vec<Lag>, LogEr
     }
     // Kafka's marks for the two ends stand where a time would.
     let ask = |end: Offset| {
-        let mut asked = all.clone();
-        asked.set_all_offsets(end)?;
-        observer.offsets_for_times(asked, ASK_TIMEOUT)
+        let deadline = Instant::now() + ASK_TIMEOUT;
+        loop {
+            let mut asked = all.clone();
+            asked.set_all_offsets(end).map_err(broken)?;
+            match observer.offsets_for_times(asked, ASK_TIMEOUT) {
+                Ok(found) => return Ok(found.to_topic_map()),
+                Err(error) if is_moving(&error) && Instant::now() < deadline => std::thread::sleep(ASK_AGAIN),
+                Err(error) => return Err(broken(error)),
+            }
+        }
     };
-    let first = ask(Offset::Beginning).map_err(broken)?.to_topic_map();
-    let end = ask(Offset::End).map_err(broken)?.to_topic_map();
+    let first = ask(Offset::Beginning)?;
+    let end = ask(Offset::End)?;
     let committed = observer.committed_offsets(all.clone(), ASK_TIMEOUT).map_err(broken)?.to_topic_map();
     let mut measured = Vec::with_capacity(all.count());
     for topic in topics {
@@ -110,6 +119,13 @@ fn offsets(lags: &Lags, group: &str, topics: &[Topic]) -> Result<Vec<Lag>, LogEr
         }
     }
     Ok(measured)
+}
+
+/// A partition that was just made or whose leader moves has none to answer for
+/// a moment. Brokers that are away are another matter: who asks is told so.
+fn is_moving(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition};
+    matches!(error.rdkafka_error_code(), Some(LeaderNotAvailable | NotLeaderForPartition))
 }
 
 fn number(offset: Option<&Offset>) -> Option<u64> {

@@ -30,20 +30,14 @@ mod session;
 mod topics;
 mod watch;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use pipeline::{
     ports::{Lag, Log, LogError, Membership, NewRecord, Pending, Position, Reader, Start, Visibility},
     topics::Topic,
 };
 
-use self::{append::Appender, feed::Feeds, lag::Lags, record::unavailable, watch::Watch};
+use self::{append::Appender, feed::Feeds, lag::Lags, read::KafkaReader, record::unavailable, watch::Watch};
 pub use self::{
     config::{Sasl, Settings},
     topics::OpenError,
@@ -60,7 +54,7 @@ pub struct KafkaLog {
     feeds: Arc<Feeds>,
     lags: Arc<Lags>,
     watch: Watch,
-    closed: AtomicBool,
+    closed: tokio::sync::watch::Sender<bool>,
 }
 
 impl KafkaLog {
@@ -78,12 +72,12 @@ impl KafkaLog {
             feeds: Arc::new(Feeds::new(settings.clone())),
             lags: Arc::new(Lags::new(settings.clone())),
             settings,
-            closed: AtomicBool::new(false),
+            closed: tokio::sync::watch::Sender::new(false),
         })
     }
 
     fn open_or_closed(&self) -> Result<(), LogError> {
-        if self.closed.load(SeqCst) { Err(LogError::Closed) } else { Ok(()) }
+        if *self.closed.borrow() { Err(LogError::Closed) } else { Ok(()) }
     }
 }
 
@@ -106,7 +100,8 @@ impl Log for KafkaLog {
     fn read(&self, topic: Topic, partition: u32, from: Start, _: Visibility) -> Pending<'_, Box<dyn Reader>> {
         Box::pin(async move {
             self.open_or_closed()?;
-            Ok(Box::new(read::KafkaReader::open(self.feeds.clone(), topic, partition, from).await?) as Box<dyn Reader>)
+            let (feeds, closed) = (self.feeds.clone(), self.closed.subscribe());
+            Ok(Box::new(KafkaReader::open(feeds, topic, partition, from, closed).await?) as Box<dyn Reader>)
         })
     }
 
@@ -131,7 +126,7 @@ impl Log for KafkaLog {
     }
 
     fn close(&self) -> Pending<'_, ()> {
-        self.closed.store(true, SeqCst);
+        self.closed.send_replace(true);
         let appender = self.appender.clone();
         Box::pin(async move { blocking(move || appender.flush()).await })
     }

@@ -8,6 +8,8 @@ use pipeline::{
     topics::Topic,
 };
 
+use tokio::sync::{Mutex, watch};
+
 use super::{
     blocking,
     feed::{Bell, Feed, Feeds},
@@ -16,8 +18,10 @@ use super::{
 /// See [`Reader`].
 pub(super) struct KafkaReader {
     /// Away only while a thread asks the brokers with it.
-    feed: Arc<tokio::sync::Mutex<Feed>>,
+    feed: Arc<Mutex<Feed>>,
     bell: Arc<Bell>,
+    /// True once the log takes nothing more and gives nothing more.
+    closed: watch::Receiver<bool>,
     /// Records before this are passed over: the start lay beyond the end.
     from: u64,
 }
@@ -28,6 +32,7 @@ impl KafkaReader {
         topic: Topic,
         partition: u32,
         start: Start,
+        closed: watch::Receiver<bool>,
     ) -> Result<KafkaReader, LogError> {
         let bell = Arc::new(Bell::default());
         let rung = bell.clone();
@@ -44,10 +49,22 @@ impl KafkaReader {
             Ok((feeds.open(topic, partition, from.min(end), end, &rung)?, from))
         };
         let (feed, from) = blocking(open).await?;
-        Ok(KafkaReader { feed: Arc::new(tokio::sync::Mutex::new(feed)), bell, from })
+        Ok(KafkaReader { feed: Arc::new(Mutex::new(feed)), bell, closed, from })
+    }
+
+    /// Waits for news, of records or of the log's end.
+    async fn heard(&mut self) {
+        tokio::select! {
+            () = self.bell.heard() => {}
+            // Who dropped the log without closing it tells nobody anything.
+            Ok(()) = async { self.closed.wait_for(|closed| *closed).await.map(drop) } => {}
+        }
     }
 
     async fn take(&self, records_max: usize) -> Result<Vec<Record>, LogError> {
+        if *self.closed.borrow() {
+            return Err(LogError::Closed);
+        }
         let mut records = Vec::new();
         let mut feed = self.feed.lock().await;
         loop {
@@ -69,7 +86,7 @@ impl Reader for KafkaReader {
                 if !records.is_empty() {
                     return Ok(records);
                 }
-                self.bell.heard().await;
+                self.heard().await;
             }
         })
     }
@@ -95,7 +112,7 @@ impl Reader for KafkaReader {
                 if !records.is_empty() || self.feed.lock().await.is_past(end) == Some(true) {
                     return Ok(records);
                 }
-                self.bell.heard().await;
+                self.heard().await;
             }
         })
     }

@@ -20,7 +20,7 @@ use super::{
     request::{Request, Said, actor, malformed, mentions, subject},
 };
 use crate::{
-    event::{ActorKind, Change, EventType, Message, ProjectRef, StandardEvent, TaskRef},
+    event::{ActorKind, Change, EventType, Message, ProjectRef, StandardEvent, TaskRef, TaskState},
     operators::Draft,
 };
 
@@ -91,11 +91,23 @@ struct Task<'a> {
 struct Level<'a> {
     status: Text<'a>,
     priority: Text<'a>,
+    #[serde(rename = "type")]
+    kind: Text<'a>,
 }
 
 impl Level<'_> {
     fn word(&self) -> Option<&str> {
         self.status.or(&self.priority)
+    }
+
+    /// What the status is to ClickUp. `custom` is anything in between, so it
+    /// says nothing.
+    fn state(&self) -> Option<TaskState> {
+        match self.kind.get()? {
+            "open" => Some(TaskState::Todo),
+            "done" | "closed" => Some(TaskState::Done),
+            _ => None,
+        }
     }
 }
 
@@ -311,6 +323,7 @@ fn fill_task(event: &mut StandardEvent, task: &Task<'_>, id: Option<&str>) {
         title: task.name.owned(),
         description: task.text_content.or(&task.description).map(str::to_owned),
         status: task.status.get(Level::word).map(str::to_owned),
+        state: task.status.full().and_then(Level::state),
         priority: task.priority.get(Level::word).map(str::to_owned),
         assignees: task
             .assignees
@@ -361,7 +374,11 @@ fn read_item(event: &mut StandardEvent, item: &Item<'_>, kind: EventType) -> Res
     if let (Some(task), Some(Value::String(now))) = (&mut event.task, &after) {
         match field {
             // A body that carries the task has the same or something newer.
-            "status" => task.status = task.status.take().or_else(|| Some(now.clone())),
+            "status" if task.status.is_none() => {
+                task.status = Some(now.clone());
+                let level: Named<'_, Level<'_>> = item.after.read().map_err(unreadable)?;
+                task.state = level.full().and_then(Level::state);
+            }
             "priority" => task.priority = task.priority.take().or_else(|| Some(now.clone())),
             "name" => task.title = task.title.take().or_else(|| Some(now.clone())),
             _ => {}

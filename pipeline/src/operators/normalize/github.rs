@@ -15,7 +15,7 @@ use super::{
     request::{Request, Said, actor, change, malformed, mentions, mentions_in_markdown, subject},
 };
 use crate::{
-    event::{ActorKind, EventType, Message, ProjectRef, StandardEvent, TaskRef},
+    event::{ActorKind, EventType, Message, ProjectRef, StandardEvent, TaskRef, Trust},
     operators::Draft,
 };
 
@@ -77,6 +77,8 @@ struct Item<'a> {
     state: Text<'a>,
     merged: Flag,
     html_url: Text<'a>,
+    user: Maybe<Account<'a>>,
+    author_association: Text<'a>,
     assignees: Many<Account<'a>>,
     created_at: Moment,
     updated_at: Moment,
@@ -90,6 +92,8 @@ struct Comment<'a> {
     body: Text<'a>,
     state: Text<'a>,
     html_url: Text<'a>,
+    user: Maybe<Account<'a>>,
+    author_association: Text<'a>,
     created_at: Moment,
     updated_at: Moment,
     submitted_at: Moment,
@@ -254,6 +258,21 @@ fn set_actor(event: &mut StandardEvent, body: &Body<'_>) {
     let bot = account.kind.is("Bot") || login.is_some_and(|login| login.ends_with("[bot]"));
     let kind = if bot { ActorKind::Bot } else { ActorKind::Human };
     event.actor = actor(kind, login, account.name.get().or(login), account.email.get());
+    if let (Some(actor), false, Some(trust)) = (&mut event.actor, bot, login.and_then(|login| trust(body, login))) {
+        actor.trust = trust;
+    }
+}
+
+/// What GitHub says of the author, where the sender is the author.
+fn trust(body: &Body<'_>, login: &str) -> Option<Trust> {
+    let said = body.comment.get().or(body.review.get()).map(|said| (&said.user, &said.author_association));
+    let item = || body.issue.get().or(body.pull_request.get()).or(body.discussion.get());
+    let (user, association) = said.or_else(|| item().map(|item| (&item.user, &item.author_association)))?;
+    let is_author = user.get().is_some_and(|user| user.login.is(login));
+    Some(match association.get().filter(|_| is_author)? {
+        "OWNER" | "MEMBER" | "COLLABORATOR" => Trust::Member,
+        _ => Trust::External,
+    })
 }
 
 fn fill(event: &mut StandardEvent, body: &Body<'_>, kind: EventType, repository: &str) {

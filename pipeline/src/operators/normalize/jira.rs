@@ -15,7 +15,7 @@ use super::{
     request::{Request, Said, actor, malformed, mentions, mentions_in_markdown, subject},
 };
 use crate::{
-    event::{ActorKind, Change, EventType, Message, ProjectRef, StandardEvent, TaskRef},
+    event::{ActorKind, Change, EventType, Message, ProjectRef, StandardEvent, TaskRef, TaskState},
     operators::Draft,
 };
 
@@ -65,10 +65,34 @@ struct Issue<'a> {
 struct Fields<'a> {
     summary: Text<'a>,
     description: Raw<'a>,
-    status: Named<'a, Name<'a>>,
+    status: Named<'a, Status<'a>>,
     priority: Named<'a, Name<'a>>,
     assignee: Maybe<User<'a>>,
     project: Maybe<Project<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct Status<'a> {
+    name: Text<'a>,
+    status_category: Maybe<Category<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Category<'a> {
+    key: Text<'a>,
+}
+
+impl Status<'_> {
+    fn state(&self) -> Option<TaskState> {
+        match self.status_category.get()?.key.get()? {
+            "new" => Some(TaskState::Todo),
+            "indeterminate" => Some(TaskState::InProgress),
+            "done" => Some(TaskState::Done),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -234,6 +258,7 @@ fn task_of(issue: &Issue<'_>) -> Result<TaskRef, Rejected> {
         task.title = fields.summary.owned();
         task.description = text_of(&fields.description)?.map(|(plain, markdown)| markdown.unwrap_or(plain));
         task.status = fields.status.get(|status| status.name.get()).map(str::to_owned);
+        task.state = fields.status.full().and_then(Status::state);
         task.priority = fields.priority.get(|priority| priority.name.get()).map(str::to_owned);
         task.assignees = fields.assignee.get().and_then(User::id).map(str::to_owned).into_iter().collect();
     }

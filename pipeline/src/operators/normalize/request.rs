@@ -14,7 +14,7 @@ use crate::{
     event::{
         Actor, ActorKind, Change, EventType, Mention, RawRef, Source, StandardEvent, Subject, Time, Trust, Webhook,
     },
-    operators::{Draft, Turn},
+    operators::{Draft, Facts, Turn},
 };
 
 /// Longer names of events are cut: they come from outside and become labels.
@@ -125,9 +125,10 @@ impl<'a> Request<'a> {
             mentions: Vec::new(),
             changes: Vec::new(),
             unrouted: false,
+            incomplete: false,
             raw: RawRef { topic: at.topic.name().to_owned(), partition: at.partition, offset: at.offset },
         };
-        Draft { event, marks: Vec::with_capacity(2) }
+        Draft { event, marks: Vec::with_capacity(2), facts: Facts::default() }
     }
 
     fn trace_id(&self, said: Option<&str>, delivery: Option<&str>) -> String {
@@ -179,12 +180,13 @@ fn shortened(name: &str) -> &str {
 pub(super) fn actor(kind: ActorKind, id: Option<&str>, name: Option<&str>, email: Option<&str>) -> Option<Actor> {
     (id.is_some() || name.is_some() || email.is_some() || kind == ActorKind::System).then(|| Actor {
         kind,
-        // Who is a member, a guest or an agent is known to the stage that has
-        // the tenant's directory, not to the payload.
+        // Who is a member, a guest or an agent is known to `enrich`, which has
+        // the tenant's directory; a payload that tells is believed before.
         trust: if kind == ActorKind::Human { Trust::Unknown } else { Trust::Bot },
         external_id: id.map(str::to_owned),
         name: name.map(str::to_owned),
         email: email.map(str::to_owned),
+        agent_id: None,
     })
 }
 

@@ -12,11 +12,11 @@ use udfs::markup::{Ids, slack_to_plain, slack_to_plain_and_markdown};
 
 use super::{
     Rejected,
-    lenient::{Maybe, Moment, Named, Raw, Text},
+    lenient::{Flag, Maybe, Moment, Named, Raw, Text},
     request::{Request, Said, actor, malformed, mentions, parse, subject, without_code},
 };
 use crate::{
-    event::{Actor, ActorKind, EventType, Message, ProjectRef, StandardEvent},
+    event::{Actor, ActorKind, EventType, Message, ProjectRef, StandardEvent, Trust},
     operators::Draft,
 };
 
@@ -32,6 +32,7 @@ struct Envelope<'a> {
     enterprise_id: Text<'a>,
     event_id: Text<'a>,
     event_time: Moment,
+    is_ext_shared_channel: Flag,
     event: Raw<'a>,
     // Interactive payloads have these instead of an event.
     user: Named<'a, User<'a>>,
@@ -57,6 +58,9 @@ struct Event<'a> {
     thread_ts: Text<'a>,
     event_ts: Text<'a>,
     deleted_ts: Text<'a>,
+    team: Named<'a, Team<'a>>,
+    user_team: Text<'a>,
+    source_team: Text<'a>,
     message: Maybe<Post<'a>>,
     previous_message: Maybe<Post<'a>>,
 }
@@ -71,6 +75,9 @@ struct Post<'a> {
     text: Text<'a>,
     ts: Text<'a>,
     thread_ts: Text<'a>,
+    team: Text<'a>,
+    user_team: Text<'a>,
+    source_team: Text<'a>,
     edited: Maybe<Edited<'a>>,
 }
 
@@ -86,6 +93,7 @@ struct User<'a> {
     id: Text<'a>,
     name: Text<'a>,
     username: Text<'a>,
+    is_stranger: Flag,
 }
 
 #[derive(Default, Deserialize)]
@@ -138,6 +146,8 @@ fn read_event(request: &Request<'_>, envelope: &Envelope<'_>, event: Event<'_>) 
     match kind {
         EventType::MessagePosted => {
             draft.event.actor = author(&event.user, &event.bot_id, &event.username, &event.bot_profile);
+            let teams = [event.user_team.get(), event.source_team.get(), event.team.get(|team| team.id.get())];
+            judge(&mut draft.event.actor, &event.user, envelope, teams);
             draft.event.subject = subject("message", event.ts.get(), None);
             say(&mut draft.event, &event.text, event.thread_ts.get(), channel);
         }
@@ -147,6 +157,8 @@ fn read_event(request: &Request<'_>, envelope: &Envelope<'_>, event: Event<'_>) 
             draft.event.subject = subject("message", ts, None);
             if let Some(post) = post {
                 draft.event.actor = author(&post.user, &post.bot_id, &post.username, &post.bot_profile);
+                let teams = [post.user_team.get(), post.source_team.get(), post.team.get()];
+                judge(&mut draft.event.actor, &post.user, envelope, teams);
                 say(&mut draft.event, &post.text, post.thread_ts.get(), channel);
             }
             if kind == EventType::MessageDeleted {
@@ -253,6 +265,23 @@ fn author(
     actor(kind, id.or(bot.get()), name, None)
 }
 
+/// Whether an author is of the workspace, as far as the payload tells: by the
+/// author's own team; in a channel shared with others, never by the post's.
+fn judge(actor: &mut Option<Actor>, user: &Named<'_, User<'_>>, envelope: &Envelope<'_>, teams: [Option<&str>; 3]) {
+    let Some(actor) = actor.as_mut().filter(|actor| actor.kind == ActorKind::Human) else { return };
+    let [own, source, post] = teams;
+    let team = own.or(source).or(post.filter(|_| !envelope.is_ext_shared_channel.0));
+    let ours = [envelope.team_id.get(), envelope.enterprise_id.get()];
+    actor.trust = match team {
+        _ if user.full().is_some_and(|user| user.is_stranger.0) => Trust::External,
+        None => Trust::Unknown,
+        Some(_) if ours.contains(&team) => Trust::Member,
+        // Without a team of ours there is nothing to compare with.
+        Some(_) if ours == [None, None] => Trust::Unknown,
+        Some(_) => Trust::External,
+    };
+}
+
 fn place(channel: Option<&str>, name: Option<&str>) -> Option<ProjectRef> {
     let slack_channel_id = Some(channel?.to_owned());
     Some(ProjectRef { slack_channel_id, name: name.map(str::to_owned), ..ProjectRef::default() })
@@ -271,6 +300,7 @@ fn say(event: &mut StandardEvent, text: &Text<'_>, thread_ts: Option<&str>, chan
         markdown: Some(markdown).filter(|markdown| !markdown.is_empty()),
         thread_ts: thread_ts.map(str::to_owned),
         channel_id: channel.map(str::to_owned),
+        thread_seq: None,
     });
 }
 

@@ -1,0 +1,272 @@
+//! An operation of the API: where it is, who may use it, what it takes and
+//! gives, and what serves it. The router and `/openapi.json` are made from the
+//! same list of them, so that neither can say what the other does not.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use axum::{
+    extract::{RawPathParams, Request},
+    http::{Method, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, MethodRouter, on},
+};
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value};
+
+use super::{
+    Desk, Services,
+    call::{Call, tenant_of},
+    input::{Input, Media, checked},
+    output::Output,
+    query::{Param, Said, TENANT},
+};
+use crate::{
+    auth::{Access, Gate, LOCAL, Principal, address_of},
+    http::problem::Problem,
+};
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
+type Serve = Arc<dyn Fn(Call, Option<Value>) -> Answering + Send + Sync>;
+type MakeSchema = fn(&mut SchemaGenerator) -> Option<Schema>;
+
+/// Who serves an operation.
+#[derive(Clone)]
+pub enum Served {
+    /// The role `api`.
+    Desk(Serve),
+    /// Every process, also one without that role.
+    Always(MethodRouter<Arc<Services>>),
+    /// The role `ingest`, by routes of its own.
+    Ingest,
+}
+
+/// The body that an operation takes.
+#[derive(Clone, Copy)]
+pub struct Taken {
+    /// How it is written.
+    pub media: Media,
+    /// Whether it may be left out.
+    pub optional: bool,
+    /// What it looks like.
+    pub schema: MakeSchema,
+}
+
+/// The answer that an operation gives when all is well.
+#[derive(Clone, Copy)]
+pub struct Given {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its content type.
+    pub media: &'static str,
+    /// What it looks like.
+    pub schema: MakeSchema,
+}
+
+/// One operation.
+#[derive(Clone)]
+pub struct Operation {
+    /// Its method.
+    pub method: Method,
+    /// Its address.
+    pub path: &'static str,
+    /// Who may use it.
+    pub access: Access,
+    /// What it does, in a few words.
+    pub summary: &'static str,
+    /// What may stand in its query.
+    pub params: Vec<Param>,
+    /// The body it takes.
+    pub taken: Option<Taken>,
+    /// The answer it gives.
+    pub given: Given,
+    /// A body that would do.
+    pub example: Option<Value>,
+    /// Errors of its own, beside those of all.
+    pub errors: &'static [StatusCode],
+    /// Who serves it.
+    pub served: Served,
+}
+
+/// An operation of the role `api`. What it takes and gives is read from the
+/// handler's type.
+pub fn operation<I, O, F>(
+    method: Method,
+    path: &'static str,
+    access: Access,
+    summary: &'static str,
+    handler: impl Fn(Call, I) -> F + Send + Sync + Copy + 'static,
+) -> Operation
+where
+    I: Input,
+    O: Output,
+    F: Future<Output = Result<O, Problem>> + Send + 'static,
+{
+    let serve: Serve =
+        Arc::new(move |call, body| Box::pin(async move { Ok(handler(call, I::take(body)?).await?.respond()) }));
+    let taken = Taken { media: I::MEDIA, optional: I::OPTIONAL, schema: I::schema };
+    Operation {
+        method,
+        path,
+        access,
+        summary,
+        // Whoever works across tenants names the tenant there.
+        params: if access == Access::Open { Vec::new() } else { vec![TENANT] },
+        taken: (I::MEDIA != Media::Absent).then_some(taken),
+        given: Given { status: O::STATUS, media: O::MEDIA, schema: |generator| Some(O::schema(generator)) },
+        example: None,
+        errors: &[],
+        served: Served::Desk(serve),
+    }
+}
+
+/// An operation that is served elsewhere, and only described here.
+pub fn described(method: Method, path: &'static str, summary: &'static str, given: Given, served: Served) -> Operation {
+    Operation {
+        method,
+        path,
+        access: Access::Open,
+        summary,
+        params: Vec::new(),
+        taken: None,
+        given,
+        example: None,
+        errors: &[],
+        served,
+    }
+}
+
+impl Operation {
+    /// With these in its query.
+    pub fn params(mut self, params: &[Param]) -> Self {
+        self.params.extend_from_slice(params);
+        self
+    }
+
+    /// Not for one tenant: nobody can be named.
+    pub fn over_all(mut self) -> Self {
+        self.params.retain(|param| param.name != TENANT.name);
+        self
+    }
+
+    /// With a body that would do.
+    pub fn example(mut self, example: Value) -> Self {
+        self.example = Some(example);
+        self
+    }
+
+    /// With errors of its own.
+    pub fn errors(mut self, errors: &'static [StatusCode]) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// The route of an operation of the role `api`.
+    pub fn route(self, desk: Arc<Desk>, schemas: Arc<Schemas>) -> Option<(&'static str, MethodRouter)> {
+        let Served::Desk(serve) = self.served.clone() else { return None };
+        let filter = MethodFilter::try_from(self.method.clone()).ok()?;
+        let path = self.path;
+        let schema = schemas.of(&self);
+        let this = Arc::new(self);
+        let handler = move |params: RawPathParams, request: Request| {
+            let (this, desk, serve) = (Arc::clone(&this), Arc::clone(&desk), Arc::clone(&serve));
+            let (schemas, schema) = (Arc::clone(&schemas), schema.clone());
+            async move {
+                let held = Held { schema: schema.as_deref(), definitions: &schemas.definitions };
+                let answered = this.answer(desk, serve, held, params, request).await;
+                answered.unwrap_or_else(IntoResponse::into_response)
+            }
+        };
+        Some((path, on(filter, handler)))
+    }
+
+    async fn answer(
+        &self,
+        desk: Arc<Desk>,
+        serve: Serve,
+        held: Held<'_>,
+        params: RawPathParams,
+        request: Request,
+    ) -> Result<Response, Problem> {
+        let (head, body) = request.into_parts();
+        let checks = async {
+            let who = match self.access {
+                Access::Open => Principal::nobody(),
+                access => {
+                    let who = desk.gate.principal(&head.headers)?;
+                    // The local administrator is this machine's own.
+                    if who.client_id != LOCAL {
+                        desk.buckets.take(&who.client_id, desk.clock.now_ms()).map_err(too_many)?;
+                    }
+                    Gate::admit(access, &who)?;
+                    who
+                }
+            };
+            let said = Said::new(&self.params, head.uri.query().unwrap_or_default())?;
+            let tenant = tenant_of(&desk, &who, &said).await?;
+            Ok((who, said, tenant))
+        };
+        let (who, said, tenant) = match checks.await {
+            Ok(passed) => passed,
+            Err(problem) => {
+                crate::http::body::abandon(body);
+                return Err(problem);
+            }
+        };
+        let media = self.taken.map_or(Media::Absent, |taken| taken.media);
+        let body = desk.bodies.read(media, &head.headers, body).await?;
+        let body = checked(media, held.schema, held.definitions, body)?;
+        let address = address_of(&head.extensions, &head.headers, &desk.trusted_proxies);
+        let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        serve(Call { desk, who, tenant, said, headers: head.headers, address, path }, body).await
+    }
+}
+
+struct Held<'a> {
+    schema: Option<&'a Value>,
+    definitions: &'a Map<String, Value>,
+}
+
+fn too_many(seconds: u64) -> Problem {
+    let detail = "this client asks too often";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail).retry_after(seconds)
+}
+
+/// The schemas of all operations, with what they refer to.
+pub struct Schemas {
+    bodies: hashbrown::HashMap<(Method, &'static str), Arc<Value>>,
+    answers: hashbrown::HashMap<(Method, &'static str), Value>,
+    /// What the schemas refer to.
+    pub definitions: Map<String, Value>,
+}
+
+impl Schemas {
+    /// Of a list of operations.
+    pub fn new(operations: &[Operation]) -> Self {
+        let mut settings = schemars::generate::SchemaSettings::draft2020_12();
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+        let mut generator = settings.into_generator();
+        let (mut bodies, mut answers) = (hashbrown::HashMap::new(), hashbrown::HashMap::new());
+        for operation in operations {
+            let key = (operation.method.clone(), operation.path);
+            if let Some(schema) = operation.taken.and_then(|taken| (taken.schema)(&mut generator)) {
+                bodies.insert(key.clone(), Arc::new(schema.to_value()));
+            }
+            if let Some(schema) = (operation.given.schema)(&mut generator) {
+                answers.insert(key, schema.to_value());
+            }
+        }
+        let definitions = generator.take_definitions(true).into_iter().collect();
+        Schemas { bodies, answers, definitions }
+    }
+
+    /// The schema of an operation's body.
+    pub fn of(&self, operation: &Operation) -> Option<Arc<Value>> {
+        self.bodies.get(&(operation.method.clone(), operation.path)).cloned()
+    }
+
+    /// The schema of its answer.
+    pub fn given(&self, operation: &Operation) -> Option<&Value> {
+        self.answers.get(&(operation.method.clone(), operation.path))
+    }
+}

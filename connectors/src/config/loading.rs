@@ -1,0 +1,137 @@
+//! From text to a table: which names there are, and what goes over what.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::{ConfigError, DEFAULTS};
+
+/// Names that the ecosystem expects, and the settings they are.
+const ECOSYSTEM_NAMES: &[(&str, &str)] = &[
+    ("PORT", "server.port"),
+    ("NEXUS_PG_PORT", "sql.pg_port"),
+    ("CORS_ORIGINS", "server.cors_origins"),
+    ("DATABASE_URL", "store.url"),
+    ("DIRECT_URL", "store.direct_url"),
+    ("JWT_SECRET", "auth.jwt_secret"),
+    ("ENCRYPTION_KEY", "auth.encryption_key"),
+    ("KAFKA_BROKERS", "kafka.brokers"),
+    ("KAFKA_SECURITY_PROTOCOL", "kafka.security_protocol"),
+    ("KAFKA_SASL_MECHANISM", "kafka.sasl_mechanism"),
+    ("KAFKA_SASL_USERNAME", "kafka.sasl_username"),
+    ("KAFKA_SASL_PASSWORD", "kafka.sasl_password"),
+    ("KAFKA_SSL_CA", "kafka.ssl_ca"),
+    ("SLACK_SIGNING_SECRET", "webhooks.secrets.slack"),
+    ("CLICKUP_API_URL", "providers.clickup_api_url"),
+    ("SLACK_API_URL", "providers.slack_api_url"),
+    ("GITHUB_API_URL", "providers.github_api_url"),
+    ("JIRA_API_URL", "providers.jira_api_url"),
+    ("CLICKUP_API_TOKEN", "providers.clickup_api_token"),
+    ("NEXUS_ALLOW_PRIVATE_TARGETS", "providers.allow_private_targets"),
+];
+
+/// `WEBHOOK_SECRET_ACME_CI` is the secret of the provider `acme-ci`.
+const SECRET_PREFIX: &str = "WEBHOOK_SECRET_";
+
+/// Variables with our prefix that are no settings: the commands' own, and what
+/// the tests are told.
+const NOT_SETTINGS: &[&str] = &["NEXUS_URL", "NEXUS_TOKEN", "NEXUS_CONFIG", "NEXUS_FIXTURES"];
+const NOT_SETTINGS_PREFIXES: &[&str] = &["NEXUS_TEST_", "NEXUS_CHAOS_"];
+
+/// Tables whose keys are the user's own.
+const OPEN_TABLES: &[&str] = &["webhooks.secrets", "log.retention_days"];
+
+pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_path_buf(), error })
+}
+
+pub(super) fn syntax(origin: &str, error: &toml::de::Error) -> ConfigError {
+    ConfigError::Syntax { origin: origin.to_owned(), error: error.to_string() }
+}
+
+/// The defaults. The manual is a part of the program, and a test parses it.
+pub(super) fn defaults() -> Table {
+    DEFAULTS.parse().expect("the manual is valid TOML")
+}
+
+pub(super) fn merge(base: &mut Table, over: Table, path: &str, origin: &str) -> Result<(), ConfigError> {
+    for (name, value) in over {
+        let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let open = OPEN_TABLES.contains(&path);
+        match (base.get_mut(&name), value) {
+            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over, &key, origin)?,
+            (Some(known), value) if known.same_type(&value) => *known = value,
+            (Some(known), _) => return Err(bad_type(origin, &key, known)),
+            (None, value) if open || key == "connections" => {
+                base.insert(name, value);
+            }
+            (None, _) => return Err(ConfigError::Unknown { origin: origin.to_owned(), key }),
+        }
+    }
+    Ok(())
+}
+
+fn bad_type(origin: &str, key: &str, known: &Value) -> ConfigError {
+    ConfigError::Bad {
+        origin: origin.to_owned(),
+        key: key.to_owned(),
+        problem: format!("must be of the kind {}", known.type_str()),
+    }
+}
+
+pub(super) fn set_from_env(table: &mut Table, name: &str, value: &str) -> Result<(), ConfigError> {
+    if let Some(provider) = name.strip_prefix(SECRET_PREFIX) {
+        let provider = provider.to_ascii_lowercase().replace('_', "-");
+        return set(table, &format!("webhooks.secrets.{provider}"), value, name);
+    }
+    if let Some((_, path)) = ECOSYSTEM_NAMES.iter().find(|(known, _)| *known == name) {
+        return set(table, path, value, name);
+    }
+    let Some(rest) = name.strip_prefix("NEXUS_") else { return Ok(()) };
+    if NOT_SETTINGS.contains(&name) || NOT_SETTINGS_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        return Ok(());
+    }
+    match path_of(table, "", &rest.to_ascii_lowercase()) {
+        Some(path) => set(table, &path, value, name),
+        None => Err(ConfigError::Unknown { origin: "environment".to_owned(), key: name.to_owned() }),
+    }
+}
+
+/// The setting whose path, with underscores for dots, is `wanted`.
+fn path_of(table: &Table, path: &str, wanted: &str) -> Option<String> {
+    table.iter().find_map(|(name, value)| {
+        let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        match value {
+            Value::Table(inner) => path_of(inner, &key, wanted),
+            _ => (key.replace('.', "_") == wanted).then_some(key),
+        }
+    })
+}
+
+fn set(table: &mut Table, path: &str, text: &str, origin: &str) -> Result<(), ConfigError> {
+    let (mut table, mut parts) = (table, path.split('.').peekable());
+    while let Some(part) = parts.next() {
+        if parts.peek().is_some() {
+            match table.get_mut(part) {
+                Some(Value::Table(inner)) => table = inner,
+                _ => return Err(ConfigError::Unknown { origin: origin.to_owned(), key: path.to_owned() }),
+            }
+            continue;
+        }
+        let value = match table.get(part) {
+            Some(known @ Value::Integer(_)) => {
+                Value::Integer(text.trim().parse().map_err(|_| bad_type(origin, path, known))?)
+            }
+            Some(known @ Value::Boolean(_)) => {
+                Value::Boolean(text.trim().parse().map_err(|_| bad_type(origin, path, known))?)
+            }
+            Some(Value::Array(_)) => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+            }
+            _ => Value::String(text.to_owned()),
+        };
+        table.insert(part.to_owned(), value);
+    }
+    Ok(())
+}

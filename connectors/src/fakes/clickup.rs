@@ -1,0 +1,426 @@
+//! ClickUp's API v2, below `/clickup/api/v2`: tasks, lists, comments, webhooks.
+//!
+//! What is changed here is told to the webhooks that want to hear of it, as the
+//! real one does.
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    http::{HeaderMap, HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, put},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Fakes, World, auth, hooks, limits::Count, world::CLICKUP_TEAM};
+use crate::identity::random_hex;
+
+/// Tasks and comments of a page, as the real one has them.
+const TASKS_OF_PAGE: usize = 100;
+const COMMENTS_OF_PAGE: usize = 25;
+
+pub(super) fn routes() -> Router<Fakes> {
+    let v2 = Router::new()
+        .route("/user", get(user))
+        .route("/team", get(teams))
+        .route("/team/{team}/webhook", get(webhooks).post(create_webhook))
+        .route("/webhook/{id}", put(update_webhook).delete(delete_webhook))
+        .route("/list/{id}", get(get_list))
+        .route("/list/{id}/task", get(tasks).post(create_task))
+        .route("/task/{id}", get(get_task).put(update_task).delete(delete_task))
+        .route("/task/{id}/comment", get(comments).post(create_comment))
+        .route("/comment/{id}", put(update_comment).delete(delete_comment))
+        .fallback(no_route);
+    Router::new().nest("/api/v2", v2)
+}
+
+/// An answer with the limit's headers, or the refusal of a bad token or of one
+/// call too many.
+struct Asked(Count);
+
+impl Asked {
+    fn check(fakes: &Fakes, headers: &HeaderMap) -> Result<Asked, Box<Response>> {
+        let mut world = fakes.world();
+        let token = auth::token(&world, "clickup", headers).map_err(|bad| match bad {
+            auth::Bad::Missing => refusal(StatusCode::UNAUTHORIZED, "Authorization header required", "OAUTH_017"),
+            auth::Bad::Unknown => refusal(StatusCode::UNAUTHORIZED, "Token invalid", "OAUTH_025"),
+        });
+        let now_ms = fakes.now_ms();
+        let token = token.map_err(Box::new)?;
+        let unlimited = Count { calls_max: 100, left: Some(99), reset_ms: now_ms };
+        let asked = Asked(auth::count(&mut world, "clickup", &token, now_ms).unwrap_or(unlimited));
+        match asked.0.left {
+            Some(_) => Ok(asked),
+            None => {
+                let refused = refusal(StatusCode::TOO_MANY_REQUESTS, "Rate limit reached", "APP_002");
+                Err(Box::new(asked.tell(refused)))
+            }
+        }
+    }
+
+    fn tell(&self, mut answer: Response) -> Response {
+        let Count { calls_max, left, reset_ms } = self.0;
+        let headers = answer.headers_mut();
+        headers.insert("x-ratelimit-limit", HeaderValue::from(calls_max));
+        headers.insert("x-ratelimit-remaining", HeaderValue::from(left.unwrap_or_default()));
+        headers.insert("x-ratelimit-reset", HeaderValue::from(reset_ms.div_ceil(1000)));
+        answer
+    }
+}
+
+/// A good answer or a refusal.
+type Said = Result<Value, Response>;
+
+fn answer(fakes: &Fakes, headers: &HeaderMap, say: impl FnOnce(&mut World) -> Said) -> Response {
+    match Asked::check(fakes, headers) {
+        Ok(asked) => {
+            asked.tell(say(&mut fakes.world()).map_or_else(|refused| refused, |json| Json(json).into_response()))
+        }
+        Err(refused) => *refused,
+    }
+}
+
+fn refusal(status: StatusCode, err: &str, code: &str) -> Response {
+    (status, Json(json!({"err": err, "ECODE": code}))).into_response()
+}
+
+fn not_found(what: &str) -> Response {
+    let code = if what == "Task" { "ITEM_013" } else { "ITEM_015" };
+    refusal(StatusCode::NOT_FOUND, &format!("{what} not found, deleted"), code)
+}
+
+async fn no_route(State(fakes): State<Fakes>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |_| Err(refusal(StatusCode::NOT_FOUND, "Route not found", "APP_001")))
+}
+
+async fn user(State(fakes): State<Fakes>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |_| Ok(json!({"user": us()})))
+}
+
+async fn teams(State(fakes): State<Fakes>, headers: HeaderMap) -> Response {
+    let members = json!([{"user": us()}, {"user": ada()}]);
+    let team = json!({"id": CLICKUP_TEAM, "name": "Orchard", "color": "#536cfe", "avatar": null, "members": members});
+    answer(&fakes, &headers, |_| Ok(json!({"teams": [team]})))
+}
+
+async fn webhooks(State(fakes): State<Fakes>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |world| Ok(json!({"webhooks": world.clickup_webhooks.all().collect::<Vec<_>>()})))
+}
+
+async fn create_webhook(
+    State(fakes): State<Fakes>,
+    Path(team): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    answer(&fakes, &headers, |world| {
+        let Some(endpoint) = body["endpoint"].as_str() else {
+            return Err(refusal(StatusCode::BAD_REQUEST, "Webhook endpoint required", "WEBHOOK_001"));
+        };
+        let webhook = webhook(&uuid(), &random_hex(), endpoint, &body["events"], &team);
+        let id = webhook["id"].as_str().unwrap_or_default().to_owned();
+        world.clickup_webhooks.put(&id, webhook.clone());
+        Ok(json!({"id": id, "webhook": webhook}))
+    })
+}
+
+async fn update_webhook(
+    State(fakes): State<Fakes>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    answer(&fakes, &headers, |world| {
+        let webhook = world.clickup_webhooks.get_mut(&id).ok_or_else(|| not_found("Webhook"))?;
+        for field in ["endpoint", "events"] {
+            if !body[field].is_null() {
+                webhook[field] = body[field].clone();
+            }
+        }
+        if body["status"] == "active" {
+            webhook["health"] = json!({"status": "active", "fail_count": 0});
+        }
+        Ok(json!({"id": id, "webhook": webhook}))
+    })
+}
+
+async fn delete_webhook(State(fakes): State<Fakes>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |world| {
+        world.clickup_webhooks.take(&id).map(|_| json!({})).ok_or_else(|| not_found("Webhook"))
+    })
+}
+
+async fn get_list(State(fakes): State<Fakes>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |world| world.clickup_lists.get(&id).cloned().ok_or_else(|| not_found("List")))
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    page: usize,
+}
+
+async fn tasks(
+    State(fakes): State<Fakes>,
+    Path(id): Path<String>,
+    Query(Page { page }): Query<Page>,
+    headers: HeaderMap,
+) -> Response {
+    answer(&fakes, &headers, |world| {
+        world.clickup_lists.get(&id).ok_or_else(|| not_found("List"))?;
+        // The newest first, as theirs.
+        let of_list = world.clickup_tasks.all().rev().filter(|task| task["list"]["id"] == id.as_str());
+        let tasks: Vec<_> = of_list.skip(page * TASKS_OF_PAGE).take(TASKS_OF_PAGE + 1).collect();
+        let last_page = tasks.len() <= TASKS_OF_PAGE;
+        Ok(json!({"tasks": tasks[..tasks.len().min(TASKS_OF_PAGE)], "last_page": last_page}))
+    })
+}
+
+async fn create_task(
+    State(fakes): State<Fakes>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    let now_ms = fakes.now_ms();
+    let mut told = Vec::new();
+    let said = answer(&fakes, &headers, |world| {
+        if body["name"].as_str().is_none_or(str::is_empty) {
+            return Err(refusal(StatusCode::BAD_REQUEST, "Task name invalid", "INPUT_005"));
+        }
+        let task = new_task(world, &id, &body, now_ms).ok_or_else(|| not_found("List"))?;
+        told = hooks::created(world, &task, &us(), now_ms);
+        Ok(task)
+    });
+    hooks::send_all(&fakes, told);
+    said
+}
+
+async fn get_task(State(fakes): State<Fakes>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |world| world.clickup_tasks.get(&id).cloned().ok_or_else(|| not_found("Task")))
+}
+
+async fn update_task(
+    State(fakes): State<Fakes>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    let now_ms = fakes.now_ms();
+    let mut told = Vec::new();
+    let said = answer(&fakes, &headers, |world| {
+        let before = world.clickup_tasks.get(&id).cloned().ok_or_else(|| not_found("Task"))?;
+        let mut after = before.clone();
+        change(&mut after, &body, now_ms).map_err(|err| refusal(StatusCode::BAD_REQUEST, err, "ITEM_114"))?;
+        world.clickup_tasks.put(&id, after.clone());
+        told = hooks::updated(world, &before, &after, &us(), now_ms);
+        Ok(after)
+    });
+    hooks::send_all(&fakes, told);
+    said
+}
+
+async fn delete_task(State(fakes): State<Fakes>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let mut told = Vec::new();
+    let said = answer(&fakes, &headers, |world| {
+        world.clickup_tasks.take(&id).ok_or_else(|| not_found("Task"))?;
+        told = hooks::deleted(world, &id);
+        Ok(json!({}))
+    });
+    hooks::send_all(&fakes, told);
+    said
+}
+
+#[derive(Deserialize)]
+struct CommentsFrom {
+    start_id: Option<String>,
+}
+
+async fn comments(
+    State(fakes): State<Fakes>,
+    Path(id): Path<String>,
+    Query(from): Query<CommentsFrom>,
+    headers: HeaderMap,
+) -> Response {
+    answer(&fakes, &headers, |world| {
+        world.clickup_tasks.get(&id).ok_or_else(|| not_found("Task"))?;
+        let newest_first = world.clickup_comments.with("task_id", &id).rev();
+        let start = from.start_id;
+        let after =
+            newest_first.skip_while(|comment| start.as_ref().is_some_and(|start| comment["id"] != start.as_str()));
+        let page: Vec<_> = after.skip(usize::from(start.is_some())).take(COMMENTS_OF_PAGE).map(without_task).collect();
+        Ok(json!({"comments": page}))
+    })
+}
+
+async fn create_comment(
+    State(fakes): State<Fakes>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    let now_ms = fakes.now_ms();
+    let mut told = Vec::new();
+    let said = answer(&fakes, &headers, |world| {
+        let Some(text) = body["comment_text"].as_str().filter(|text| !text.is_empty()) else {
+            return Err(refusal(StatusCode::BAD_REQUEST, "Comment text required", "COMM_001"));
+        };
+        let comment = new_comment(world, &id, text, &us(), now_ms).ok_or_else(|| not_found("Task"))?;
+        told = hooks::commented(world, "taskCommentPosted", &comment, now_ms);
+        let (id, history) = (&comment["id"], &comment["hist_id"]);
+        Ok(json!({"id": id.as_str().and_then(|id| id.parse::<u64>().ok()), "hist_id": history, "date": now_ms}))
+    });
+    hooks::send_all(&fakes, told);
+    said
+}
+
+async fn update_comment(
+    State(fakes): State<Fakes>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    let now_ms = fakes.now_ms();
+    let mut told = Vec::new();
+    let said = answer(&fakes, &headers, |world| {
+        let comment = world.clickup_comments.get_mut(&id).ok_or_else(|| not_found("Comment"))?;
+        if let Some(text) = body["comment_text"].as_str() {
+            comment["comment_text"] = json!(text);
+            comment["comment"] = json!([{"text": text, "attributes": {}}]);
+        }
+        let comment = comment.clone();
+        told = hooks::commented(world, "taskCommentUpdated", &comment, now_ms);
+        Ok(json!({}))
+    });
+    hooks::send_all(&fakes, told);
+    said
+}
+
+/// Nobody is told: the real one sends nothing of it either.
+async fn delete_comment(State(fakes): State<Fakes>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |world| {
+        world.clickup_comments.take(&id).map(|_| json!({})).ok_or_else(|| not_found("Comment"))
+    })
+}
+
+fn without_task(comment: &Value) -> Value {
+    let mut comment = comment.clone();
+    if let Some(fields) = comment.as_object_mut() {
+        fields.remove("task_id");
+        fields.remove("hist_id");
+    }
+    comment
+}
+
+/// Whose token it is: what the hub does is done by this user.
+pub fn us() -> Value {
+    json!({"id": 40118800, "username": "Nexus", "email": "nexus@orchard.example", "color": "#4466ff", "initials": "N", "profilePicture": null})
+}
+
+/// Somebody else.
+pub fn ada() -> Value {
+    json!({"id": 40118823, "username": "Ada Novak", "email": "ada@orchard.example", "color": "#4466ff", "initials": "AN", "profilePicture": null})
+}
+
+/// A webhook, active.
+pub fn webhook(id: &str, secret: &str, endpoint: &str, events: &Value, team: &str) -> Value {
+    let events = if events.is_array() { events.clone() } else { json!(["*"]) };
+    json!({
+        "id": id, "userid": 40118800, "team_id": team.parse::<u64>().unwrap_or_default(), "endpoint": endpoint,
+        "client_id": "FAKE", "events": events, "task_id": null, "list_id": null, "folder_id": null, "space_id": null,
+        "health": {"status": "active", "fail_count": 0}, "secret": secret,
+    })
+}
+
+/// A list with the usual statuses.
+pub fn list(id: &str, name: &str) -> Value {
+    json!({
+        "id": id, "name": name, "orderindex": 0, "content": "", "status": null, "priority": null, "assignee": null,
+        "due_date": null, "start_date": null, "archived": false, "override_statuses": false,
+        "folder": {"id": "90120011", "name": "Orchard", "hidden": false, "access": true},
+        "space": {"id": "90120001", "name": "Orchard", "access": true},
+        "statuses": [status("to do"), status("in progress"), status("blocked"), status("complete")],
+        "permission_level": "create",
+    })
+}
+
+fn status(name: &str) -> Value {
+    let (index, kind) = match name {
+        "to do" => (0, "open"),
+        "complete" => (3, "closed"),
+        _ => (1, "custom"),
+    };
+    json!({"status": name, "color": "#87909e", "orderindex": index, "type": kind})
+}
+
+/// A task made in a list that is there.
+pub fn new_task(world: &mut World, list: &str, body: &Value, now_ms: u64) -> Option<Value> {
+    let list = world.clickup_lists.get(list)?;
+    let (list_id, list_name) = (list["id"].clone(), list["name"].clone());
+    let (folder, space) = (list["folder"].clone(), list["space"].clone());
+    let given = body["id"].as_str().map(str::to_owned);
+    let id = given.unwrap_or_else(|| format!("86fake{:03}", world.number()));
+    let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
+    let description = match text("markdown_description") {
+        markdown if !markdown.is_empty() => markdown,
+        _ => text("description"),
+    };
+    let assignees = body["assignees"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let person =
+        |id: &Value| json!({"id": id, "username": format!("user {id}"), "email": null, "profilePicture": null});
+    let priority = |name: &str| json!({"id": "1", "priority": name, "color": "#f50000", "orderindex": "1"});
+    let task = json!({
+        "id": id, "custom_id": null, "name": text("name"), "text_content": description, "description": description,
+        "status": status(body["status"].as_str().unwrap_or("to do")), "archived": false,
+        "orderindex": "1.00000000000000000000000000000000", "date_created": now_ms.to_string(),
+        "date_updated": now_ms.to_string(), "date_closed": null, "creator": ada(),
+        "assignees": assignees.iter().map(person).collect::<Vec<_>>(), "checklists": [], "tags": [], "parent": null,
+        "priority": body["priority"].as_str().map(priority), "due_date": null, "start_date": null,
+        "time_estimate": null, "custom_fields": [], "team_id": CLICKUP_TEAM, "url": format!("https://app.clickup.com/t/{id}"),
+        "list": {"id": list_id, "name": list_name, "access": true}, "project": folder, "folder": folder, "space": space,
+    });
+    world.clickup_tasks.put(&id, task.clone());
+    Some(task)
+}
+
+/// A comment made on a task that is there.
+pub fn new_comment(world: &mut World, task: &str, text: &str, user: &Value, now_ms: u64) -> Option<Value> {
+    world.clickup_tasks.get(task)?;
+    let (number, history) = (world.number(), world.number());
+    let id = format!("9012007700{number:04}");
+    let comment = json!({
+        "id": id, "comment": [{"text": text, "attributes": {}}], "comment_text": text, "user": user, "resolved": false,
+        "assignee": null, "assigned_by": null, "reactions": [], "date": now_ms.to_string(), "reply_count": 0,
+        "task_id": task, "hist_id": format!("481002003004{history:07}"),
+    });
+    world.clickup_comments.put(&id, comment.clone());
+    Some(comment)
+}
+
+/// Changes a task as a body asks.
+pub fn change(task: &mut Value, body: &Value, now_ms: u64) -> Result<(), &'static str> {
+    if let Some(name) = body["name"].as_str() {
+        task["name"] = json!(name);
+    }
+    if let Some(text) = body["description"].as_str().or_else(|| body["markdown_content"].as_str()) {
+        task["description"] = json!(text);
+        task["text_content"] = json!(text);
+    }
+    if let Some(name) = body["status"].as_str() {
+        if !["to do", "in progress", "blocked", "complete"].contains(&name.to_ascii_lowercase().as_str()) {
+            return Err("Status does not exist");
+        }
+        task["status"] = status(&name.to_ascii_lowercase());
+    }
+    if let Some(archived) = body["archived"].as_bool() {
+        task["archived"] = json!(archived);
+    }
+    task["date_updated"] = json!(now_ms.to_string());
+    Ok(())
+}
+
+fn uuid() -> String {
+    let id = random_hex();
+    format!("{}-{}-4{}-8{}-{}", &id[..8], &id[8..12], &id[13..16], &id[17..20], &id[20..])
+}

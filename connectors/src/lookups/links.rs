@@ -1,0 +1,120 @@
+//! Which connection a request goes through, and with which token.
+
+use std::sync::Arc;
+
+use pipeline::event::Connection;
+
+use crate::{config::Config, directory::Directory, sealing::Seal};
+
+/// A way to a provider.
+#[derive(Clone)]
+pub struct Link {
+    /// Whose API it is.
+    pub provider: String,
+    /// What calls are made with.
+    pub token: Option<String>,
+}
+
+/// The tenants' links.
+pub struct Links {
+    directory: Arc<Directory>,
+    seal: Arc<Seal>,
+    config: Config,
+}
+
+impl Links {
+    /// The links of the directory, and those of the settings.
+    pub fn new(config: &Config, directory: Arc<Directory>, seal: Arc<Seal>) -> Links {
+        Links { directory, seal, config: config.clone() }
+    }
+
+    /// A tenant's link, if it is there and not switched off.
+    pub fn find(&self, tenant: &str, connection_id: &str) -> Option<Link> {
+        let (provider, sealed) = match self.directory.get::<Connection>(tenant, connection_id) {
+            Some(row) if !row.enabled => return None,
+            Some(row) => (row.provider.clone(), row.sealed_token.clone()),
+            None => {
+                let mut configured = self.config.connections.iter();
+                (configured.find(|own| own.id == connection_id && own.tenant == tenant)?.provider.clone(), None)
+            }
+        };
+        let token = match sealed {
+            Some(sealed) => self.seal.open(tenant, connection_id, &sealed),
+            None => self.house_token(tenant, &provider),
+        };
+        Some(Link { provider, token: token.filter(|token| !token.is_empty()) })
+    }
+
+    /// The settings' token is that of whoever runs the hub, so it works for the
+    /// default tenant alone: another would see its tasks.
+    fn house_token(&self, tenant: &str, provider: &str) -> Option<String> {
+        let token = &self.config.providers.clickup_api_token;
+        if token.is_empty() || provider != "clickup" {
+            return None;
+        }
+        let rows = self.directory.everywhere::<Connection>();
+        let default_tenant = self.config.tenant_by_default(rows.iter().map(|(tenant, ..)| &**tenant));
+        (default_tenant == Some(tenant)).then(|| token.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sealing::new_key;
+    use pipeline::{
+        event::{Control, Row, Time},
+        ports::{Headers, Position, Record},
+        topics::Topic,
+    };
+
+    fn row(tenant: &str, id: &str, sealed: Option<&str>, enabled: bool) -> Record {
+        let sealed_token = sealed.map(str::to_owned);
+        let row = Connection { provider: "clickup".to_owned(), sealed_token, enabled, ..Connection::default() };
+        let control = Control {
+            kind: Connection::KIND.to_owned(),
+            tenant_id: tenant.to_owned(),
+            id: id.to_owned(),
+            data: serde_json::to_value(row).expect("a row"),
+            at: Time::from_ms(0),
+        };
+        Record {
+            position: Position { topic: Topic::Control, partition: 0, offset: 0 },
+            at_ms: 0,
+            key: format!("{tenant}/{}/{id}", Connection::KIND).into(),
+            value: Some(serde_json::to_vec(&control).expect("JSON").into()),
+            headers: Headers::default(),
+        }
+    }
+
+    #[test]
+    fn a_token_is_the_connections_own_or_the_default_tenants() {
+        let config = Config::load(
+            None,
+            [("CLICKUP_API_TOKEN", "pk_house"), ("NEXUS_DEFAULT_TENANT", "acme")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let (seal, foreign) = (Seal::new(&new_key()).expect("a key"), Seal::new(&new_key()).expect("a key"));
+        let own = seal.seal("acme", "own", "pk_own");
+        let directory = Arc::new(Directory::default());
+        for record in [
+            row("acme", "own", Some(&own), true),
+            row("acme", "none", None, true),
+            row("acme", "moved", Some(&own), true),
+            row("acme", "foreign", Some(&foreign.seal("acme", "foreign", "pk_other")), true),
+            row("acme", "off", Some(&seal.seal("acme", "off", "pk_off")), false),
+            row("umbra", "theirs", None, true),
+        ] {
+            directory.apply(&record);
+        }
+        let links = Links::new(&config.expect("valid"), directory, Arc::new(seal));
+        let token = |tenant, id| links.find(tenant, id).map(|link| link.token);
+        assert_eq!(token("acme", "own"), Some(Some("pk_own".to_owned())));
+        assert_eq!(token("acme", "none"), Some(Some("pk_house".to_owned())));
+        assert_eq!(token("acme", "foreign"), Some(None), "another one is not put in its place");
+        assert_eq!(token("acme", "moved"), Some(None), "what was sealed for another connection stays closed");
+        assert_eq!(token("acme", "off"), None);
+        assert_eq!(token("umbra", "theirs"), Some(None), "the house's token is not theirs");
+        assert_eq!(token("umbra", "own"), None, "a connection of another tenant is not there");
+    }
+}

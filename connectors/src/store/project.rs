@@ -1,0 +1,293 @@
+//! The projector: what the pipeline keeps of its tenants, as tables.
+//!
+//! In: `pipeline.state`, the kinds `task`, `unrouted` and `candidate`. Out: the
+//! tables of these names. Guaranteed: how far the log was read stands in the
+//! transaction that wrote what was read, so nothing is missed or undone by a
+//! crash or a repeat; a log of another identity, or one that no longer has what
+//! was to be read next, is projected anew.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use pipeline::{
+    event::StateEntry,
+    ports::{Log, LogError, Reader, Record, Start, Visibility},
+    topics::Topic,
+};
+use serde_json::Value as Json;
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Store, StoreError,
+    database::{Tx, Value},
+    sql, tasks,
+};
+use crate::supervisor::{Failure, Post};
+
+/// Records that are read at once.
+const RECORDS_AT_ONCE: usize = 500;
+/// Batches that are read ahead of the database.
+const BATCHES_AHEAD: usize = 16;
+/// What comes within this time is written together: every write is a sync of the
+/// disk that the journal may live on too.
+const GATHER: Duration = Duration::from_millis(50);
+/// How long a position may stay unwritten when nothing of ours came.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// The tables: the kind of their entries, and their statements.
+struct Table {
+    kind: &'static str,
+    put: &'static str,
+    delete: &'static str,
+    delete_partition: &'static str,
+    columns: fn(&Json) -> Vec<Value>,
+}
+
+macro_rules! table {
+    ($kind:literal, $table:literal, $columns:expr) => {
+        Table {
+            kind: $kind,
+            put: sql!($table, "_put"),
+            delete: sql!($table, "_delete"),
+            delete_partition: sql!($table, "_delete_partition"),
+            columns: $columns,
+        }
+    };
+}
+
+/// THE list.
+const TABLES: &[Table] = &[
+    table!("task", "tasks", tasks::columns),
+    table!("unrouted", "unrouted", |data| vec![data.to_string().into()]),
+    table!("candidate", "candidates", |data| vec![data.to_string().into()]),
+];
+
+/// One entry that changed.
+struct Change {
+    table: &'static Table,
+    tenant: String,
+    id: String,
+    offset: u64,
+    data: Option<Json>,
+}
+
+/// What was read of one partition: from where, the changes, and where to read on.
+struct Read {
+    partition: u32,
+    from: u64,
+    next: u64,
+    changes: Vec<Change>,
+}
+
+/// Projects a log's state into a store.
+#[derive(Clone)]
+pub struct Projector {
+    /// Into which store.
+    pub store: Arc<Store>,
+    /// From which log.
+    pub log: Arc<dyn Log>,
+}
+
+impl Projector {
+    /// Projects until told to stop.
+    pub async fn run(self, mut post: Post) -> Result<(), Failure> {
+        let (sender, mut reads) = mpsc::channel(BATCHES_AHEAD);
+        let mut readers = JoinSet::new();
+        for partition in 0..self.log.partitions() {
+            let (reader, from) = self.reader(partition).await?;
+            readers.spawn(read(reader, partition, from, sender.clone()));
+        }
+        drop(sender);
+        post.running();
+        let mut pending: BTreeMap<u32, Read> = BTreeMap::new();
+        let mut due = Instant::now() + IDLE;
+        loop {
+            tokio::select! {
+                more = reads.recv() => match more {
+                    Some(more) => {
+                        if !more.changes.is_empty() {
+                            due = due.min(Instant::now() + GATHER);
+                        }
+                        gather(&mut pending, more);
+                    }
+                    None => {
+                        self.write(std::mem::take(&mut pending)).await?;
+                        let ended = readers.join_next().await;
+                        return Err(ended.and_then(Result::ok).unwrap_or(LogError::Closed).into());
+                    }
+                },
+                () = sleep_until(due) => {
+                    self.write(std::mem::take(&mut pending)).await?;
+                    due = Instant::now() + IDLE;
+                }
+                () = stopped(&mut post) => return Ok(self.write(pending).await?),
+            }
+        }
+    }
+
+    /// Projects all there is now, for tests and commands that end then.
+    pub async fn catch_up(&self) -> Result<(), Failure> {
+        for partition in 0..self.log.partitions() {
+            let (mut reader, mut from) = self.reader(partition).await?;
+            loop {
+                let records = reader.ready(RECORDS_AT_ONCE).await?;
+                let Some(last) = records.last() else { break };
+                let next = last.position.offset + 1;
+                let changes = records.iter().filter_map(change).collect();
+                self.write(BTreeMap::from([(partition, Read { partition, from, next, changes })])).await?;
+                from = next;
+            }
+        }
+        Ok(())
+    }
+
+    /// From where this log's partition was left; from the beginning, its rows
+    /// taken away, where that is not known or not there any more.
+    async fn reader(&self, partition: u32) -> Result<(Box<dyn Reader>, u64), Failure> {
+        let open = |start| self.log.read(Topic::PipelineState, partition, start, Visibility::Durable);
+        let mut gone = None;
+        loop {
+            let mut tx = self.store.database.begin().await?;
+            tx.lock(&claim(partition)).await?;
+            match self.position(&mut tx, partition).await? {
+                Some(next) if gone != Some(next) => {
+                    drop(tx);
+                    match open(Start::Offset(next)).await {
+                        Err(LogError::Gone { .. }) => gone = Some(next),
+                        opened => return Ok((opened?, next)),
+                    }
+                }
+                _ => {
+                    for table in TABLES {
+                        tx.execute(table.delete_partition, &[i64::from(partition).into()]).await?;
+                    }
+                    self.set_position(&mut tx, partition, 0).await?;
+                    tx.commit().await?;
+                    return Ok((open(Start::Oldest).await?, 0));
+                }
+            }
+        }
+    }
+
+    /// Writes what was read, whole or not at all.
+    async fn write(&self, reads: BTreeMap<u32, Read>) -> Result<(), StoreError> {
+        if reads.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.store.database.begin().await?;
+        for read in reads.into_values() {
+            // Another process may project the same log: who comes later finds
+            // the work done.
+            tx.lock(&claim(read.partition)).await?;
+            let position = self.position(&mut tx, read.partition).await?.unwrap_or(0);
+            if read.from > position {
+                // Another process began anew: what lies between is not there.
+                let detail = format!("the projection of partition {} began anew", read.partition);
+                return Err(StoreError::Unavailable { detail });
+            }
+            for change in read.changes.into_iter().filter(|change| change.offset >= position) {
+                apply(&mut tx, read.partition, change).await?;
+            }
+            if read.next > position {
+                self.set_position(&mut tx, read.partition, read.next).await?;
+            }
+        }
+        tx.commit().await
+    }
+
+    async fn position(&self, tx: &mut Tx, partition: u32) -> Result<Option<u64>, StoreError> {
+        let values = [i64::from(partition).into(), self.identity().into()];
+        let lines = tx.rows(sql!("projections_get"), &values).await?;
+        let next = lines.first().map(|line| line.number(0)).transpose()?;
+        Ok(next.and_then(|next| u64::try_from(next).ok()))
+    }
+
+    async fn set_position(&self, tx: &mut Tx, partition: u32, next: u64) -> Result<(), StoreError> {
+        let values = [i64::from(partition).into(), self.identity().into(), number(next).into()];
+        tx.execute(sql!("projections_set"), &values).await?;
+        Ok(())
+    }
+
+    fn identity(&self) -> String {
+        format!("{:016x}", self.log.identity())
+    }
+}
+
+async fn stopped(post: &mut Post) {
+    let _ = post.stop.wait_for(|stop| *stop).await;
+}
+
+fn claim(partition: u32) -> String {
+    format!("_projection/{partition}")
+}
+
+fn number(offset: u64) -> i64 {
+    i64::try_from(offset).unwrap_or(i64::MAX)
+}
+
+async fn apply(tx: &mut Tx, partition: u32, change: Change) -> Result<(), StoreError> {
+    let mut values: Vec<Value> = vec![change.tenant.into(), change.id.into()];
+    match change.data {
+        None => tx.execute(change.table.delete, &values).await?,
+        Some(data) => {
+            values.extend([i64::from(partition).into(), number(change.offset).into()]);
+            values.extend((change.table.columns)(&data));
+            tx.execute(change.table.put, &values).await?
+        }
+    };
+    Ok(())
+}
+
+fn gather(pending: &mut BTreeMap<u32, Read>, more: Read) {
+    match pending.get_mut(&more.partition) {
+        Some(read) => {
+            read.next = more.next;
+            read.changes.extend(more.changes);
+        }
+        None => {
+            pending.insert(more.partition, more);
+        }
+    }
+}
+
+/// Hands over what is read until the log fails.
+async fn read(mut reader: Box<dyn Reader>, partition: u32, mut from: u64, sender: mpsc::Sender<Read>) -> LogError {
+    loop {
+        let records = match reader.next(RECORDS_AT_ONCE).await {
+            Ok(records) => records,
+            Err(error) => return error,
+        };
+        let Some(last) = records.last() else { continue };
+        let next = last.position.offset + 1;
+        let changes = records.iter().filter_map(change).collect();
+        if sender.send(Read { partition, from, next, changes }).await.is_err() {
+            return LogError::Closed;
+        }
+        from = next;
+    }
+}
+
+/// What a record changes; nothing if it is another operator's own.
+fn change(record: &Record) -> Option<Change> {
+    let key = std::str::from_utf8(&record.key).ok()?;
+    let mut parts = key.splitn(3, '/');
+    let (tenant, kind, id) = (parts.next()?, parts.next()?, parts.next()?);
+    let table = TABLES.iter().find(|table| table.kind == kind)?;
+    if key.chars().nth(tasks::INDEXED_CHARS_MAX).is_some() {
+        tracing::warn!(tenant, kind, "an entry's id is too long for a table");
+        return None;
+    }
+    let data = match record.value.as_deref().map(serde_json::from_slice::<StateEntry>) {
+        None => None,
+        Some(Ok(entry)) => Some(entry.data),
+        Some(Err(error)) => {
+            tracing::warn!(key, %error, "an entry of the pipeline's state is not understood");
+            return None;
+        }
+    };
+    let (tenant, id) = (tenant.to_owned(), id.to_owned());
+    Some(Change { table, tenant, id, offset: record.position.offset, data })
+}

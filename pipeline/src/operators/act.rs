@@ -1,0 +1,204 @@
+//! What agents do: they move tasks, say something, report their status.
+//!
+//! In: [`AgentAction`]s. Out: the events that tell of it, as of any other
+//! author, and one `action_result` for each `message` and `status_update`
+//! through the agent's own inbox. An agent reaches only the projects of its
+//! workgroups; anything else is `not_found`. Reasons of failure: `not_found`,
+//! `illegal_move`, `invalid`, `archived`.
+//!
+//! The hub's tools are not here yet: a `tool_request` is answered with the
+//! error `not_available`, so that nobody waits for ever. `usage` and `trace`
+//! say something to other readers of `agents.actions` and nothing here.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Draft, Turn,
+    command::{moved, place_in},
+    index::{AgentId, Index, Place},
+    made::{Made, event},
+    route::Letter,
+    tasks::{key_of, scope},
+};
+use crate::{
+    event::{
+        Actor, ActorKind, AgentAction, Change, EventType, Mention, Message, ProjectRef, Subject, TaskState, Trust,
+    },
+    flow::Chain,
+};
+
+/// The stage's name.
+pub const NAME: &str = "act";
+
+/// The providers whose task ids an agent may use instead of the hub's.
+const HOMES: &[&str] = &["clickup", "github", "jira"];
+/// A message may be as long as Slack takes one.
+const TEXT_BYTES_MAX: usize = 160_000;
+/// What an agent may call its own status.
+const STATUS_BYTES_MAX: usize = 100;
+
+/// Does what an agent asks.
+pub fn on(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) {
+    let tenant = &*action.tenant_id;
+    let agent = chain.directory.of(tenant).and_then(|index| index.agent(&action.agent_id));
+    // Whoever was taken out of the directory meanwhile has no say any more.
+    let Some(agent) = agent.filter(|(_, enabled)| *enabled).map(|(agent, _)| Arc::clone(agent)) else { return };
+    let done = match &*action.name {
+        "message" => say(chain, &agent, action, turn),
+        "status_update" if field(action, "taskId").is_some() => move_task(chain, &agent, action, turn),
+        "status_update" => report(chain, action, turn),
+        "tool_request" => {
+            let data = json!({ "requestId": action.data.get("requestId"), "error": "not_available" });
+            return answer(chain, &agent, action, "tool_result", data, turn);
+        }
+        _ => return,
+    };
+    let mut data = json!({
+        "status": if done.is_ok() { "accepted" } else { "failed" },
+        "actionId": action.id,
+    });
+    if let Err(reason) = done {
+        data["reason"] = reason.into();
+    }
+    if let Some(request) = action.data.get("requestId").filter(|request| !request.is_null()) {
+        data["requestId"] = request.clone();
+    }
+    answer(chain, &agent, action, "action_result", data, turn);
+}
+
+fn answer(chain: &mut Chain, agent: &AgentId, action: &AgentAction, name: &str, mut data: Value, turn: &mut Turn<'_>) {
+    let trace = trace_of(action);
+    if let Some(trace) = trace {
+        data["traceId"] = trace.into();
+    }
+    let data: Option<&Map<String, Value>> = data.as_object();
+    let id = turn.id("inb", NAME, 1);
+    let to = [(Arc::clone(agent), None)];
+    let letter = Letter { id: &id, tenant: &action.tenant_id, trace_id: trace, name, to: &to, event: None, data };
+    chain.seqs.send(&letter, turn);
+}
+
+fn field<'a>(action: &'a AgentAction, name: &str) -> Option<&'a str> {
+    action.data.get(name)?.as_str().filter(|text| !text.is_empty())
+}
+
+fn trace_of(action: &AgentAction) -> Option<&str> {
+    action.trace_id.as_deref().or_else(|| field(action, "traceId"))
+}
+
+fn actor(agent: &str) -> Actor {
+    Actor {
+        kind: ActorKind::Agent,
+        trust: Trust::Agent,
+        external_id: Some(agent.to_owned()),
+        agent_id: Some(agent.to_owned()),
+        name: None,
+        email: None,
+    }
+}
+
+/// A task that the agent may reach, by the hub's id or the provider's.
+fn task(chain: &mut Chain, agent: &str, tenant: &str, id: &str) -> Result<(u128, Arc<Place>), &'static str> {
+    let index = chain.directory.of(tenant);
+    let abroad = |home: &&str| {
+        let key = key_of(tenant, home, scope(index, home, None), id);
+        chain.tasks.get(key).map(|_| key)
+    };
+    let key = chain.tasks.find(tenant, id).or_else(|| HOMES.iter().find_map(abroad)).ok_or("not_found")?;
+    let task = chain.tasks.get(key).filter(|task| !task.deleted).ok_or("not_found")?;
+    let place = index.zip(task.project_id.as_deref()).and_then(|(index, id)| index.project(id));
+    allowed(place, agent).map(|place| (key, place))
+}
+
+fn allowed(place: Option<&Arc<Place>>, agent: &str) -> Result<Arc<Place>, &'static str> {
+    let place = place.filter(|place| place.has(agent)).ok_or("not_found")?;
+    if place.archived { Err("archived") } else { Ok(Arc::clone(place)) }
+}
+
+fn move_task(
+    chain: &mut Chain,
+    agent: &AgentId,
+    action: &AgentAction,
+    turn: &mut Turn<'_>,
+) -> Result<(), &'static str> {
+    let id = field(action, "taskId").ok_or("invalid")?;
+    let (key, place) = task(chain, agent, &action.tenant_id, id)?;
+    let word = field(action, "status").ok_or("invalid")?;
+    let state = TaskState::of_status(word, Some(&place.status_map)).ok_or("invalid")?;
+    if !chain.tasks.get(key).is_some_and(|task| task.state.may_become(state)) {
+        return Err("illegal_move");
+    }
+    let mut draft = moved(chain, &action.tenant_id, key, state, actor(agent), NAME, turn);
+    if let Some(text) = field(action, "message") {
+        draft.event.message = Some(Message { text: cut(text).to_owned(), ..Message::default() });
+    }
+    finish(&mut draft, action);
+    chain.onward(draft, turn);
+    Ok(())
+}
+
+/// The agent's own status, of interest to people only.
+fn report(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) -> Result<(), &'static str> {
+    let status = field(action, "status").filter(|status| status.len() <= STATUS_BYTES_MAX).ok_or("invalid")?;
+    let made = made(action, EventType::AgentStatusChanged);
+    let mut draft = Draft::of(event(&made, actor(&action.agent_id), turn));
+    draft.event.subject =
+        Some(Subject { kind: "agent".to_owned(), external_id: Some(action.agent_id.clone()), url: None });
+    draft.event.changes.push(Change { field: "status".to_owned(), before: None, after: Some(status.into()) });
+    if let Some(text) = field(action, "message") {
+        draft.event.message = Some(Message { text: cut(text).to_owned(), ..Message::default() });
+    }
+    finish(&mut draft, action);
+    chain.onward(draft, turn);
+    Ok(())
+}
+
+fn say(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mut Turn<'_>) -> Result<(), &'static str> {
+    let text = field(action, "text").filter(|text| text.len() <= TEXT_BYTES_MAX).ok_or("invalid")?;
+    let tenant = &*action.tenant_id;
+    let mut draft = Draft::of(event(&made(action, EventType::MessagePosted), actor(agent), turn));
+    let mut message = Message { text: text.to_owned(), ..Message::default() };
+    let thread = action.data.get("thread");
+    let thread_field = |name: &str| thread.and_then(|thread| thread.get(name)?.as_str());
+    let thread = thread_field("channelId").or_else(|| thread_field("channel")).zip(thread_field("threadTs"));
+    let tracked = || thread.and_then(|(channel, ts)| chain.tasks.in_thread(tenant, channel, ts));
+    let task_id = field(action, "taskId").map(str::to_owned).or_else(|| tracked().map(super::tasks::id_of));
+    if let Some(id) = task_id {
+        let (key, _) = task(chain, agent, tenant, &id)?;
+        if let Some(task) = chain.tasks.get(key) {
+            place_in(&mut draft, key, task);
+            (message.channel_id, message.thread_ts) = (task.channel_id.clone(), task.thread_ts.clone());
+        }
+    } else {
+        let (channel, ts) = thread.ok_or("invalid")?;
+        let index: Option<&Index> = chain.directory.of(tenant);
+        let place = allowed(index.and_then(|index| index.place("slack", channel)), agent)?;
+        let project = ProjectRef { slack_channel_id: Some(channel.to_owned()), ..ProjectRef::default() };
+        draft.event.project = Some(ProjectRef { id: place.project_id.clone(), ..project });
+        (message.channel_id, message.thread_ts) = (Some(channel.to_owned()), Some(ts.to_owned()));
+    }
+    draft.event.subject = Some(Subject { kind: "message".to_owned(), external_id: Some(action.id.clone()), url: None });
+    let mention = |alias: &str| Mention { alias: alias.to_owned(), agent_ids: Vec::new() };
+    draft.event.mentions = udfs::mentions::mentions(text).into_iter().map(mention).collect();
+    draft.event.message = Some(message);
+    finish(&mut draft, action);
+    chain.onward(draft, turn);
+    Ok(())
+}
+
+fn made(action: &AgentAction, kind: EventType) -> Made<'_> {
+    Made { tenant: &action.tenant_id, kind, event: &action.name, operator: NAME, trace_id: trace_of(action) }
+}
+
+/// What every event of an action has of it.
+fn finish(draft: &mut Draft, action: &AgentAction) {
+    draft.event.source.delivery_id = Some(action.id.clone());
+    draft.event.source.event.clone_from(&action.name);
+    draft.event.occurred_at = action.at.min(draft.event.received_at);
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
+}

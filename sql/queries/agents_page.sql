@@ -1,0 +1,6 @@
+SELECT
+    id, created_at_ms, updated_at_ms, name, role, avatar, owner, capabilities, client_id, enabled
+FROM agents
+WHERE tenant_id = $1 AND id > $2
+ORDER BY id
+LIMIT $3

@@ -1,0 +1,4 @@
+SELECT
+    id, created_at_ms, updated_at_ms, alias
+FROM aliases
+WHERE tenant_id = $1 AND id = $2

@@ -1,0 +1,1 @@
+DELETE FROM candidates WHERE log_partition = $1

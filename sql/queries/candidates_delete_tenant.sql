@@ -1,0 +1,1 @@
+DELETE FROM candidates WHERE tenant_id = $1

@@ -1,0 +1,1 @@
+SELECT id, data FROM candidates WHERE tenant_id = $1 AND id = $2

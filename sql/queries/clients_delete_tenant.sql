@@ -1,0 +1,1 @@
+DELETE FROM clients WHERE tenant_id = $1

@@ -1,0 +1,1 @@
+DELETE FROM tasks WHERE log_partition = $1

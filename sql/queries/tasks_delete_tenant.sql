@@ -1,0 +1,1 @@
+DELETE FROM tasks WHERE tenant_id = $1

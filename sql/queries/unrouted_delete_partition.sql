@@ -1,0 +1,1 @@
+DELETE FROM unrouted WHERE log_partition = $1

@@ -1,0 +1,1 @@
+DELETE FROM unrouted WHERE tenant_id = $1

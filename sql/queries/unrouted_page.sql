@@ -1,0 +1,5 @@
+SELECT id, data
+FROM unrouted
+WHERE tenant_id = $1 AND id > $2
+ORDER BY id
+LIMIT $3

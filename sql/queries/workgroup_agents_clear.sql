@@ -1,0 +1,1 @@
+DELETE FROM workgroup_agents WHERE tenant_id = $1 AND workgroup_id = $2

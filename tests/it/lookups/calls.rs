@@ -1,0 +1,213 @@
+//! One call: what it may reach, how often it is tried, and what it tells.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use connectors::{
+    clock::SystemClock,
+    outgoing::{
+        Call, Caller, Credential, Fault, Http, Limits, Outcome, Policies, Provider as Whose, Request, Stopped,
+        WhileDown,
+    },
+};
+use pipeline::{
+    ports::Clock,
+    retry::{CircuitPolicy, Policy},
+};
+use reqwest::Method;
+use serde_json::json;
+
+use super::{Provider, TOKEN};
+
+const QUICK: Limits =
+    Limits { allow_private_targets: true, connect_timeout_ms: 2_000, timeout_ms: 5_000, body_max_bytes: 64 << 10 };
+
+fn policies() -> Policies {
+    Policies {
+        retry: Policy { backoff_first_ms: 5, backoff_max_ms: 20, ..Policy::default() },
+        circuit: CircuitPolicy { failures_max: 5, open_ms: 300, probe_ms: 300 },
+        limits: Vec::new(),
+    }
+}
+
+fn caller(limits: Limits) -> Caller {
+    Caller::new(Http::new(limits).unwrap(), Arc::new(SystemClock), policies())
+}
+
+fn call(url: &str, method: Method) -> Call {
+    Call {
+        connection: "acme-clickup".to_owned(),
+        request: Request::new(Whose::ClickUp, method, url.parse().unwrap())
+            .credential(Credential::plain(TOKEN).unwrap()),
+        scope: None,
+        deadline_ms: Some(SystemClock.now_ms() + 5_000),
+        while_down: WhileDown::Fail,
+    }
+}
+
+fn task(provider: &Provider) -> Call {
+    provider.task("t1");
+    call(&format!("{}/clickup/api/v2/task/t1", provider.url), Method::GET)
+}
+
+fn outcome(stopped: Result<connectors::outgoing::Answer, Stopped>) -> Outcome {
+    match stopped {
+        Err(Stopped::Answered(outcome)) => outcome,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn private_targets_are_refused_by_default() {
+    let provider = Provider::start().await;
+    let caller = caller(Limits { allow_private_targets: false, ..QUICK });
+    let port = provider.url.rsplit(':').next().unwrap();
+    for host in ["127.0.0.1", "localhost", "127.1", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0.0.0.0"] {
+        let refused = outcome(caller.call(&call(&format!("https://{host}:{port}/"), Method::GET)).await);
+        let Outcome::Permanent(trouble) = refused else { panic!("{host}: {refused:?}") };
+        assert_eq!(trouble.fault, Fault::Configuration, "{host}: {trouble}");
+        assert!(trouble.detail.contains("NEXUS_ALLOW_PRIVATE_TARGETS"), "{host}: {trouble}");
+    }
+    for (url, named) in [
+        ("http://api.clickup.example/", "https"),
+        ("file:///etc/passwd", "https"),
+        ("https://ada:hush@api.clickup.example/", "password"),
+    ] {
+        let Outcome::Permanent(trouble) = outcome(caller.call(&call(url, Method::GET)).await) else { panic!("{url}") };
+        assert!(trouble.detail.contains(named) && !trouble.detail.contains("hush"), "{trouble}");
+    }
+    assert_eq!(caller.circuits_open(), 0, "it says nothing of the provider");
+    assert!(provider.fakes.world().calls.is_empty());
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let (provider, elsewhere) = (Provider::start().await, Provider::start().await);
+    for status in [301, 302, 307, 308] {
+        let target = format!("{}/clickup/api/v2/task/t1", elsewhere.url);
+        provider.fault(json!({"status": status, "times": 1, "headers": [["location", target]]}));
+        let refused = outcome(caller(QUICK).call(&task(&provider)).await);
+        assert!(matches!(&refused, Outcome::Permanent(t) if t.fault == Fault::Configuration), "{refused:?}");
+    }
+    assert!(elsewhere.fakes.world().calls.is_empty(), "no token went there");
+}
+
+#[tokio::test]
+async fn a_huge_answer_is_not_read() {
+    let provider = Provider::start().await;
+    provider.fault(json!({"bodyBytes": 50_000_000}));
+    let refused = outcome(caller(QUICK).call(&task(&provider)).await);
+    assert!(matches!(&refused, Outcome::Permanent(t) if t.detail.contains("65536")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_may_pass_is_tried_three_times() {
+    let provider = Provider::start().await;
+    provider.fault(json!({"status": 503, "times": 2}));
+    assert_eq!(caller(QUICK).call(&task(&provider)).await.unwrap().status, 200);
+    assert_eq!(provider.asked("t1"), 3);
+    provider.fault(json!({"status": 502, "times": 3}));
+    assert!(matches!(outcome(caller(QUICK).call(&task(&provider)).await), Outcome::Retryable { .. }));
+    assert_eq!(provider.asked("t1"), 6);
+    // What cannot pass is tried once.
+    let gone = call(&format!("{}/clickup/api/v2/task/gone", provider.url), Method::GET);
+    assert!(matches!(outcome(caller(QUICK).call(&gone).await), Outcome::Permanent(t) if t.status == Some(404)));
+    assert_eq!(provider.asked("gone"), 1);
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_not_done_again() {
+    let provider = Provider::start().await;
+    provider.task("t1");
+    provider.fault(json!({"method": "POST", "status": 500, "lands": true}));
+    let url = format!("{}/clickup/api/v2/task/t1/comment", provider.url);
+    let mut comment = call(&url, Method::POST);
+    comment.request = comment.request.json(&json!({"comment_text": "done", "notify_all": false}));
+    let uncertain = outcome(caller(QUICK).call(&comment).await);
+    assert!(matches!(uncertain, Outcome::Retryable { may_have_landed: true, .. }), "{uncertain:?}");
+    assert_eq!(provider.fakes.world().clickup_comments.all().count(), 1);
+}
+
+#[tokio::test]
+async fn silence_is_given_up_in_time() {
+    let provider = Provider::start().await;
+    provider.fault(json!({"hang": true}));
+    let caller = caller(Limits { timeout_ms: 100, ..QUICK });
+    let begun = Instant::now();
+    let silent = outcome(caller.call(&task(&provider)).await);
+    assert!(
+        matches!(&silent, Outcome::Retryable { trouble, .. } if trouble.detail == "no answer in time"),
+        "{silent:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(provider.asked("t1"), 3);
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_is_left_alone_until_it_may_be_back() {
+    let provider = Provider::start().await;
+    let caller = caller(QUICK);
+    provider.fault(json!({"status": 503, "times": 5}));
+    for _ in 0..2 {
+        let _ = caller.call(&task(&provider)).await;
+    }
+    assert_eq!((provider.asked("t1"), caller.circuits_open()), (5, 1), "three attempts, and two more");
+    assert!(matches!(caller.call(&task(&provider)).await, Err(Stopped::Down { .. })));
+    assert_eq!(provider.asked("t1"), 5, "it was not asked");
+    // Another connection is another matter.
+    let other = Call { connection: "umbra-clickup".to_owned(), ..task(&provider) };
+    assert_eq!(caller.call(&other).await.unwrap().status, 200);
+    // Who wants to wait, waits; then one call shows that it is back.
+    let patient = Call { while_down: WhileDown::Wait, ..task(&provider) };
+    assert_eq!(caller.call(&patient).await.unwrap().status, 200);
+    assert_eq!(caller.circuits_open(), 0);
+}
+
+#[tokio::test]
+async fn a_pause_is_kept_when_there_is_time_for_it() {
+    let provider = Provider::start().await;
+    provider.fault(json!({"status": 429, "times": 1, "headers": [["retry-after", "1"]]}));
+    let begun = Instant::now();
+    assert_eq!(caller(QUICK).call(&task(&provider)).await.unwrap().status, 200);
+    assert!(begun.elapsed() >= Duration::from_millis(950), "{:?}", begun.elapsed());
+
+    provider.fault(json!({"status": 429, "headers": [["retry-after", "60"]]}));
+    let (caller, begun) = (caller(QUICK), Instant::now());
+    assert!(matches!(outcome(caller.call(&task(&provider)).await), Outcome::RateLimited { .. }));
+    let asked = provider.asked("t1");
+    assert!(matches!(caller.call(&task(&provider)).await, Err(Stopped::Spent { .. })), "the token is paused");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(provider.asked("t1"), asked, "it was not asked");
+}
+
+#[tokio::test]
+async fn a_spent_window_is_waited_for_before_it_is_refused() {
+    let provider = Provider::start().await;
+    provider.fakes.world().limits.insert("clickup", connectors::fakes::limits::Limited::new(2, 500));
+    let caller = caller(QUICK);
+    for _ in 0..4 {
+        assert_eq!(caller.call(&task(&provider)).await.unwrap().status, 200);
+    }
+    assert!(provider.fakes.world().calls.iter().all(|made| made.status == Some(200)), "not one 429");
+}
+
+#[tokio::test]
+async fn a_token_is_in_no_error() {
+    let provider = Provider::start().await;
+    for status in [400, 401, 403, 429, 500] {
+        provider.fault(json!({"status": status, "tellsToken": true, "times": 3}));
+        let mut call = task(&provider);
+        call.deadline_ms = Some(SystemClock.now_ms() + 500);
+        let stopped = caller(QUICK).call(&call).await.unwrap_err();
+        let told = format!("{stopped} {stopped:?} {call:?}");
+        assert!(!told.contains("hush"), "{told}");
+        assert!(told.contains("cannot use token ********"), "{told}");
+        provider.fakes.world().faults.clear();
+    }
+    // An address may hold a secret too: nobody is there, and it is not told.
+    let nobody = call("http://127.0.0.1:1/hush?token=hush", Method::GET);
+    let told = format!("{:?}", caller(QUICK).call(&nobody).await);
+    assert!(!told.contains("hush") && told.contains("cannot connect"), "{told}");
+}
