@@ -5,7 +5,7 @@ use super::{
     mention::{Dialect, Mention, MentionKind, Target},
     neutral::{BREAK, is_broadcast_name},
     origin,
-    rows::{Row, Span, Styles, What, tidy},
+    rows::{Kind, Row, Span, Styles, What, tidy},
     ruler::Ruler,
     work,
 };
@@ -96,16 +96,25 @@ fn plain_labels(mut spans: Vec<Span>) -> Vec<Span> {
 
 /// Takes the sting out of text: what would call everybody calls nobody, and in
 /// GitHub's Markdown no `@` is left that would call anybody. Code stays as it
-/// is, since nothing is called from there. Done with the parts, because a cut
-/// can make a mention of what was an address.
+/// is, since nothing is called from there, unless a backtick in mrkdwn, which
+/// has no escapes, may end it. Done with the parts, because a cut can make a
+/// mention of what was an address.
 pub(super) fn disarm(rows: &mut [Row], dialect: Dialect) {
+    let mut texts = rows.iter().flat_map(|row| &row.spans).filter(|span| span.what != What::Code);
+    let code_ends = dialect == Dialect::Slack && texts.any(|span| span.text.contains('`'));
     for row in rows {
+        if let Kind::Code { text, .. } = &mut row.kind
+            && code_ends
+            && let Some(harmless) = disarmed(text, dialect, false)
+        {
+            *text = harmless;
+        }
         let mut behind_mention = false;
         for index in 0..row.spans.len() {
             let follows = index + 1 < row.spans.len();
             let span = &mut row.spans[index];
             work::did(span.text.len());
-            if span.what == What::Text {
+            if span.what == What::Text || (span.what == What::Code && code_ends) {
                 if let Some(text) = disarmed(&span.text, dialect, follows) {
                     span.text = text;
                 }

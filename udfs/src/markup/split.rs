@@ -115,7 +115,7 @@ impl<'r> Walk<'r> {
                 at.span += whole;
                 continue;
             }
-            self.take(self.ruler.span(span, linked))?;
+            self.take(self.ruler.span(span, linked)).inspect_err(|_| self.cut_anyhow(at))?;
             self.text(span, at)?;
             linked = row.spans.get(at.span + 1).is_some_and(|next| next.link.is_some() && next.link == span.link);
             at = At { span: at.span + 1, byte: 0, ..at };
