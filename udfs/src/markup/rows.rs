@@ -95,9 +95,7 @@ impl Span {
     pub(super) fn linked(text: impl Into<String>, url: &str) -> Self {
         Span { link: Some(url.into()), ..Span::plain(text) }
     }
-}
 
-impl Span {
     /// Other words that look like this.
     pub(super) fn saying(&self, text: &str) -> Self {
         Span { what: self.what.clone(), text: text.to_owned(), styles: self.styles, link: self.link.clone() }
