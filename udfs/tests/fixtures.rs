@@ -242,6 +242,7 @@ fn comments_as_documents() {
                     let again =
                         if dialect == Dialect::Jira { Document::from_jira(body) } else { Document::from_clickup(body) };
                     assert_eq!(again.visible(), part.visible, "{:?}", entry.path());
+                    assert_eq!(again.content_hash(), part.content_hash, "{:?}", entry.path());
                 }
             }
         }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::{
-    Names, adf, clickup, markdown,
+    Names, adf, clickup, content, markdown,
     mention::{Dialect, Mention, MentionKind},
     origin,
     pieces::Piece,
@@ -79,7 +79,13 @@ impl Document {
         })
     }
 
-    /// This, an empty line, and the other.
+    /// This, an empty line, and the other: several messages in one.
+    ///
+    /// ```
+    /// # use udfs::markup::Document;
+    /// let both = Document::from_markdown("- one").followed_by(Document::from_plain("two"));
+    /// assert_eq!(both.to_markdown(), "- one\n\ntwo");
+    /// ```
     #[must_use]
     pub fn followed_by(mut self, other: Document) -> Self {
         self.rows.push(Row::plain(Vec::new()));
@@ -98,6 +104,13 @@ impl Document {
     /// What is seen of it, row by row: the measure of what a rendering keeps.
     pub fn visible(&self) -> String {
         rows::visible_of(&self.rows)
+    }
+
+    /// A hash of the letters and digits in it. For a message as its system sends
+    /// it, footer included, it is the [`super::Part::content_hash`] of what was
+    /// written there, which tells an echo where no mark does.
+    pub fn content_hash(&self) -> u128 {
+        content::hash(&self.rows)
     }
 
     /// Makes mentions of the names in its text.

@@ -23,6 +23,11 @@ pub fn vacant() -> Document {
     said(vec![styled("This part of the message is no longer needed.", Style::Italic)])
 }
 
+/// In place of what is behind the last part that a text may have.
+pub fn left_out() -> Document {
+    said(vec![styled("The rest of this message is too long to be shown here.", Style::Italic)])
+}
+
 /// That a field of a task is not what it was.
 ///
 /// ```

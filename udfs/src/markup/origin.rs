@@ -1,7 +1,7 @@
 //! The mark that a message of ours carries, so that it is known again: which
 //! of our messages it is and which of its parts. Readers do not see it.
 //!
-//! Slack has metadata for this and gets no mark. In Markdown it is an HTML
+//! In Slack it is the message's metadata. In GitHub's Markdown it is an HTML
 //! comment. ClickUp and Jira have nothing that is stored and not shown: unknown
 //! attributes may be dropped when a comment is stored or edited, and characters
 //! without width are taken out by sanitisers, by editors and by people who copy.
@@ -15,7 +15,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::rows::{Row, Span, canonical};
 
@@ -23,6 +23,7 @@ use super::rows::{Row, Span, canonical};
 const KEY: &str = "nexus-origin=";
 const FRAGMENT: &str = "#nexus-origin=";
 const COMMENT: &str = "<!-- nexus-origin=";
+const EVENT_TYPE: &str = "nexus_origin";
 const ID_BYTES_MAX: usize = 100;
 
 /// Which message, and which part of it, counted from one.
@@ -47,15 +48,22 @@ pub fn find(text: &str) -> Option<Origin> {
     parse(&text[at.or_else(|| text.rfind(FRAGMENT).map(|at| at + FRAGMENT.len()))?..])
 }
 
-/// The mark in a comment of ClickUp's or a document of Jira's.
+/// The mark in a comment of ClickUp's or a document of Jira's: the last link
+/// that has one. A mark that somebody typed is text and does not count, except
+/// where all of the comment is one text.
 pub fn find_in(value: &Value) -> Option<Origin> {
-    // Depth is bounded by the parser that made the value.
     match value {
         Value::String(text) => find(text),
-        Value::Array(values) => values.iter().rev().find_map(find_in),
-        Value::Object(members) => members.values().rev().find_map(find_in),
-        _ => None,
+        _ => find_link(value),
     }
+}
+
+/// The mark in the `metadata` of a message of Slack's.
+pub fn find_in_metadata(metadata: &Value) -> Option<Origin> {
+    let payload = metadata.get("event_payload").filter(|_| metadata["event_type"] == EVENT_TYPE)?;
+    let part = payload["part"].as_u64().and_then(|part| part.try_into().ok()).filter(|part| *part > 0)?;
+    let id = payload["id"].as_str().filter(|id| is_id(id))?;
+    Some(Origin { id: id.to_owned(), part })
 }
 
 /// The Markdown without the line of the mark, on which only the footer is.
@@ -65,6 +73,23 @@ pub fn strip(text: &str) -> Cow<'_, str> {
     let line = text[at..].find("-->").map_or(text.len(), |end| at + end + 3);
     let (before, after) = (text[..at].trim_end(), text[line..].trim_end());
     if after.is_empty() { Cow::Borrowed(before) } else { Cow::Owned(format!("{before}{after}")) }
+}
+
+// Depth is bounded by the parser that made the value.
+fn find_link(value: &Value) -> Option<Origin> {
+    match value {
+        Value::Array(values) => values.iter().rev().find_map(find_link),
+        Value::Object(members) => members.iter().rev().find_map(|(name, value)| match value {
+            Value::String(url) if matches!(&**name, "link" | "href" | "url") => find(url),
+            _ => find_link(value),
+        }),
+        _ => None,
+    }
+}
+
+/// The mark as Slack's metadata.
+pub(super) fn metadata(id: &str, part: usize) -> Value {
+    json!({"event_type": EVENT_TYPE, "event_payload": {"id": id, "part": part}})
 }
 
 /// The mark as a comment of HTML.

@@ -1,12 +1,13 @@
 //! A document as what a system's API takes: one text, or the parts of one that
 //! is too long. The same function serves posting and editing, so that an edit
 //! changes only what the author changed: parts are cut from the beginning on,
-//! and those before the changed one come out the same.
+//! and those before the changed one come out the same. For the same reason no
+//! part says how many there are: with one more all would have to be edited.
 
 use serde_json::Value;
 
 use super::{
-    Document, adf, clickup, markdown,
+    Document, adf, clickup, content, markdown,
     mention::{Dialect, Mention, Target},
     notices, origin,
     pieces::{Style, encoded_url, linkable},
@@ -22,7 +23,8 @@ pub struct Options<'o> {
     /// name that calls nobody; groups and everybody are never called.
     pub lookup: &'o dyn Fn(&Mention) -> Option<Target>,
     /// The most that a part may take; by default [`limit`]. Half of it is what
-    /// to try when a system says that a message is too long.
+    /// to try when a system says that a message is too long; edits keep to what
+    /// was posted with, so that the same words are in the same parts.
     pub limit: Option<usize>,
     /// A link at the end of the last part.
     pub footer: Option<Footer<'o>>,
@@ -42,7 +44,8 @@ pub struct Footer<'o> {
     pub url: &'o str,
 }
 
-/// What [`origin::find`] and [`origin::find_in`] find again.
+/// What [`origin::find`], [`origin::find_in`] and [`origin::find_in_metadata`]
+/// find again.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark<'o> {
     /// Our id, of letters, digits, `_` and `-`; with any other there is no mark.
@@ -68,8 +71,12 @@ pub struct Part {
     pub count: usize,
     /// What is sent.
     pub body: Body,
+    /// Slack's `metadata`, to be sent with the text: the mark, if one was asked for.
+    pub metadata: Option<Value>,
     /// What a reader sees of the document in it.
     pub visible: String,
+    /// The [`Document::content_hash`] of the message as its system sends it back.
+    pub content_hash: u128,
     /// Nothing is left for this part: it was posted when the text was longer.
     /// Its body says so; whoever can delete a message may do that instead.
     pub vacant: bool,
@@ -100,6 +107,9 @@ fn limit_min(dialect: Dialect) -> usize {
 }
 
 const LABEL_CHARS_MAX: usize = 120;
+/// The most parts of a text: each is a call, and a short text of many styles
+/// may need hundreds in JSON. The last one says that the rest is left out.
+pub const PARTS_MAX: usize = 50;
 
 /// The most that one message takes, with a margin: in units of UTF-16, for
 /// ClickUp and Jira of the JSON.
@@ -119,7 +129,7 @@ pub fn limit(dialect: Dialect) -> usize {
 }
 
 /// The parts of the document, each within the limit, which together say what it
-/// says. None of an empty one, unless vacant ones are needed.
+/// says, up to [`PARTS_MAX`]. None of an empty one, unless vacant ones are needed.
 pub fn render(dialect: Dialect, document: &Document, options: &Options<'_>) -> Vec<Part> {
     let limit = options.limit.unwrap_or_else(|| limit(dialect)).max(limit_min(dialect));
     let tail = Tail::new(dialect, limit, options);
@@ -137,15 +147,22 @@ pub fn render(dialect: Dialect, document: &Document, options: &Options<'_>) -> V
 }
 
 fn parts(document: &Document, ruler: &Ruler, tail: &Tail<'_>, options: &Options<'_>) -> Vec<Part> {
-    let said = split::split(&resolve(&document.rows, ruler, options.lookup), ruler);
+    let mut said = split::split(&resolve(&document.rows, ruler, options.lookup), ruler);
+    if said.len() > PARTS_MAX {
+        said.truncate(PARTS_MAX - 1);
+        said.push(notices::left_out().rows);
+    }
     let (last, count) = (said.len().wrapping_sub(1), said.len().max(options.parts_min));
     let filled = said.into_iter().map(|rows| (rows, false));
     let vacant = std::iter::repeat_with(|| (notices::vacant().rows, true));
     let write = |(index, (mut rows, vacant)): (usize, (Vec<Row>, bool))| {
         disarm(&mut rows, ruler.dialect);
         let visible = if vacant { String::new() } else { visible_of(&rows) };
-        let body = tail.write(rows, index, index == last);
-        Part { index, count, body, visible, vacant }
+        tail.add_to(&mut rows, index, index == last);
+        let content_hash = content::hash(&rows);
+        let metadata =
+            tail.mark.filter(|_| ruler.dialect == Dialect::Slack).map(|mark| origin::metadata(mark.id, index + 1));
+        Part { index, count, body: tail.body(rows, index, index == last), metadata, visible, content_hash, vacant }
     };
     filled.chain(vacant).take(count).enumerate().map(write).collect()
 }
@@ -175,22 +192,22 @@ impl<'o> Tail<'o> {
         let footer = footer.filter(|span| !span.text.trim().is_empty());
         let by_link = matches!(dialect, Dialect::Clickup | Dialect::Jira);
         let mark = options.mark.filter(|mark| match dialect {
-            Dialect::Slack | Dialect::Markdown => false,
+            Dialect::Markdown => false,
             _ => origin::is_id(mark.id) && (!by_link || fits(mark.url)),
         });
         let mut room = 0;
         if let Some(span) = &footer {
             room += ruler.span(span, false) + ruler.text(&span.text, false) + ruler.row(&Row::plain(Vec::new())) * 2;
         }
-        if let Some(mark) = &mark {
+        if let Some(mark) = mark.filter(|_| dialect != Dialect::Slack) {
             room += 2 * ruler.row(&Row::plain(Vec::new())) + 2 * mark.id.len() + 60;
             room += ruler.span(&Span::linked(DOT, mark.url), false);
         }
         Tail { dialect, footer, mark, room }
     }
 
-    /// The rows as a body, with the tail.
-    fn write(&self, mut rows: Vec<Row>, index: usize, last: bool) -> Body {
+    /// Adds the footer, and the link that carries the mark.
+    fn add_to(&self, rows: &mut Vec<Row>, index: usize, last: bool) {
         let part = index + 1;
         let mut spans = Vec::new();
         let by_link = matches!(self.dialect, Dialect::Clickup | Dialect::Jira);
@@ -215,6 +232,10 @@ impl<'o> Tail<'o> {
             rows.push(Row::plain(Vec::new()));
             rows.append(&mut tail);
         }
+    }
+
+    /// The rows as a body.
+    fn body(&self, rows: Vec<Row>, index: usize, last: bool) -> Body {
         match self.dialect {
             Dialect::Slack => Body::Text(slack::write(&unrows::pieces(&slack_rows(rows), true))),
             Dialect::Markdown => Body::Text(markdown::write(&unrows::pieces(&rows, true))),
@@ -224,7 +245,7 @@ impl<'o> Tail<'o> {
                     // In its own block a comment would make HTML of the line.
                     let footer = last && self.footer.is_some();
                     text.push_str(if footer { " " } else { "\n\n" });
-                    text.push_str(&origin::comment(mark.id, part));
+                    text.push_str(&origin::comment(mark.id, index + 1));
                 }
                 Body::Text(text)
             }

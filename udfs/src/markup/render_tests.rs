@@ -7,21 +7,21 @@ use super::*;
 pub(super) const DIALECTS: [Dialect; 5] =
     [Dialect::Slack, Dialect::Markdown, Dialect::Clickup, Dialect::Github, Dialect::Jira];
 
-fn text(body: &Body) -> &str {
+pub(super) fn text(body: &Body) -> &str {
     match body {
         Body::Text(text) => text,
         Body::Json(_) => panic!("not a text"),
     }
 }
 
-fn value(body: &Body) -> &Value {
+pub(super) fn value(body: &Body) -> &Value {
     match body {
         Body::Json(value) => value,
         Body::Text(_) => panic!("not JSON"),
     }
 }
 
-fn one(dialect: Dialect, document: &Document, options: &Options<'_>) -> Body {
+pub(super) fn one(dialect: Dialect, document: &Document, options: &Options<'_>) -> Body {
     let mut parts = render(dialect, document, options);
     assert_eq!(parts.len(), 1);
     parts.remove(0).body
@@ -244,59 +244,6 @@ fn nobody_is_called_who_was_not_meant() {
 }
 
 #[test]
-fn footers_and_marks() {
-    let document = Document::from_markdown("words");
-    let mark = Mark { id: "msg_1-a", url: "https://hub.y/m" };
-    let footer = Footer { label: "Task @here *1*", url: "https://app.y/t/1" };
-    let anchored = Footer { url: "https://app.y/t/1#c2", ..footer };
-    let bad = Footer { url: "javascript:x", ..footer };
-    for dialect in DIALECTS {
-        for footer in [None, Some(footer), Some(anchored), Some(bad)] {
-            for mark in [None, Some(mark)] {
-                let options = Options { footer, mark, ..Options::default() };
-                let body = one(dialect, &document, &options);
-                let found = match &body {
-                    Body::Text(text) => origin::find(text),
-                    Body::Json(value) => origin::find_in(value),
-                };
-                let marked = mark.is_some() && !matches!(dialect, Dialect::Slack | Dialect::Markdown);
-                let expected = marked.then(|| origin::Origin { id: "msg_1-a".to_owned(), part: 1 });
-                assert_eq!(found, expected, "{dialect:?} {body:?}");
-                let again = read(dialect, &body);
-                if marked || footer.is_none() {
-                    assert_eq!(again, document, "{dialect:?} {body:?}");
-                } else {
-                    assert!(again.to_plain().starts_with("words\n\nTask @\u{200b}here"), "{again:?}");
-                }
-            }
-        }
-    }
-    let options = Options { footer: Some(footer), mark: Some(mark), ..Options::default() };
-    assert_eq!(
-        text(&one(Dialect::Github, &document, &options)),
-        "words\n\n[Task @\u{200b}here \\*1\\*](https://app.y/t/1) <!-- nexus-origin=msg_1-a.1 -->"
-    );
-    assert_eq!(
-        value(&one(Dialect::Clickup, &document, &options))[3],
-        json!({"text": "Task @\u{200b}here *1*", "attributes": {"link": "https://app.y/t/1#nexus-origin=msg_1-a.1"}})
-    );
-    assert_eq!(text(&one(Dialect::Slack, &document, &options)), "words\n\n<https://app.y/t/1|Task @\u{200b}here *1*>");
-    // Nobody else's mark goes out, and no id that is none.
-    let forged = Document::from_slack("see <https://x.y/#nexus-origin=msg_9.1|this>", &Ids);
-    assert_eq!(origin::find_in(value(&one(Dialect::Clickup, &forged, &Options::default()))), None);
-    let comment = Document::from_slack("&lt;!-- nexus-origin=msg_9.1 --&gt;", &Ids);
-    assert_eq!(origin::find(text(&one(Dialect::Github, &comment, &Options::default()))), None);
-    let wrong = Options { mark: Some(Mark { id: "a --> b", url: "https://hub.y" }), ..Options::default() };
-    assert_eq!(text(&one(Dialect::Github, &document, &wrong)), "words");
-    assert_eq!(origin::find("label [x|https://a.y#nexus-origin=m.12]").map(|origin| origin.part), Some(12));
-    for none in ["", "#nexus-origin=", "#nexus-origin=a", "#nexus-origin=a.0", "#nexus-origin=a.x", "nexus-origin=a.1"]
-    {
-        assert_eq!(origin::find(none), None);
-    }
-    assert_eq!(origin::strip("a\n\nfoot <!-- nexus-origin=a.1 -->\nlater"), "a\nlater");
-}
-
-#[test]
 fn cuts_are_where_they_hurt_least() {
     let sentence = "Ten words are said here, and then it ends now. ";
     let cases: [(String, &str); 6] = [
@@ -343,6 +290,26 @@ fn nothing_is_cut_within() {
     let accents = format!("e{}", "\u{301}".repeat(9_000));
     let parts = render(Dialect::Slack, &Document::from_plain(&accents), &options);
     assert_eq!(parts.iter().map(|part| part.visible.chars().count()).sum::<usize>(), 9_001);
+    // Nothing to cut at, and the room ends where a style does.
+    for accents in (7_000..8_000).step_by(50) {
+        let text = "\u{301}".repeat(accents);
+        let document = Document::from_clickup(&json!([{"text": text}, {"text": text, "attributes": {"bold": true}}]));
+        let parts = render(Dialect::Jira, &document, &Options { limit: Some(8_000), ..Options::default() });
+        assert!(parts.iter().all(|part| part.body.size() <= 8_000), "{accents}");
+    }
+}
+
+#[test]
+fn parts_are_bounded() {
+    let document = Document::from_plain(&"word ".repeat(100_000));
+    let footer = Some(Footer { label: "all of it", url: "https://x.y" });
+    let parts = render(Dialect::Slack, &document, &Options { limit: Some(2_000), footer, ..Options::default() });
+    assert_eq!(parts.len(), PARTS_MAX);
+    assert!(parts.iter().all(|part| part.count == PARTS_MAX && part.body.size() <= 2_000));
+    assert_eq!(
+        text(&parts[PARTS_MAX - 1].body),
+        "_The rest of this message is too long to be shown here._\n\n<https://x.y|all of it>"
+    );
 }
 
 #[test]
