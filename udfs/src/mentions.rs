@@ -53,7 +53,7 @@ pub fn mentions(text: &str) -> Vec<&str> {
 }
 
 /// The name that begins at `at`, its `@` included.
-fn name_at(text: &str, at: usize) -> Option<&str> {
+pub(crate) fn name_at(text: &str, at: usize) -> Option<&str> {
     let after = text[at..].strip_prefix('@')?;
     // What may stand before the `@` of an e-mail address, or in a path.
     let joined = |last: char| last.is_alphanumeric() || "_-+/@%=".contains(last);

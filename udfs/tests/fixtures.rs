@@ -11,6 +11,7 @@ use serde_json::Value;
 use udfs::{
     cloudevents,
     json::{depth_within, mend_surrogates, well_formed},
+    markup::{Body, Dialect, Document, Options, clickup_comment_to_plain, render},
     signature::{self, Scheme},
 };
 
@@ -209,4 +210,42 @@ fn adversarial_bodies() {
             assert!(refused.is_some(), "{name}");
         }
     }
+}
+
+/// Comments as ClickUp and Jira send them: a document says what the plain text
+/// says, and what is rendered for the same system says it again.
+#[test]
+fn comments_as_documents() {
+    let Some(folder) = folder() else { return };
+    let mut found = 0;
+    for (system, dialect) in [("clickup", Dialect::Clickup), ("jira", Dialect::Jira)] {
+        for entry in std::fs::read_dir(folder.join(system)).expect("the folder can be read").flatten() {
+            if entry.path().extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let file = json(&entry.path());
+            let of_items = file["history_items"].as_array().into_iter().flatten().map(|item| &item["comment"]);
+            let of_lists = file["comments"].as_array().into_iter().flatten();
+            let of_jira = [&file["body"], &file["comment"]["body"], &file["fields"]["description"]];
+            for comment in of_items.chain(of_lists).chain(of_jira) {
+                let (document, plain) = match dialect {
+                    Dialect::Clickup => (Document::from_clickup(comment), clickup_comment_to_plain(comment)),
+                    _ if comment.is_null() => continue,
+                    _ => (Document::from_jira(comment), String::new()),
+                };
+                if dialect == Dialect::Clickup {
+                    assert_eq!(document.to_plain(), plain, "{:?}", entry.path());
+                }
+                found += usize::from(!document.is_empty());
+                for part in render(dialect, &document, &Options::default()) {
+                    let Body::Json(body) = &part.body else { panic!("{dialect:?} takes JSON") };
+                    let again =
+                        if dialect == Dialect::Jira { Document::from_jira(body) } else { Document::from_clickup(body) };
+                    assert_eq!(again.visible(), part.visible, "{:?}", entry.path());
+                    assert_eq!(again.content_hash(), part.content_hash, "{:?}", entry.path());
+                }
+            }
+        }
+    }
+    assert!(found >= 5, "{found}");
 }

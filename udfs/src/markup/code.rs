@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, ops::Range};
 
+use super::work;
+
 /// A run this long opens a block, which may go over lines; a shorter one must
 /// be closed on its line.
 const BLOCK: usize = 3;
@@ -35,7 +37,9 @@ pub fn code_ranges(text: &str, escapes: bool) -> Vec<Range<usize>> {
 
 /// Whether a backslash stands here that is not escaped itself.
 fn is_escaped(before: &str) -> bool {
-    before.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1
+    let backslashes = before.bytes().rev().take_while(|byte| *byte == b'\\').count();
+    work::did(backslashes);
+    backslashes % 2 == 1
 }
 
 struct Run {
@@ -52,12 +56,14 @@ impl Run {
 fn runs(text: &[u8]) -> Vec<Run> {
     let (mut runs, mut line, mut at) = (Vec::new(), 0, 0);
     while let Some(next) = memchr::memchr2(b'`', b'\n', &text[at..]) {
+        work::did(next + 1);
         at += next;
         if text[at] == b'\n' {
             line += 1;
             at += 1;
         } else {
             let ticks = text[at..].iter().take_while(|byte| **byte == b'`').count();
+            work::did(ticks);
             runs.push(Run { range: at..at + ticks, line });
             at += ticks;
         }

@@ -5,8 +5,15 @@ use std::borrow::Cow;
 use super::slack::token;
 
 /// Seen by nobody, and enough for a name not to be one.
-const BREAK: char = '\u{200b}';
-const BROADCASTS: &[&str] = &["channel", "here", "everyone"];
+pub(super) const BREAK: char = '\u{200b}';
+/// Slack's, and ClickUp's for all who have to do with a task.
+const BROADCASTS: &[&str] = &["channel", "here", "everyone", "all", "assignees", "watchers", "followers"];
+
+/// Whether this name, without its `@`, calls more than one.
+pub(super) fn is_broadcast_name(name: &str) -> bool {
+    let end = name.find(|character: char| !character.is_alphanumeric()).unwrap_or(name.len());
+    BROADCASTS.iter().any(|broadcast| name[..end].eq_ignore_ascii_case(broadcast))
+}
 
 pub(super) fn neutralise(text: &str) -> Cow<'_, str> {
     let mut out = String::new();
@@ -50,8 +57,6 @@ fn named(inner: &str) -> String {
 
 fn is_broadcast(before: &str, rest: &str) -> bool {
     let Some(after) = rest.strip_prefix('@') else { return false };
-    let end = after.find(|character: char| !character.is_alphanumeric()).unwrap_or(after.len());
     // Part of an e-mail address, it calls nobody.
-    !before.ends_with(char::is_alphanumeric)
-        && BROADCASTS.iter().any(|broadcast| after[..end].eq_ignore_ascii_case(broadcast))
+    !before.ends_with(char::is_alphanumeric) && is_broadcast_name(after)
 }

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use super::mention::Mention;
+
 /// One piece of formatted text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
@@ -19,7 +21,9 @@ pub(super) enum Piece<'a> {
     /// Code within a line.
     Code(Cow<'a, str>),
     /// Lines of code in a language, or in none.
-    Block { language: &'a str, text: Cow<'a, str> },
+    Block { language: Cow<'a, str>, text: Cow<'a, str> },
+    /// Somebody or something that is called by name; only in rich reading.
+    Mention(Box<Mention>),
     /// What the line begins with.
     Line(Line),
     /// The end of a line.
@@ -41,6 +45,8 @@ pub(super) enum Line {
     Bullet(u8),
     /// A numbered item, likewise.
     Number(u8, u32),
+    /// Something to do, likewise, and whether it is done; only in rich reading.
+    Check(u8, bool),
     /// Quoted.
     Quote,
 }
@@ -58,6 +64,9 @@ pub(super) struct Builder<'a> {
     open: Vec<Open>,
     /// Where brackets stand that may yet begin a link.
     brackets: Vec<usize>,
+    /// Whether mentions and tasks are kept as what they are, which documents
+    /// need; else they are text.
+    rich: bool,
 }
 
 struct Open {
@@ -67,6 +76,18 @@ struct Open {
 }
 
 impl<'a> Builder<'a> {
+    pub(super) fn rich() -> Self {
+        Builder { rich: true, ..Builder::default() }
+    }
+
+    pub(super) fn is_rich(&self) -> bool {
+        self.rich
+    }
+
+    pub(super) fn mention(&mut self, mention: Mention) {
+        if self.rich { self.push(Piece::Mention(Box::new(mention))) } else { self.text(mention.shown()) }
+    }
+
     pub(super) fn push(&mut self, piece: Piece<'a>) {
         self.pieces.push(piece);
     }
@@ -220,4 +241,12 @@ pub(super) fn encoded_url(url: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// Whether a line begins with a box, whether it is ticked, and how long it is.
+pub(super) fn checkbox(line: &str) -> Option<(bool, usize)> {
+    [("☐ ", false), ("☑ ", true)]
+        .into_iter()
+        .find(|(mark, _)| line.starts_with(mark))
+        .map(|(mark, done)| (done, mark.len()))
 }

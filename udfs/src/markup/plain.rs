@@ -28,6 +28,11 @@ pub(super) fn write(pieces: &[Piece<'_>]) -> String {
                 out.push_str(&"  ".repeat(usize::from(*depth)));
                 out.push_str(&format!("{number}. "));
             }
+            Piece::Line(Line::Check(depth, done)) => {
+                out.push_str(&"  ".repeat(usize::from(*depth)));
+                out.push_str(if *done { "- [x] " } else { "- [ ] " });
+            }
+            Piece::Mention(mention) => out.push_str(&mention.shown()),
             Piece::Line(Line::Heading(_) | Line::Quote) | Piece::Start(_) | Piece::End(_) => {}
             Piece::Newline => out.push('\n'),
         }

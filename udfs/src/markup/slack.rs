@@ -5,13 +5,23 @@ use std::borrow::Cow;
 use super::{
     Names,
     code::code_ranges,
-    pieces::{Builder, LIST_DEPTH_MAX, Line, Piece, Style, encoded_url, entity, linkable, says_url},
+    mention::{Dialect, Mention, MentionKind},
+    pieces::{self, Builder, LIST_DEPTH_MAX, Line, Piece, Style, encoded_url, entity, linkable, says_url},
+    work,
 };
 
 /// The pieces of mrkdwn as Slack's events carry it: `<`, `>` and `&` of the
 /// text itself are entities there, so that every `<` begins a token.
 pub(super) fn read<'a>(text: &'a str, names: &dyn Names) -> Vec<Piece<'a>> {
-    let mut builder = Builder::default();
+    read_into(Builder::default(), text, names)
+}
+
+/// The same with mentions and numbered lines as what they are.
+pub(super) fn read_rich<'a>(text: &'a str, names: &dyn Names) -> Vec<Piece<'a>> {
+    read_into(Builder::rich(), text, names)
+}
+
+fn read_into<'a>(mut builder: Builder<'a>, text: &'a str, names: &dyn Names) -> Vec<Piece<'a>> {
     let mut code = code_ranges(text, false).into_iter().peekable();
     let mut at = line_start(text, 0, &mut builder);
     while at < text.len() {
@@ -24,6 +34,7 @@ pub(super) fn read<'a>(text: &'a str, names: &dyn Names) -> Vec<Piece<'a>> {
             continue;
         }
         let rest = &text[at..];
+        work::did(1);
         match rest.as_bytes()[0] {
             b'\n' => {
                 builder.settle();
@@ -47,6 +58,7 @@ pub(super) fn read<'a>(text: &'a str, names: &dyn Names) -> Vec<Piece<'a>> {
                 let first = rest.chars().next().map_or(1, char::len_utf8);
                 let end =
                     rest[first..].find(['\n', '<', '&', '*', '_', '~', '`']).map_or(rest.len(), |end| first + end);
+                work::did(end);
                 builder.text(&rest[..end]);
                 at += end;
             }
@@ -57,8 +69,9 @@ pub(super) fn read<'a>(text: &'a str, names: &dyn Names) -> Vec<Piece<'a>> {
 
 /// Reads what a line may begin with; answers where the rest begins.
 fn line_start(text: &str, mut at: usize, builder: &mut Builder<'_>) -> usize {
-    for quote in ["&gt;&gt;&gt;", "&gt;"] {
-        if text[at..].starts_with(quote) {
+    for quote in ["&gt;&gt;&gt;", "&gt;", ">"] {
+        // Events have the entity; what is posted may have the sign.
+        if text[at..].starts_with(quote) && (quote != ">" || builder.is_rich()) {
             builder.push(Piece::Line(Line::Quote));
             at += quote.len();
             at += usize::from(text[at..].starts_with(' '));
@@ -67,12 +80,32 @@ fn line_start(text: &str, mut at: usize, builder: &mut Builder<'_>) -> usize {
     }
     let line = text[at..].trim_start_matches(' ');
     let indent = text.len() - at - line.len();
+    work::did(indent + 1);
     for bullet in ["• ", "◦ ", "▪ ", "▪︎ "] {
         if line.starts_with(bullet) {
             let depth = u8::try_from(indent / 4).unwrap_or(LIST_DEPTH_MAX).min(LIST_DEPTH_MAX);
             builder.push(Piece::Line(Line::Bullet(depth)));
             return at + indent + bullet.len();
         }
+    }
+    if builder.is_rich() {
+        return rich_line_start(text, at, indent, builder);
+    }
+    at
+}
+
+/// Numbers and boxes, which mrkdwn has only as characters.
+fn rich_line_start(text: &str, at: usize, indent: usize, builder: &mut Builder<'_>) -> usize {
+    let line = &text[at + indent..];
+    let depth = u8::try_from(indent / 4).unwrap_or(LIST_DEPTH_MAX).min(LIST_DEPTH_MAX);
+    if let Some((done, length)) = pieces::checkbox(line) {
+        builder.push(Piece::Line(Line::Check(depth, done)));
+        return at + indent + length;
+    }
+    let digits = line.bytes().take(10).take_while(u8::is_ascii_digit).count();
+    if (1..=9).contains(&digits) && line[digits..].starts_with(". ") {
+        builder.push(Piece::Line(Line::Number(depth, line[..digits].parse().unwrap_or(1))));
+        return at + indent + digits + 2;
     }
     at
 }
@@ -93,7 +126,9 @@ fn read_marker(text: &str, at: usize, marker: &'static str, style: Style, builde
 /// What stands between `<` and `>`, if that is a token.
 pub(super) fn token(text: &str) -> Option<&str> {
     let inner = text.strip_prefix('<')?;
-    let end = inner.find(['<', '>', '\n'])?;
+    let end = inner.find(['<', '>', '\n']);
+    work::did(end.unwrap_or(inner.len()) + 1);
+    let end = end?;
     (end > 0 && inner[end..].starts_with('>')).then(|| &inner[..end])
 }
 
@@ -101,18 +136,21 @@ fn read_token<'a>(inner: &'a str, names: &dyn Names, builder: &mut Builder<'a>) 
     let (target, label) = inner.split_once('|').map_or((inner, None), |(target, label)| (target, Some(label)));
     let label = label.filter(|label| !label.is_empty()).map(unescape);
     let bare = |name: &str, sign: char| name.strip_prefix(sign).unwrap_or(name).to_owned();
-    let named = |sign: char, known: Option<String>, label: Option<Cow<'a, str>>, id: &str| {
-        format!("{sign}{}", known.or_else(|| label.map(|label| bare(&label, sign))).unwrap_or_else(|| id.to_owned()))
+    let named = |kind: MentionKind, known: Option<String>, label: Option<Cow<'a, str>>, id: &str| {
+        let name = known.or_else(|| label.map(|label| bare(&label, kind.sign()))).unwrap_or_else(|| id.to_owned());
+        Mention::new(Dialect::Slack, kind, id, &name)
     };
     if let Some(id) = target.strip_prefix('@') {
-        builder.text(named('@', names.user(id), label, id));
+        builder.mention(named(MentionKind::User, names.user(id), label, id));
     } else if let Some(id) = target.strip_prefix('#') {
-        builder.text(named('#', names.channel(id), label, id));
+        builder.mention(named(MentionKind::Channel, names.channel(id), label, id));
     } else if let Some(id) = target.strip_prefix("!subteam^") {
-        builder.text(named('@', names.group(id), label, id));
+        builder.mention(named(MentionKind::Group, names.group(id), label, id));
     } else if let Some(command) = target.strip_prefix('!') {
         match (command, label) {
-            ("here" | "channel" | "everyone", _) => builder.text(format!("@{command}")),
+            ("here" | "channel" | "everyone", _) => {
+                builder.mention(Mention::new(Dialect::Slack, MentionKind::Everyone, command, command));
+            }
             (_, Some(fallback)) => builder.text(fallback),
             (_, None) => builder.text(format!("@{command}")),
         }
@@ -135,7 +173,7 @@ fn read_code<'a>(code: &'a str, names: &dyn Names, builder: &mut Builder<'a>) {
     }
     let trimmed = inner.strip_prefix('\n').unwrap_or(&inner);
     let text = Cow::Owned(trimmed.strip_suffix('\n').unwrap_or(trimmed).to_owned());
-    builder.push(Piece::Block { language: "", text });
+    builder.push(Piece::Block { language: "".into(), text });
 }
 
 fn without_tokens(code: &str, names: &dyn Names) -> String {
@@ -192,6 +230,7 @@ pub(super) fn write(pieces: &[Piece<'_>]) -> String {
         if let Some((url, label)) = &mut link {
             match piece {
                 Piece::Text(text) | Piece::Code(text) => label.push_str(text),
+                Piece::Mention(mention) => label.push_str(&mention.shown()),
                 Piece::LinkEnd => {
                     write_link(&mut out, url, label);
                     link = None;
@@ -227,7 +266,15 @@ pub(super) fn write(pieces: &[Piece<'_>]) -> String {
                 out.push_str(&"    ".repeat(usize::from(*depth)));
                 out.push_str(&format!("{number}. "));
             }
+            Piece::Line(Line::Check(depth, done)) => {
+                out.push_str(&"    ".repeat(usize::from(*depth)));
+                out.push_str(if *done { "☑ " } else { "☐ " });
+            }
             Piece::Line(Line::Quote) => out.push_str("> "),
+            Piece::Mention(mention) => match mention.native(Dialect::Slack) {
+                Some(id) => out.push_str(&format!("<@{id}>")),
+                None => escape(&mut out, &mention.shown()),
+            },
             Piece::LinkEnd => {}
             Piece::Newline => {
                 if std::mem::take(&mut heading) {

@@ -3,5 +3,5 @@
 mod read;
 mod write;
 
-pub(super) use read::read;
+pub(super) use read::{read, read_rich};
 pub(super) use write::write;

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use crate::markup::{
     code::code_ranges,
     pieces::{Builder, LIST_DEPTH_MAX, Line, Piece, Style, entity},
+    work,
 };
 
 /// The longest URL that is looked for behind a label.
@@ -17,7 +18,15 @@ const QUOTES_MAX: usize = 16;
 
 /// The pieces of the text. A newline is a line's end, as it is in comments.
 pub(in crate::markup) fn read(text: &str) -> Vec<Piece<'_>> {
-    let mut builder = Builder::default();
+    read_into(Builder::default(), text)
+}
+
+/// The same with tasks as tasks.
+pub(in crate::markup) fn read_rich(text: &str) -> Vec<Piece<'_>> {
+    read_into(Builder::rich(), text)
+}
+
+fn read_into<'a>(mut builder: Builder<'a>, text: &'a str) -> Vec<Piece<'a>> {
     let mut code = code_ranges(text, true).into_iter().peekable();
     let mut comments = true;
     let mut at = line_start(text, 0, &mut builder);
@@ -32,10 +41,13 @@ pub(in crate::markup) fn read(text: &str) -> Vec<Piece<'_>> {
         }
         let rest = &text[at..];
         let first = rest.as_bytes()[0];
+        work::did(1);
         at += match first {
             b'\n' => {
                 // Styles may go over lines, not over paragraphs.
-                if rest[1..].trim_start_matches([' ', '\t', '\r']).starts_with('\n') {
+                let next = rest[1..].trim_start_matches([' ', '\t', '\r']);
+                work::did(rest.len() - next.len());
+                if next.starts_with('\n') {
                     builder.settle();
                 }
                 builder.push(Piece::Newline);
@@ -70,6 +82,7 @@ fn read_text<'a>(rest: &'a str, builder: &mut Builder<'a>) -> usize {
     const SPECIAL: &[char] = &['\n', '\\', '&', '*', '_', '~', '!', '[', ']', '<', '`', 'h', 'H', '\r'];
     let first = rest.chars().next().map_or(1, char::len_utf8);
     let end = rest[first..].find(SPECIAL).map_or(rest.len(), |end| first + end);
+    work::did(end);
     builder.text(rest[..end].trim_start_matches('\r'));
     end
 }
@@ -80,6 +93,7 @@ fn line_start(text: &str, mut at: usize, builder: &mut Builder<'_>) -> usize {
         let rest = &text[at..];
         let line = &rest[..rest.find('\n').unwrap_or(rest.len())];
         let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+        work::did(line.len());
         (&line[indent..], indent)
     };
     let (mut rest, mut indent) = line(at);
@@ -103,6 +117,11 @@ fn line_start(text: &str, mut at: usize, builder: &mut Builder<'_>) -> usize {
     }
     if rest.starts_with(['-', '*', '+']) && rest[1..].starts_with(' ') {
         builder.settle();
+        let task = rest.as_bytes()[2..].first_chunk::<4>().filter(|_| builder.is_rich());
+        if let Some([b'[', mark @ (b' ' | b'x' | b'X'), b']', b' ']) = task {
+            builder.push(Piece::Line(Line::Check(depth, *mark != b' ')));
+            return at + indent + 6;
+        }
         builder.push(Piece::Line(Line::Bullet(depth)));
         return at + indent + 2;
     }
@@ -134,7 +153,10 @@ fn read_code<'a>(code: &'a str, builder: &mut Builder<'a>) {
     };
     let text = lines.trim_end_matches([' ', '\t']);
     let text = text.strip_suffix('\n').unwrap_or(text);
-    builder.push(Piece::Block { language: language.split_whitespace().next().unwrap_or_default(), text: text.into() });
+    builder.push(Piece::Block {
+        language: language.split_whitespace().next().unwrap_or_default().into(),
+        text: text.into(),
+    });
 }
 
 fn read_escape<'a>(rest: &'a str, builder: &mut Builder<'a>) -> usize {
@@ -157,6 +179,7 @@ fn read_run<'a>(text: &'a str, at: usize, builder: &mut Builder<'a>) -> usize {
     let rest = &text[at..];
     let mark = rest.as_bytes()[0];
     let length = rest.bytes().take_while(|byte| *byte == mark).count();
+    work::did(length);
     let before = text[..at].chars().next_back().unwrap_or('\n');
     let after = rest[length..].chars().next().unwrap_or('\n');
     let punctuation = |side: char| !side.is_alphanumeric() && !side.is_whitespace();
@@ -217,6 +240,7 @@ fn destination(text: &str) -> Option<(Cow<'_, str>, usize)> {
     }
     let mut depth = 0;
     for (end, byte) in text.bytes().enumerate().take(URL_BYTES_MAX) {
+        work::did(1);
         match byte {
             b'(' if depth == PARENTHESES_MAX => return None,
             b'(' => depth += 1,
@@ -234,20 +258,26 @@ fn destination(text: &str) -> Option<(Cow<'_, str>, usize)> {
 fn title(text: &str) -> Option<usize> {
     let quoted = text.trim_start_matches(' ').strip_prefix('"')?;
     let begun = text.len() - quoted.len();
-    let end = quoted.bytes().take(URL_BYTES_MAX).position(|byte| matches!(byte, b'"' | b'\n'))?;
+    let end = quoted.bytes().take(URL_BYTES_MAX).position(|byte| matches!(byte, b'"' | b'\n'));
+    work::did(end.unwrap_or(URL_BYTES_MAX.min(quoted.len())));
+    let end = end?;
     quoted[end..].starts_with("\")").then_some(begun + end + 2)
 }
 
 /// `<https://…>` is a link, `<!-- … -->` is nothing, any other `<` is text.
 fn read_angle<'a>(rest: &'a str, comments: &mut bool, builder: &mut Builder<'a>) -> usize {
     if *comments && let Some(inner) = rest.strip_prefix("<!--") {
-        match inner.find("-->") {
+        let end = inner.find("-->");
+        work::did(end.unwrap_or(inner.len()));
+        match end {
             Some(end) => return end + 7,
             // Nor will a later one end.
             None => *comments = false,
         }
     }
-    if let Some(end) = rest.bytes().take(URL_BYTES_MAX).skip(1).position(|byte| b"<> \n".contains(&byte)) {
+    let end = rest.bytes().take(URL_BYTES_MAX).skip(1).position(|byte| b"<> \n".contains(&byte));
+    work::did(end.unwrap_or(URL_BYTES_MAX.min(rest.len())));
+    if let Some(end) = end {
         let inner = &rest[1..=end];
         let (local, domain) = inner.split_once('@').unwrap_or_default();
         let mail = !local.is_empty() && domain.contains('.') && !inner.contains([':', '/', '!']);
@@ -269,6 +299,7 @@ fn begins_url(text: &str, at: usize) -> bool {
 fn read_url<'a>(rest: &'a str, builder: &mut Builder<'a>) -> usize {
     let end = rest.find(|character: char| character.is_whitespace() || "<>[]\"`|".contains(character));
     let url = &rest[..end.unwrap_or(rest.len())];
+    work::did(url.len());
     let mut url = url.trim_end_matches(['?', '!', '.', ',', ':', ';', '*', '_', '~', '\'']);
     let surplus = url.matches(')').count().saturating_sub(url.matches('(').count());
     for _ in 0..surplus {

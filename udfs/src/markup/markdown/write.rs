@@ -1,6 +1,9 @@
 //! Markdown of pieces: what is text stays text, whatever characters are in it.
 
-use crate::markup::pieces::{Line, Piece, Style, encoded_url, linkable, says_url};
+use crate::markup::{
+    mention::Dialect,
+    pieces::{Line, Piece, Style, encoded_url, linkable, says_url},
+};
 
 /// The text, with a newline for every line's end.
 pub(in crate::markup) fn write(pieces: &[Piece<'_>]) -> String {
@@ -16,6 +19,10 @@ pub(in crate::markup) fn write(pieces: &[Piece<'_>]) -> String {
             }
             Piece::Start(style) | Piece::End(style) => out.push_str(marker(*style)),
             Piece::LinkStart(url) => {
+                // Else it would be a picture.
+                if out.ends_with('!') {
+                    out.insert(out.len() - 1, '\\');
+                }
                 link = Some((url, out.len()));
                 out.push('[');
             }
@@ -34,6 +41,10 @@ pub(in crate::markup) fn write(pieces: &[Piece<'_>]) -> String {
                     out.push('\n');
                 }
             }
+            Piece::Mention(mention) => match mention.native(Dialect::Github) {
+                Some(id) => out.push_str(&format!("@{id}")),
+                None => escape(&mut out, &mention.shown(), false),
+            },
             Piece::Line(line) => {
                 quoted = *line == Line::Quote;
                 begin_line(&mut out, *line);
@@ -62,6 +73,9 @@ fn begin_line(out: &mut String, line: Line) {
         }
         Line::Bullet(depth) => out.push_str(&format!("{}- ", indent(depth, 2))),
         Line::Number(depth, number) => out.push_str(&format!("{}{number}. ", indent(depth, 2))),
+        Line::Check(depth, done) => {
+            out.push_str(&format!("{}- [{}] ", indent(depth, 2), if done { 'x' } else { ' ' }));
+        }
         Line::Quote => out.push_str("> "),
     }
 }
@@ -97,12 +111,19 @@ fn end_link(out: &mut String, url: &str, at: usize, label: &str) {
             escape(out, &url, false);
             out.push(')');
         }
-    } else if says_url(label, &url) {
+    } else if says_url(label, &url) && is_address(&url) {
         out.truncate(at);
         out.push_str(&format!("<{}>", url.strip_prefix("mailto:").unwrap_or(&url)));
     } else {
         out.push_str(&format!("]({url})"));
     }
+}
+
+/// Whether a URL may stand by itself between `<` and `>`: an address without
+/// its scheme must still begin like one, or it would be a mention.
+fn is_address(url: &str) -> bool {
+    let mail = url.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:"));
+    mail.is_none() || url[7..].starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
 fn code(out: &mut String, text: &str) {

@@ -2,20 +2,24 @@
 
 use serde_json::Value;
 
-use super::pieces::{Builder, LIST_DEPTH_MAX, Line, Piece, Style};
+use crate::markup::{
+    mention::{Dialect, Mention, MentionKind},
+    pieces::{Builder, LIST_DEPTH_MAX, Line, Piece, Style, linkable},
+};
 
 /// Nodes within nodes. People's documents have fewer than ten; what is deeper
 /// is left out.
 const DEPTH_MAX: usize = 48;
 
 /// The pieces of a document; of a string, its lines.
-pub(super) fn read(document: &Value) -> Vec<Piece<'_>> {
-    let mut reader = Reader::default();
-    match document {
-        Value::String(text) => reader.lines(text),
-        _ => reader.node(document, 0),
-    }
-    reader.builder.finish()
+pub(in crate::markup) fn read(document: &Value) -> Vec<Piece<'_>> {
+    Reader::default().read(document)
+}
+
+/// The same with mentions as mentions; a string is read as the wiki text that
+/// Jira's webhooks send.
+pub(in crate::markup) fn read_rich(document: &Value) -> Vec<Piece<'_>> {
+    Reader { builder: Builder::rich(), ..Reader::default() }.read(document)
 }
 
 #[derive(Default)]
@@ -24,9 +28,45 @@ struct Reader<'a> {
     /// Lists around the current node.
     lists: u8,
     quoted: bool,
+    /// The last block was a list: one of another kind goes on without a gap.
+    behind_list: bool,
 }
 
 impl<'a> Reader<'a> {
+    fn read(mut self, document: &'a Value) -> Vec<Piece<'a>> {
+        match document {
+            Value::String(text) if self.builder.is_rich() => self.wiki(text),
+            Value::String(text) => self.lines(text),
+            _ => self.node(document, 0),
+        }
+        self.builder.finish()
+    }
+
+    /// Wiki text: of its formatting only what leads somewhere, `[~user]`,
+    /// `[label|url]` and `[url]`. The rest is readable as it is.
+    fn wiki(&mut self, text: &'a str) {
+        let mut rest = text;
+        while let Some(at) = rest.find('[') {
+            self.lines(&rest[..at]);
+            rest = &rest[at..];
+            let end = rest[1..].find(['[', ']', '\n']).filter(|end| rest[1 + end..].starts_with(']'));
+            let inner = end.map_or("", |end| &rest[1..=end]);
+            let (label, url) = inner.split_once('|').unwrap_or(("", inner));
+            if let Some(id) = inner.strip_prefix('~').filter(|id| !id.is_empty()) {
+                let id = id.strip_prefix("accountid:").unwrap_or(id);
+                self.builder.mention(Mention::new(Dialect::Jira, MentionKind::User, id, id));
+                rest = &rest[inner.len() + 2..];
+            } else if linkable(url) {
+                self.builder.link(url, label);
+                rest = &rest[inner.len() + 2..];
+            } else {
+                self.builder.text("[");
+                rest = &rest[1..];
+            }
+        }
+        self.lines(rest);
+    }
+
     fn lines(&mut self, text: &'a str) {
         for (index, line) in text.split('\n').enumerate() {
             if index > 0 {
@@ -46,6 +86,7 @@ impl<'a> Reader<'a> {
     /// Begins a block: on a line of its own, and outside lists and quotes with
     /// an empty line before it.
     fn block(&mut self) {
+        self.behind_list = false;
         if self.lists > 0 || self.quoted {
             self.builder.line()
         } else {
@@ -95,14 +136,15 @@ impl<'a> Reader<'a> {
                 let plain =
                     language.chars().all(|character| character.is_ascii_alphanumeric() || "+-#_".contains(character));
                 let language = if plain { language } else { "" };
-                self.builder.push(Piece::Block { language, text: text.into() });
+                self.builder.push(Piece::Block { language: language.into(), text: text.into() });
             }
             "hardBreak" => self.newline(),
             "rule" => self.block(),
             "mention" => {
-                let name = attribute("text");
-                let name = if name.is_empty() { attribute("id") } else { name };
-                self.builder.text(format!("@{}", name.trim_start_matches('@')));
+                let id = attribute("id");
+                let name = attribute("text").trim_start_matches('@');
+                let name = if name.is_empty() { id } else { name };
+                self.builder.mention(Mention::new(Dialect::Jira, MentionKind::User, id, name));
             }
             "emoji" => {
                 let text = attribute("text");
@@ -136,7 +178,7 @@ impl<'a> Reader<'a> {
 
     fn list(&mut self, node: &'a Value, depth: usize, first: Option<u64>) {
         let level = self.lists.min(LIST_DEPTH_MAX);
-        if self.lists == 0 {
+        if self.lists == 0 && !(self.behind_list && self.builder.is_rich()) {
             self.block();
         }
         self.lists = self.lists.saturating_add(1);
@@ -145,7 +187,10 @@ impl<'a> Reader<'a> {
             if !nested {
                 self.builder.line();
                 let number = first.map(|first| first.saturating_add(index as u64));
+                let done = item["attrs"]["state"].as_str().map(|state| state == "DONE");
+                let check = done.filter(|_| self.builder.is_rich() && item["type"] == "taskItem");
                 self.builder.push(Piece::Line(match number {
+                    _ if check.is_some() => Line::Check(level, check == Some(true)),
                     Some(number) => Line::Number(level, u32::try_from(number).unwrap_or(u32::MAX)),
                     None => Line::Bullet(level),
                 }));
@@ -153,6 +198,7 @@ impl<'a> Reader<'a> {
             if nested { self.node(item, depth + 1) } else { self.children(item, depth + 1) }
         }
         self.lists -= 1;
+        self.behind_list = self.lists == 0;
     }
 
     fn row(&mut self, node: &'a Value, depth: usize) {

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// The plain text of a comment in any of the shapes in which it comes.
-pub(super) fn plain(comment: &Value) -> String {
+pub(in crate::markup) fn plain(comment: &Value) -> String {
     let mut out = String::new();
     match comment {
         Value::Array(blocks) => blocks.iter().for_each(|block| write(&mut out, block)),
@@ -55,4 +55,18 @@ fn write(out: &mut String, block: &Value) {
         }
         _ => out.push_str(text),
     }
+}
+
+/// What a block shows, as plain text.
+pub(super) fn block_text(block: &Value) -> String {
+    let mut out = String::new();
+    write(&mut out, block);
+    out
+}
+
+/// Where a block leads that stands for a page or a file.
+pub(super) fn block_url(block: &Value) -> Option<&str> {
+    let kind = block["type"].as_str()?;
+    let url = |name: &str| block[kind][name].as_str().filter(|url| !url.is_empty());
+    matches!(kind, "bookmark" | "link_mention" | "image" | "attachment").then(|| url("url"))?
 }
