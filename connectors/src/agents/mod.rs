@@ -34,6 +34,7 @@ pub mod entry;
 mod follow;
 mod gateway;
 pub mod inbox;
+mod output;
 mod plain;
 pub mod presence;
 mod said;
