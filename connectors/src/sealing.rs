@@ -74,7 +74,7 @@ impl Seal {
     /// Whether something was sealed by another key than the first, and is to be
     /// sealed anew.
     pub fn is_old(&self, sealed: &str) -> bool {
-        sealed.splitn(3, '.').nth(1) != Some(&self.keys[0].0)
+        sealed.split('.').nth(1) != Some(&self.keys[0].0)
     }
 }
 

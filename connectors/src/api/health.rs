@@ -35,7 +35,7 @@ pub fn operations() -> Vec<Operation> {
     let json = Given { status: StatusCode::OK, media: "application/json", schema: state };
     let text = Given { status: StatusCode::OK, media: "text/plain", schema: lines };
     let serve = |method, path, summary, given, route: MethodRouter<Arc<Services>>| {
-        described(method, path, summary, given, Served::Always(route))
+        described(method, path, summary, given, Served::Always(Box::new(route)))
     };
     vec![
         serve(Method::GET, "/health", "How the hub is, for people", json, get(whole)),

@@ -35,7 +35,7 @@ pub enum Served {
     /// The role `api`.
     Desk(Serve),
     /// Every process, also one without that role.
-    Always(MethodRouter<Arc<Services>>),
+    Always(Box<MethodRouter<Arc<Services>>>),
     /// The role `ingest`, by routes of its own.
     Ingest,
 }
