@@ -150,7 +150,9 @@ impl Gateway {
             // Nobody waits for a cursor, and each write is a sync of the disk.
             sleep(CURSORS_GATHER).await;
             let batch = self.cursors.batch(self.log.partitions(), self.clock_ms());
-            match self.log.append(batch.clone()).await {
+            // On its own, so that a stop between now and the answer loses nothing.
+            let appending = tokio::spawn(self.log.append(batch.clone()));
+            match appending.await.unwrap_or(Err(LogError::Closed)) {
                 Ok(_) => {}
                 Err(error) if error.can_retry() => {
                     self.cursors.put_back(&batch);

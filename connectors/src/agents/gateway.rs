@@ -32,7 +32,7 @@ use super::{
     plain,
     presence::{Changed, Online},
     seat::{Identity, Seat, Transport},
-    session::Reason,
+    session::{Mark, Reason},
 };
 use crate::{
     auth::{Principal, Tokens},
@@ -137,6 +137,11 @@ impl Gateway {
     /// The name under which its sockets are in `presence`.
     pub fn instance(&self) -> &str {
         &self.instance
+    }
+
+    /// How far an agent is, as far as this instance knows.
+    pub fn mark(&self, tenant: &str, agent: &str) -> Option<Mark> {
+        self.cursors.get(tenant, agent)
     }
 
     /// Open sockets.
