@@ -33,7 +33,7 @@ ours() { # ours ARGS... : the load tool against the hub
     "$load" --base http://127.0.0.1:3180 --path /webhooks/clickup --kind clickup --sign clickup --secret bench-webhook-secret \
         --auth-path /auth/token --client-id 'bench-{n}' --client-secret bench-secret \
         --idle-client-id 'idle-{n}' --idle-client-secret idle-secret --idle-clients 100 \
-        --ws-path '/agents/ws?token={token}' --ws-hello '{"event":"agent_ready","data":{"ack":true}}' \
+        --ws-path '/agents/ws?token={token}' --ws-hello '{"event":"agent_ready","data":{}}' \
         --event-name task_assigned --proc "hub=$pid" "$@"
 }
 
