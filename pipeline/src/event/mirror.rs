@@ -6,6 +6,8 @@
 //! what it makes carries at the provider, so an echo and a lookup after a crash
 //! know it again.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -238,6 +240,44 @@ pub enum MirrorRemoval {
     Tombstone,
     /// Nothing.
     Delete,
+}
+
+/// What a connection lets be copied to the other side: the key `mirror` of its
+/// `filters`. Of each list that is given, one must fit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MirrorFilter {
+    /// Only what says one of these; case does not matter.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keywords: Vec<String>,
+    /// Nothing that says one of these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_keywords: Vec<String>,
+    /// Only what these wrote: ids or names at the provider.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authors: Vec<String>,
+    /// Nothing that these wrote.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_authors: Vec<String>,
+    /// Only events that have these values: JSON pointers into the event
+    /// (`/actor/trust`), all of which must hold.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, serde_json::Value>,
+}
+
+impl MirrorFilter {
+    /// The filter in a connection's `filters`. One that cannot be read lets
+    /// nothing pass, which is seen at once; the other way nobody would see it.
+    pub fn of(filters: &serde_json::Value) -> Option<MirrorFilter> {
+        let filter = filters.get("mirror").filter(|filter| !filter.is_null())?;
+        let nobody = || MirrorFilter { authors: vec![String::new()], ..MirrorFilter::default() };
+        Some(MirrorFilter::deserialize(filter).unwrap_or_else(|_| nobody()))
+    }
+
+    /// As `filters` that hold nothing else.
+    pub fn kept(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok().map(|filter| serde_json::json!({ "mirror": filter }))
+    }
 }
 
 /// How far a command is.
