@@ -83,6 +83,7 @@ struct Squad {
     folder: Option<String>,
     space: Option<String>,
     on_list_created: OnListCreated,
+    channel: Option<String>,
 }
 
 /// One tenant's rows, by what they are found by.
@@ -191,6 +192,7 @@ impl Index {
                 folder: workgroup.clickup_folder_id.clone(),
                 space: workgroup.clickup_space_id.clone(),
                 on_list_created: workgroup.on_list_created,
+                channel: workgroup.slack_channel_id.clone(),
             };
             self.workgroups.insert((**id).into(), squad);
             let Some(channel) = &workgroup.slack_channel_id else { continue };
@@ -310,6 +312,11 @@ impl Index {
         };
         let found = of(folder, |squad| squad.folder.as_deref()).or_else(|| of(space, |squad| squad.space.as_deref()));
         found.map(|(id, squad)| (&**id, squad.on_list_created))
+    }
+
+    /// A workgroup's own channel.
+    pub fn channel_of(&self, workgroup: &str) -> Option<&str> {
+        self.workgroups.get(workgroup)?.channel.as_deref()
     }
 
     /// The Jira site of an event that names none.

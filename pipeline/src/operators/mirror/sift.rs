@@ -1,0 +1,168 @@
+//! Tells our own voice from everybody else's, before anybody is told of it.
+//!
+//! What comes in is ours if what stands under its remote id is; if its author
+//! is us and it carries the mark of one of our commands; or if its author is us
+//! and it says what we were about to say there within [`Mirror::echo_ms`]. A
+//! mark alone is worth nothing: whoever copies a message copies its mark. Where
+//! nobody has told who we are at a provider, anybody may be us.
+//!
+//! Slack knows us by our bot, which says nothing but what we say. A tracker may
+//! know us by a person's token: what that person writes by hand is copied.
+//!
+//! [`Mirror::echo_ms`]: super::Mirror::echo_ms
+
+use super::{
+    super::{Draft, Turn},
+    Desk,
+    desk::lane_of,
+    item::{Aim, key_of, source_of},
+    lanes::{channel_key, lane_key},
+    words::hash_of,
+    work::status_source,
+};
+use crate::event::{ActorKind, EventType, TaskState, Trust};
+
+impl Desk<'_> {
+    /// Looks at a draft; whether it is held, and by what.
+    pub fn sift(&mut self, draft: &mut Draft, turn: &mut Turn<'_>) -> Option<u128> {
+        use EventType::{
+            CommentDeleted, CommentPosted, CommentUpdated, MessageChanged, MessageDeleted, MessagePosted,
+            WorkItemStatusChanged,
+        };
+        if !super::results::PROVIDERS.contains(&&*draft.event.source.provider) {
+            return None;
+        }
+        let cause = match draft.event.kind {
+            MessagePosted | CommentPosted => self.sift_post(draft, turn),
+            MessageChanged | CommentUpdated | MessageDeleted | CommentDeleted => self.sift_change(draft),
+            WorkItemStatusChanged => self.sift_status(draft),
+            _ => None,
+        };
+        if cause.is_none() && draft.facts.is_own && !draft.event.echo && draft.event.source.provider != "slack" {
+            // The one whose token we use, with their own hands.
+            draft.facts.is_own = false;
+            if let Some(actor) = &mut draft.event.actor {
+                (actor.kind, actor.trust) = (ActorKind::Human, Trust::Member);
+            }
+        }
+        cause
+    }
+
+    fn sift_post(&mut self, draft: &mut Draft, turn: &mut Turn<'_>) -> Option<u128> {
+        let may_be_ours = draft.facts.is_own || self.is_nameless(draft);
+        let source = source_of(&draft.event)?;
+        if self.state.items.at(self.tenant, &source).is_some() {
+            draft.event.echo = true;
+        } else if may_be_ours && self.learn(draft, &source, turn) {
+            draft.event.echo = true;
+        } else if may_be_ours && self.says_ours(draft, turn) {
+            draft.event.echo = true;
+        } else if let Some(cause) = self.cause_of_doubt(draft, may_be_ours) {
+            let since_ms = draft.facts.held_since_ms.unwrap_or(turn.now_ms);
+            let has_room = self.state.held.len() < self.bounds.held_max;
+            if has_room && turn.now_ms < since_ms + self.bounds.held_ms {
+                return Some(cause);
+            }
+        }
+        None
+    }
+
+    /// Takes notice of a mark of ours: it tells under which id something stands.
+    fn learn(&mut self, draft: &Draft, source: &str, turn: &mut Turn<'_>) -> bool {
+        let Some(mark) = draft.event.message.as_ref().and_then(|message| message.mark.as_deref()) else { return false };
+        let is_person = draft.event.actor.as_ref().is_none_or(|actor| actor.kind == ActorKind::Human);
+        if !draft.facts.is_own && is_person && draft.event.source.provider == "slack" {
+            return false;
+        }
+        let Some((command, _)) = mark.rsplit_once('.') else { return false };
+        let Some(key) = self.state.items.of_command(self.tenant, command) else { return draft.facts.is_own };
+        let Some(id) = source.rsplit(':').next().map(str::to_owned) else { return true };
+        self.state.items.update(key, |item| {
+            if !item.seen.contains(&id) && !item.parts.iter().any(|part| part.id == id) {
+                item.seen.push(id);
+            }
+        });
+        match self.state.items.get(key).map(|item| (&item.aim, &item.issued)) {
+            Some((_, Some(issued))) if issued.uncertain && issued.is_post => self.told_by_echo(key, turn),
+            Some((Aim::Root, _)) => self.discuss_below(key, None),
+            _ => {}
+        }
+        true
+    }
+
+    fn says_ours(&self, draft: &Draft, turn: &Turn<'_>) -> bool {
+        let Some(lane) = self.lane_at(draft) else { return false };
+        let since_ms = turn.now_ms.saturating_sub(self.bounds.echo_ms);
+        hash_of(&draft.event).is_some_and(|hash| self.state.items.says(lane, &hash, since_ms))
+    }
+
+    /// The lane in which something would be under way that this is the echo of.
+    fn lane_at(&self, draft: &Draft) -> Option<u128> {
+        let provider = &*draft.event.source.provider;
+        Some(lane_key(self.tenant, &lane_of(provider, draft.facts.task?)))
+    }
+
+    /// What may be ours, or answers to what is, as long as that is under way.
+    fn cause_of_doubt(&self, draft: &Draft, may_be_ours: bool) -> Option<u128> {
+        let message = draft.event.message.as_ref()?;
+        if draft.event.source.provider == "slack" {
+            let channel = channel_key(self.tenant, message.channel_id.as_deref()?);
+            let is_reply = message.thread_ts.is_some() && draft.facts.task.is_none() && !draft.facts.is_own;
+            return (is_reply && self.state.lanes.has_root(channel)).then_some(channel);
+        }
+        let lane = self.lane_at(draft).filter(|_| may_be_ours)?;
+        let first = self.state.lanes.first(lane).and_then(|key| self.state.items.get(key))?;
+        first.issued.as_ref().filter(|issued| issued.is_post).map(|_| lane)
+    }
+
+    fn sift_change(&self, draft: &mut Draft) -> Option<u128> {
+        let source = source_of(&draft.event)?;
+        let is_deletion = matches!(draft.event.kind, EventType::MessageDeleted | EventType::CommentDeleted);
+        let Some(key) = self.state.items.at(self.tenant, &source) else {
+            let is_marked = draft.event.message.as_ref().is_some_and(|message| message.mark.is_some());
+            draft.event.echo = draft.facts.is_own && (is_marked || draft.event.source.provider == "slack");
+            return None;
+        };
+        let item = self.state.items.get(key)?;
+        let is_ours = match is_deletion {
+            // Who deleted it is not told everywhere; what we wanted gone is.
+            true => item.gone || item.ended || !Self::is_at(item, &source),
+            false => {
+                let says_ours = || hash_of(&draft.event).is_some_and(|hash| item.says(&hash, 0));
+                draft.facts.is_own || self.is_nameless(draft) || says_ours()
+            }
+        };
+        draft.event.echo = is_ours;
+        if !is_ours {
+            draft.facts.copy = Some(key);
+        }
+        None
+    }
+
+    /// A status that we have just set comes back.
+    fn sift_status(&mut self, draft: &mut Draft) -> Option<u128> {
+        let event = &draft.event;
+        let (key, told) = (draft.facts.task?, event.task.as_ref()?);
+        let word = told.status.clone()?;
+        let item = key_of(self.tenant, &status_source(key), &event.source.provider);
+        let item = self.state.items.get(item).filter(|item| item.issued.is_some())?;
+        let Aim::Status { state, word: wanted } = &item.aim else { return None };
+        let map = draft.facts.place.as_ref().map(|place| &place.status_map);
+        let fits = match wanted {
+            Some(wanted) => wanted.eq_ignore_ascii_case(&word),
+            None => TaskState::of_status(&word, map).or(told.state) == Some(*state),
+        };
+        if fits {
+            draft.event.echo = true;
+            self.tasks.update(key, |task| task.status = Some(word));
+        }
+        None
+    }
+
+    /// Whether nobody has told who we are where this comes from.
+    fn is_nameless(&self, draft: &Draft) -> bool {
+        let connection = draft.event.source.connection_id.as_deref();
+        let connection = connection.and_then(|id| self.index?.connection(id));
+        connection.is_some_and(|connection| connection.own_ids.is_empty() && connection.sealed_token.is_some())
+    }
+}
