@@ -105,6 +105,7 @@ impl Desk<'_> {
             hashes: Default::default(),
             commands: Default::default(),
             issued: None,
+            overtaken: false,
             tried: 0,
             failed_ms: None,
             at_ms: turn.now_ms,

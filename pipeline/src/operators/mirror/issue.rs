@@ -117,6 +117,7 @@ impl Desk<'_> {
                 item.place = place;
             }
             item.tried += 1;
+            item.overtaken = false;
             let (revision, attempt) = (item.wanted, item.tried);
             item.issued =
                 Some(Issued { command: id.clone(), revision, attempt, at_ms: turn.now_ms, is_post, uncertain: false });

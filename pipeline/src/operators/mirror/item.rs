@@ -12,9 +12,10 @@ use udfs::hash::Parts;
 
 use crate::event::{MirrorAuthor, MirrorPart, MirrorPlace, MirrorText, StandardEvent, TaskState};
 
-/// Hashes and commands that an item remembers. Echoes of older ones come by
-/// their remote id.
-const REMEMBERED_MAX: usize = 8;
+/// Commands that an item remembers. Echoes of older ones come by their remote id.
+const COMMANDS_MAX: usize = 8;
+/// Hashes that it remembers: a message may have fifty parts.
+const HASHES_MAX: usize = 64;
 
 /// What is kept in step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +109,9 @@ pub struct Item {
     pub commands: VecDeque<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued: Option<Issued>,
+    /// The provider has moved the task by itself since the command was issued.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overtaken: bool,
     /// How often what is wanted now was tried.
     #[serde(default)]
     pub tried: u32,
@@ -187,7 +191,7 @@ impl Item {
     pub fn remember_hash(&mut self, hash: String, now_ms: u64) {
         self.hashes.retain(|(known, _)| *known != hash);
         self.hashes.push_back((hash, now_ms));
-        while self.hashes.len() > REMEMBERED_MAX {
+        while self.hashes.len() > HASHES_MAX {
             self.hashes.pop_front();
         }
     }
@@ -195,7 +199,7 @@ impl Item {
     /// Remembers a command; the answer is one that is forgotten for it.
     pub fn remember_command(&mut self, id: String) -> Option<String> {
         self.commands.push_back(id);
-        if self.commands.len() > REMEMBERED_MAX { self.commands.pop_front() } else { None }
+        if self.commands.len() > COMMANDS_MAX { self.commands.pop_front() } else { None }
     }
 
     /// What it takes up, roughly.

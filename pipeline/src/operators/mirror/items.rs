@@ -134,7 +134,7 @@ impl Items {
     /// Whether something in a lane says this, or was about to since a time.
     pub fn says(&self, lane: u128, hash: &str, since_ms: u64) -> bool {
         let item = self.said.get(&said_key(lane, hash)).and_then(|key| self.get(*key));
-        item.is_some_and(|item| item.says(hash, since_ms))
+        item.is_some_and(|item| item.says(hash, if item.issued.is_some() { 0 } else { since_ms }))
     }
 
     /// One of the commands of an item is known no longer.

@@ -101,7 +101,7 @@ impl Default for Mirror {
             grace_ms: 3_600_000,
             settle_ms: 30_000,
             echo_ms: 30_000,
-            held_ms: 30_000,
+            held_ms: 120_000,
             held_max: 2_000,
             root_again_ms: 60_000,
             queued_per_lane_max: 1_000,

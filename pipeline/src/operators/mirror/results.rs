@@ -15,6 +15,8 @@ use crate::event::{ActorKind, MirrorPlace, MirrorResult, MirrorStage, TaskState}
 
 /// Something that may be done twice without harm is tried so often.
 const TRIES_MAX: u32 = 3;
+/// Ids of ours that are remembered though nothing stands there any more.
+const SEEN_MAX: usize = 64;
 /// A post is sent once more and no more: who knows how often it landed.
 const POSTS_MAX: u32 = 2;
 
@@ -64,11 +66,14 @@ impl Desk<'_> {
             let Some(issued) = item.issued.take() else { return };
             (item.stands, item.tried, item.failed_ms) = (issued.revision, 0, None);
             if !result.parts.is_empty() {
-                item.parts.clone_from(&result.parts);
+                let before = std::mem::replace(&mut item.parts, result.parts.clone());
+                item.seen.extend(before.into_iter().map(|part| part.id));
                 item.limit = result.limit;
             }
             let Item { parts, seen, .. } = item;
             seen.retain(|id| !parts.iter().any(|part| part.id == *id));
+            let more = seen.len().saturating_sub(SEEN_MAX);
+            seen.drain(..more);
             for hash in result.parts.iter().filter_map(|part| part.hash.clone()) {
                 item.remember_hash(hash, turn.now_ms);
             }
@@ -84,11 +89,12 @@ impl Desk<'_> {
         let Some(item) = self.state.items.get(key) else { return };
         match &item.aim {
             Aim::Root => self.discuss_below(key, result.thread_ts.as_deref()),
-            Aim::Status { word, .. } => {
+            Aim::Status { state, word } if !item.overtaken => {
+                let state = *state;
                 let word = result.status.clone().or_else(|| word.clone());
                 let task = item.task.as_deref().and_then(task_key);
                 if let (Some(task), Some(word)) = (task, word) {
-                    self.tasks.update(task, |task| task.status = Some(word));
+                    self.tasks.update(task, |task| (task.status, task.state) = (Some(word), state));
                 }
             }
             Aim::Whisper { .. } if !item.is_pending() => self.state.items.forget(key, turn),

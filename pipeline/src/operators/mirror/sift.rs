@@ -34,7 +34,7 @@ impl Desk<'_> {
         }
         let cause = match draft.event.kind {
             MessagePosted | CommentPosted => self.sift_post(draft, turn),
-            MessageChanged | CommentUpdated | MessageDeleted | CommentDeleted => self.sift_change(draft),
+            MessageChanged | CommentUpdated | MessageDeleted | CommentDeleted => self.sift_change(draft, turn),
             WorkItemStatusChanged => self.sift_status(draft),
             _ => None,
         };
@@ -57,12 +57,8 @@ impl Desk<'_> {
             draft.event.echo = true;
         } else if may_be_ours && self.says_ours(draft, turn) {
             draft.event.echo = true;
-        } else if let Some(cause) = self.cause_of_doubt(draft, may_be_ours) {
-            let since_ms = draft.facts.held_since_ms.unwrap_or(turn.now_ms);
-            let has_room = self.state.held.len() < self.bounds.held_max;
-            if has_room && turn.now_ms < since_ms + self.bounds.held_ms {
-                return Some(cause);
-            }
+        } else if let Some(cause) = self.cause_of_doubt(draft, may_be_ours).filter(|_| self.may_hold(draft, turn)) {
+            return Some(cause);
         }
         None
     }
@@ -110,20 +106,20 @@ impl Desk<'_> {
             let is_reply = message.thread_ts.is_some() && draft.facts.task.is_none() && !draft.facts.is_own;
             return (is_reply && self.state.lanes.has_root(channel)).then_some(channel);
         }
-        let lane = self.lane_at(draft).filter(|_| may_be_ours)?;
-        let first = self.state.lanes.first(lane).and_then(|key| self.state.items.get(key))?;
-        first.issued.as_ref().filter(|issued| issued.is_post).map(|_| lane)
+        self.lane_at(draft).filter(|lane| may_be_ours && self.is_posting(*lane))
     }
 
-    fn sift_change(&self, draft: &mut Draft) -> Option<u128> {
+    fn sift_change(&mut self, draft: &mut Draft, turn: &mut Turn<'_>) -> Option<u128> {
         let source = source_of(&draft.event)?;
         let is_deletion = matches!(draft.event.kind, EventType::MessageDeleted | EventType::CommentDeleted);
         let Some(key) = self.state.items.at(self.tenant, &source) else {
-            let is_marked = draft.event.message.as_ref().is_some_and(|message| message.mark.is_some());
-            draft.event.echo = draft.facts.is_own && (is_marked || draft.event.source.provider == "slack");
-            return None;
+            return self.sift_unknown(draft, &source, turn);
         };
         let item = self.state.items.get(key)?;
+        if is_deletion && item.issued.is_some() && self.may_hold(draft, turn) {
+            // An edit that needs fewer parts deletes the rest.
+            return Some(lane_key(self.tenant, &item.lane));
+        }
         let is_ours = match is_deletion {
             // Who deleted it is not told everywhere; what we wanted gone is.
             true => item.gone || item.ended || !Self::is_at(item, &source),
@@ -139,22 +135,56 @@ impl Desk<'_> {
         None
     }
 
+    /// What was changed is not known to be ours: perhaps not yet.
+    fn sift_unknown(&mut self, draft: &mut Draft, source: &str, turn: &mut Turn<'_>) -> Option<u128> {
+        let is_slack = draft.event.source.provider == "slack";
+        if !self.copies(source).is_empty() {
+            return None;
+        }
+        if is_slack && !draft.facts.is_own {
+            // What it changes may be held itself.
+            let channel = draft.event.message.as_ref().and_then(|message| message.channel_id.as_deref());
+            let cause = channel.map(|channel| channel_key(self.tenant, channel));
+            let is_held = |cause: &u128| draft.facts.task.is_none() && self.state.lanes.has_root(*cause);
+            return cause.filter(is_held).filter(|_| self.may_hold(draft, turn));
+        }
+        let lane = self.lane_at(draft).filter(|lane| self.is_posting(*lane));
+        if let Some(cause) = lane.filter(|_| self.may_hold(draft, turn)) {
+            return Some(cause);
+        }
+        let is_marked = draft.event.message.as_ref().is_some_and(|message| message.mark.is_some());
+        draft.event.echo = draft.facts.is_own && (is_marked || is_slack);
+        None
+    }
+
+    fn is_posting(&self, lane: u128) -> bool {
+        let first = self.state.lanes.first(lane).and_then(|key| self.state.items.get(key));
+        first.and_then(|item| item.issued.as_ref()).is_some_and(|issued| issued.is_post)
+    }
+
+    fn may_hold(&self, draft: &Draft, turn: &Turn<'_>) -> bool {
+        let since_ms = draft.facts.held_since_ms.unwrap_or(turn.now_ms);
+        self.state.held.len() < self.bounds.held_max && turn.now_ms < since_ms + self.bounds.held_ms
+    }
+
     /// A status that we have just set comes back.
     fn sift_status(&mut self, draft: &mut Draft) -> Option<u128> {
         let event = &draft.event;
         let (key, told) = (draft.facts.task?, event.task.as_ref()?);
         let word = told.status.clone()?;
-        let item = key_of(self.tenant, &status_source(key), &event.source.provider);
-        let item = self.state.items.get(item).filter(|item| item.issued.is_some())?;
+        let item_key = key_of(self.tenant, &status_source(key), &event.source.provider);
+        let item = self.state.items.get(item_key).filter(|item| item.issued.is_some())?;
         let Aim::Status { state, word: wanted } = &item.aim else { return None };
+        let state = *state;
         let map = draft.facts.place.as_ref().map(|place| &place.status_map);
         let fits = match wanted {
             Some(wanted) => wanted.eq_ignore_ascii_case(&word),
-            None => TaskState::of_status(&word, map).or(told.state) == Some(*state),
+            None => TaskState::of_status(&word, map).or(told.state) == Some(state),
         };
         if fits {
             draft.event.echo = true;
-            self.tasks.update(key, |task| task.status = Some(word));
+            self.tasks.update(key, |task| (task.status, task.state) = (Some(word), state));
+            self.state.items.update(item_key, |item| item.overtaken = false);
         }
         None
     }

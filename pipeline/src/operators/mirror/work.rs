@@ -25,6 +25,8 @@ impl Desk<'_> {
         if let Some(task) = draft.facts.task {
             self.thread(draft, task, turn);
         }
+        // It may have been spoken of before it was told of.
+        self.on_changed_task(draft, turn);
     }
 
     /// Its root message says what the task says.
@@ -113,7 +115,7 @@ impl Desk<'_> {
         let key = key_of(self.tenant, &status_source(task), provider);
         if self.state.items.get(key).is_some_and(|item| item.is_pending()) {
             self.change(key, |item| match &item.issued {
-                Some(issued) => item.wanted = issued.revision,
+                Some(issued) => (item.wanted, item.overtaken) = (issued.revision, true),
                 None => item.stands = item.wanted,
             });
         }
