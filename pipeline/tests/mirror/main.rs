@@ -261,7 +261,8 @@ impl Sim {
         for (provider, body) in std::mem::take(&mut self.world.told) {
             let late_ms = if self.dice.percent(20) { 6_000 } else { 300 };
             let mut at_ms = self.world.now_ms + self.dice.below(late_ms);
-            if body["event"] == "taskStatusUpdated" {
+            let is_of_status = body["event"] == "taskStatusUpdated" || body["event"] == "taskCreated";
+            if is_of_status {
                 at_ms = at_ms.max(self.status_free_ms);
                 self.status_free_ms = at_ms;
             }
@@ -271,7 +272,7 @@ impl Sim {
                     again["event_id"] = json!(format!("{}again", body["event_id"].as_str().unwrap_or_default()));
                 }
                 let again_ms = at_ms + self.dice.below(5_000);
-                if body["event"] != "taskStatusUpdated" {
+                if !is_of_status {
                     self.on_their_way.push((again_ms, provider, again));
                 }
             }

@@ -157,9 +157,11 @@ impl Desk<'_> {
         None
     }
 
+    /// Whether something may appear there that is not known by its id yet: an
+    /// edit makes further parts, too.
     fn is_posting(&self, lane: u128) -> bool {
         let first = self.state.lanes.first(lane).and_then(|key| self.state.items.get(key));
-        first.and_then(|item| item.issued.as_ref()).is_some_and(|issued| issued.is_post)
+        first.is_some_and(|item| item.issued.is_some() && matches!(item.aim, Aim::Message | Aim::Root))
     }
 
     fn may_hold(&self, draft: &Draft, turn: &Turn<'_>) -> bool {
