@@ -46,8 +46,7 @@ pub fn sides_agree(world: &World, task: &str, agents: &Words, loose: &BTreeSet<u
     let by_people_in_slack = count(thread().filter(|post| post.author != US_IN_SLACK), loose);
     let by_people_in_clickup = count(comments().filter(|post| post.mark.is_none()), loose);
     let ours_in_slack = count(thread().filter(|post| post.author == US_IN_SLACK), loose);
-    let ours_in_clickup =
-        count(comments().filter(|post| post.author == US_IN_CLICKUP && post.mark.is_some()), loose);
+    let ours_in_clickup = count(comments().filter(|post| post.author == US_IN_CLICKUP && post.mark.is_some()), loose);
     let agents: Words = agents
         .iter()
         .filter(|(word, _)| message_of(word).is_some_and(|message| !loose.contains(&message)))

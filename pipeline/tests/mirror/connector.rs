@@ -41,13 +41,7 @@ enum Call {
 
 impl Connector {
     pub fn new() -> Self {
-        Connector {
-            stages: HashMap::new(),
-            restarted_ms: 0,
-            calls: BTreeMap::new(),
-            landing: Vec::new(),
-            count: 0,
-        }
+        Connector { stages: HashMap::new(), restarted_ms: 0, calls: BTreeMap::new(), landing: Vec::new(), count: 0 }
     }
 
     pub fn crash(&mut self, now_ms: u64) {
@@ -56,9 +50,8 @@ impl Connector {
     }
 
     pub fn is_idle(&self, commands: &[MirrorCommand]) -> bool {
-        let is_over = |command: &MirrorCommand| {
-            self.stages.get(&command.id).is_some_and(|stage| *stage != MirrorStage::Claimed)
-        };
+        let is_over =
+            |command: &MirrorCommand| self.stages.get(&command.id).is_some_and(|stage| *stage != MirrorStage::Claimed);
         self.landing.is_empty() && commands.iter().all(is_over)
     }
 

@@ -76,13 +76,26 @@ impl Sim {
 
     fn set_up(&mut self) {
         let states = ["TODO", "IN_PROGRESS", "BLOCKED_ON_HUMAN", "DONE"];
-        let map: serde_json::Map<_, _> = STATUSES.iter().map(|word| (*word).to_owned()).zip(states.map(Value::from)).collect();
+        let map: serde_json::Map<_, _> =
+            STATUSES.iter().map(|word| (*word).to_owned()).zip(states.map(Value::from)).collect();
         let rows = [
             ("agent", "agt_1", json!({ "name": "Rook", "clientId": "c1" })),
             ("agent", "agt_2", json!({ "name": "Pawn", "clientId": "c2" })),
-            ("project", "prj_1", json!({ "name": "Shop", "clickupListId": "901", "slackChannelId": "C1", "statusMap": map })),
-            ("connection", "con_slack", json!({ "provider": "slack", "sealedToken": "x", "ownIds": [US_IN_SLACK, "B0NEXUS"] })),
-            ("connection", "con_clickup", json!({ "provider": "clickup", "sealedToken": "x", "ownIds": [US_IN_CLICKUP] })),
+            (
+                "project",
+                "prj_1",
+                json!({ "name": "Shop", "clickupListId": "901", "slackChannelId": "C1", "statusMap": map }),
+            ),
+            (
+                "connection",
+                "con_slack",
+                json!({ "provider": "slack", "sealedToken": "x", "ownIds": [US_IN_SLACK, "B0NEXUS"] }),
+            ),
+            (
+                "connection",
+                "con_clickup",
+                json!({ "provider": "clickup", "sealedToken": "x", "ownIds": [US_IN_CLICKUP] }),
+            ),
         ];
         for (kind, id, data) in rows {
             let at = Time::from_ms(START_MS);
@@ -166,7 +179,11 @@ impl Sim {
                 self.world.slack_delete(&ts);
             }
             68..72 => {
-                let of_people = self.comments(|post| post.mark.is_none());
+                // What nobody has heard of is not missed by anybody.
+                if self.root_of(task).is_none() {
+                    return;
+                }
+                let of_people = self.comments(|post| post.mark.is_none() && post.under == task);
                 let Some(id) = self.dice.pick(&of_people) else { return };
                 self.note(format!("comment {id} is deleted"));
                 self.world.clickup_delete(id, true);

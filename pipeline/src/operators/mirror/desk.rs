@@ -98,6 +98,7 @@ impl Desk<'_> {
             ended: false,
             wanted: 1,
             stands: 0,
+            said_bytes: is_agents.then_some(0),
             open: is_agents,
             parts: Vec::new(),
             limit: None,
@@ -158,6 +159,7 @@ impl Desk<'_> {
             item.said_ms = said_ms;
             if is_new {
                 item.text = Some(text);
+                item.said_bytes = None;
                 item.open = false;
                 item.want(turn.now_ms);
             }

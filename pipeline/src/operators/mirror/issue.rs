@@ -119,8 +119,15 @@ impl Desk<'_> {
             item.tried += 1;
             item.overtaken = false;
             let (revision, attempt) = (item.wanted, item.tried);
-            item.issued =
-                Some(Issued { command: id.clone(), revision, attempt, at_ms: turn.now_ms, is_post, uncertain: false });
+            item.issued = Some(Issued {
+                command: id.clone(),
+                revision,
+                attempt,
+                bytes: item.text.as_ref().map_or(0, |text| text.markdown.len()),
+                at_ms: turn.now_ms,
+                is_post,
+                uncertain: false,
+            });
             forgotten = item.remember_command(id);
         });
         if let Some(forgotten) = forgotten {

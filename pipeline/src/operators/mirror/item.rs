@@ -43,6 +43,8 @@ pub struct Issued {
     pub revision: u32,
     /// Which try it is.
     pub attempt: u32,
+    /// How long the text is that it says.
+    pub bytes: usize,
     /// When it was issued, by the log's clock.
     pub at_ms: u64,
     /// It makes something that was not there: its echo may come before its
@@ -93,6 +95,9 @@ pub struct Item {
     /// What is wanted, and what of that stands there: counted from one.
     pub wanted: u32,
     pub stands: u32,
+    /// How much of an agent's words stands there: more is put behind them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said_bytes: Option<usize>,
     /// What the same agent says next may be put to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub open: bool,

@@ -24,7 +24,7 @@
 //! | a status changes | a notice in the thread |
 //! | an agent or the API moves a task | its status at the provider, and the notice |
 //! | somebody edits our copy at a tracker | the words of the original again |
-//! | somebody deletes our copy | nothing; of an agent's message the other copy goes too |
+//! | somebody deletes our copy | nothing: that is that side's own affair |
 //! | a list is created where the workgroup wants a channel | the channel |
 //! | a command fails for good | the person who wrote it in Slack is told, and nobody else |
 //! | nobody can tell what became of a command | an edit again; a post once more, if no echo comes meanwhile; a status never |

@@ -6,12 +6,12 @@ use udfs::markup::{Document, notices};
 use super::{
     super::Turn,
     Desk,
-    desk::{due_of, task_key},
+    desk::{Wish, due_of, task_key},
     item::{Aim, Item, remote},
     lanes::{channel_key, lane_key},
     words,
 };
-use crate::event::{ActorKind, MirrorPlace, MirrorResult, MirrorStage, TaskState};
+use crate::event::{ActorKind, MirrorPlace, MirrorResult, MirrorStage, MirrorText, TaskState};
 
 /// Something that may be done twice without harm is tried so often.
 const TRIES_MAX: u32 = 3;
@@ -65,6 +65,7 @@ impl Desk<'_> {
         self.change(key, |item| {
             let Some(issued) = item.issued.take() else { return };
             (item.stands, item.tried, item.failed_ms) = (issued.revision, 0, None);
+            item.said_bytes = item.said_bytes.map(|_| issued.bytes);
             if !result.parts.is_empty() {
                 let before = std::mem::replace(&mut item.parts, result.parts.clone());
                 item.seen.extend(before.into_iter().map(|part| part.id));
@@ -136,17 +137,29 @@ impl Desk<'_> {
         self.tell_of_failure(key, why.unwrap_or("it was refused"), turn);
     }
 
-    /// Our copy was deleted there, by somebody. An agent's message goes on the
-    /// other side too; what a person wrote is that person's.
-    pub fn lost(&mut self, key: u128, turn: &Turn<'_>) {
+    /// Our copy was deleted there, by somebody. That is that side's own affair:
+    /// the original stays, and nothing is put there again, except what an agent
+    /// has said since.
+    pub fn lost(&mut self, key: u128, turn: &mut Turn<'_>) {
         let Some(item) = self.state.items.get(key) else { return };
-        let of_agent = item.source.starts_with("act_").then(|| item.source.clone());
+        let rest = item.text.as_ref().and_then(|text| text.markdown.get(item.said_bytes?..)).map(str::trim_start);
+        let rest = rest.filter(|rest| !rest.is_empty()).map(|rest| Wish {
+            source: format!("{}:{}", item.source, item.wanted),
+            aim: Aim::Message,
+            place: item.place.clone(),
+            connection: item.connection.clone(),
+            lane: item.lane.clone(),
+            task: item.task.as_deref().and_then(task_key),
+            project: item.project.clone(),
+            action: item.action.clone(),
+            trace: item.trace.clone(),
+            author: item.author.clone(),
+            said_ms: item.said_ms,
+            text: item.text.clone().map(|text| MirrorText { markdown: rest.to_owned(), ..text }),
+        });
         self.end(key);
-        for provider in of_agent.iter().flat_map(|_| PROVIDERS) {
-            let other = super::item::key_of(self.tenant, of_agent.as_deref().unwrap_or_default(), provider);
-            if other != key {
-                self.take_back(other, None, turn);
-            }
+        if let Some(wish) = rest {
+            self.post(wish, turn);
         }
     }
 
@@ -179,6 +192,7 @@ impl Desk<'_> {
         self.change(key, |item| {
             let Some(issued) = item.issued.take_if(|issued| issued.is_post) else { return };
             (item.stands, item.tried) = (issued.revision, 0);
+            item.said_bytes = item.said_bytes.map(|_| issued.bytes);
             let seen = std::mem::take(&mut item.seen);
             item.parts = seen.into_iter().map(|id| crate::event::MirrorPart { id, hash: None }).collect();
         });
