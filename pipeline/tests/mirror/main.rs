@@ -45,6 +45,7 @@ struct Sim {
     loose: BTreeSet<u64>,
     deeds: u64,
     ticked_ms: u64,
+    compares: bool,
     log: Vec<String>,
 }
 
@@ -68,6 +69,7 @@ impl Sim {
             loose: BTreeSet::new(),
             deeds: 0,
             ticked_ms: 0,
+            compares: seed % 5 == 0,
             log: Vec::new(),
         };
         sim.set_up();
@@ -394,6 +396,13 @@ impl Sim {
             let there = TaskState::of_status(&self.world.status[task], None);
             if there.map(TaskState::name) != state.as_deref() {
                 return Err(format!("{task} is {:?} there and {state:?} here", self.world.status[task]));
+            }
+        }
+        if self.compares {
+            let other = self.partition.undisturbed();
+            if (&other.commands, &other.events) != (&self.partition.commands, &self.partition.events) {
+                let at = (0..).find(|at| other.commands.get(*at) != self.partition.commands.get(*at));
+                return Err(format!("after crashes it decides otherwise, from command {at:?} on"));
             }
         }
         if !self.partition.dead.is_empty() {

@@ -125,6 +125,15 @@ impl Partition {
         }
     }
 
+    /// What a partition makes of the same inputs that never crashes.
+    pub fn undisturbed(&self) -> Partition {
+        let mut other = Partition::new();
+        other.inputs.clone_from(&self.inputs);
+        other.work(usize::MAX);
+        other.commit();
+        other
+    }
+
     /// The state that is kept of a task.
     pub fn task_state(&self, external_id: &str) -> Option<String> {
         let tasks = self.state.iter().filter(|(key, _)| key.starts_with(b"acme/task/"));
