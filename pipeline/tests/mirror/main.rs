@@ -11,6 +11,7 @@ mod connector;
 mod dice;
 mod partition;
 mod providers;
+mod stories;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -26,6 +26,7 @@ pub struct Partition {
     pub events: Vec<Value>,
     pub alerts: Vec<Value>,
     pub dead: Vec<Value>,
+    pub lookups: Vec<Value>,
 }
 
 impl Partition {
@@ -43,6 +44,7 @@ impl Partition {
             events: Vec::new(),
             alerts: Vec::new(),
             dead: Vec::new(),
+            lookups: Vec::new(),
         }
     }
 
@@ -94,6 +96,7 @@ impl Partition {
                 Topic::Events => self.events.push(value()),
                 Topic::Alerts => self.alerts.push(value()),
                 Topic::DeadLetters => self.dead.push(value()),
+                Topic::LookupsRequests => self.lookups.push(value()),
                 _ => {}
             }
         }
@@ -132,6 +135,12 @@ impl Partition {
         other.work(usize::MAX);
         other.commit();
         other
+    }
+
+    /// What is kept under a key.
+    pub fn state_of(&self, key: &str) -> Option<Value> {
+        let (_, record) = self.state.get(key.as_bytes())?;
+        serde_json::from_slice::<Value>(record.value.as_deref()?).ok().map(|mut entry| entry["data"].take())
     }
 
     /// The state that is kept of a task.

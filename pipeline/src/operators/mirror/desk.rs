@@ -209,7 +209,7 @@ impl Desk<'_> {
         let Desk { state: Mirrored { items, lanes, stirred, .. }, bounds, tenant, .. } = self;
         let due_ms = items.update(key, |item| {
             change(item);
-            stirred.push((Arc::from(*tenant), lane_key(tenant, &item.lane)));
+            stirred.push_back((Arc::from(*tenant), lane_key(tenant, &item.lane)));
             if !item.is_pending() {
                 lanes.leave(tenant, key, item);
                 return None;
@@ -239,7 +239,7 @@ impl Desk<'_> {
         if self.tasks.get(task).is_some_and(|task| task.thread_ts.is_none()) {
             self.tasks.discuss(task, channel_id.clone(), thread_ts);
         }
-        self.state.stirred.push((Arc::from(self.tenant), lane_key(self.tenant, &lane_of("slack", task))));
+        self.state.stirred.push_back((Arc::from(self.tenant), lane_key(self.tenant, &lane_of("slack", task))));
         self.release(channel_key(self.tenant, &channel_id));
     }
 

@@ -45,7 +45,7 @@ mod tests;
 mod words;
 mod work;
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{Kept, Turn};
 use crate::event::{MirrorRemoval, StandardEvent};
@@ -122,7 +122,7 @@ pub struct Mirrored {
     lanes: lanes::Lanes,
     held: held::Held,
     /// Lanes in which something may be to do, with their tenant.
-    stirred: Vec<(Arc<str>, u128)>,
+    stirred: VecDeque<(Arc<str>, u128)>,
     /// What held events need not wait for any more.
     released_causes: Vec<u128>,
 }
@@ -155,7 +155,7 @@ impl Mirrored {
 
     /// A lane in which there may be something to do, and whose it is.
     pub fn take_stirred(&mut self) -> Option<(Arc<str>, u128)> {
-        self.stirred.pop()
+        self.stirred.pop_front()
     }
 
     /// An item that is to be looked at again, and whose it is.
