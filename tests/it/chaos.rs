@@ -1,9 +1,12 @@
 //! kill -9 under load: every webhook that was answered 200 becomes exactly one
-//! event, however often the hub dies.
+//! event, however often the hub dies, and each agent is told of it once.
+
+mod agents;
 
 use std::{
     collections::BTreeSet,
     path::Path,
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -29,13 +32,19 @@ fn rounds(unless_told: usize) -> usize {
     std::env::var("NEXUS_CHAOS_ROUNDS").map_or(unless_told, |rounds| rounds.parse().unwrap())
 }
 
-fn start(directory: &Path, kafka: Option<(&str, &str)>) -> Process {
+fn start(directory: &Path, tenant: &str, kafka: Option<(&str, &str)>) -> Process {
     let mut command = nexus();
+    command.args(["up"]);
+    settings(&mut command, directory, tenant, kafka);
+    Process::start(command)
+}
+
+fn settings(command: &mut Command, directory: &Path, tenant: &str, kafka: Option<(&str, &str)>) {
     command
-        .args(["up"])
         .env("NEXUS_DATA_DIR", directory)
         .env("PORT", "0")
-        .env("NEXUS_DEFAULT_TENANT", "acme")
+        .env("NEXUS_AUTH_BCRYPT_COST", "4")
+        .env("NEXUS_DEFAULT_TENANT", tenant)
         .env("NEXUS_LOG_SEGMENT_MB", "2")
         .env("WEBHOOK_SECRET_CLICKUP", SECRET);
     if let Some((brokers, prefix)) = kafka {
@@ -44,14 +53,18 @@ fn start(directory: &Path, kafka: Option<(&str, &str)>) -> Process {
             .env("NEXUS_KAFKA_TOPIC_PREFIX", prefix)
             .env("NEXUS_KAFKA_GROUP_INSTANCE_ID", format!("{prefix}0"));
     }
-    Process::start(command)
 }
 
 /// Sends until told to stop; a request that fails is sent again, unchanged,
 /// as providers do.
-async fn sender(url: Arc<Mutex<String>>, stop: Arc<AtomicBool>, number: Arc<AtomicU64>) -> Vec<(String, bool)> {
+async fn sender(
+    sample: &'static str,
+    url: Arc<Mutex<String>>,
+    stop: Arc<AtomicBool>,
+    number: Arc<AtomicU64>,
+) -> Vec<(String, bool)> {
     let client = client();
-    let sample = samples::find("clickup", "taskCreated").unwrap();
+    let sample = samples::find("clickup", sample).unwrap();
     let sender = Sender { sample, secret: Some(SECRET.to_owned()), connection: None, external_id: None };
     let mut accepted = Vec::new();
     while !stop.load(Relaxed) {
@@ -86,11 +99,12 @@ async fn event_ids(url: &str, token: &str) -> Vec<String> {
 
 async fn story(rounds: usize, kafka: Option<(&str, &str)>) {
     let directory = tempfile::tempdir().unwrap();
-    let mut hub = start(directory.path(), kafka);
+    let mut hub = start(directory.path(), "acme", kafka);
     let url = Arc::new(Mutex::new(hub.url.clone()));
     let (stop, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let senders: Vec<_> =
-        (0..SENDERS).map(|_| tokio::spawn(sender(Arc::clone(&url), Arc::clone(&stop), Arc::clone(&number)))).collect();
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|_| tokio::spawn(sender("taskCreated", Arc::clone(&url), Arc::clone(&stop), Arc::clone(&number))))
+        .collect();
     for round in 0..rounds {
         // Anywhere between the first requests after a start and a long run.
         tokio::time::sleep(Duration::from_millis(20 + (round as u64 * 7919) % 300)).await;
@@ -99,7 +113,7 @@ async fn story(rounds: usize, kafka: Option<(&str, &str)>) {
         let kafka = kafka.map(|(brokers, prefix)| (brokers.to_owned(), prefix.to_owned()));
         hub = tokio::task::spawn_blocking(move || {
             old.kill();
-            start(&directory, kafka.as_ref().map(|(brokers, prefix)| (brokers.as_str(), prefix.as_str())))
+            start(&directory, "acme", kafka.as_ref().map(|(brokers, prefix)| (brokers.as_str(), prefix.as_str())))
         })
         .await
         .unwrap();

@@ -1,9 +1,8 @@
 //! How far each agent is: `agents.cursors`, read and written by every instance.
 //!
 //! In: marks of sockets here, records of instances elsewhere. Out: the newest
-//! of both, and the records of the former, written as fast as the log takes
-//! them and without a timed window: what moves while one batch is on its way is
-//! the next batch, each agent once.
+//! of both, and the records of the former: what moves while one batch gathers
+//! or is on its way is the next batch, each agent once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -25,6 +25,9 @@ use crate::supervisor::{Failure, Post};
 
 /// Records of the inbox that are read at once.
 const RECORDS_AT_ONCE: usize = 256;
+/// What is acknowledged within this time is written together: after a crash
+/// that much is told again.
+const CURSORS_GATHER: Duration = Duration::from_millis(25);
 /// After a log that could not take something.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// After a stop: how long sockets may take to say goodbye, and what they leave
@@ -144,6 +147,8 @@ impl Gateway {
     async fn write_cursors(self: Arc<Self>) -> Result<(), LogError> {
         loop {
             self.cursors.dirtied().await;
+            // Nobody waits for a cursor, and each write is a sync of the disk.
+            sleep(CURSORS_GATHER).await;
             let batch = self.cursors.batch(self.log.partitions(), self.clock_ms());
             match self.log.append(batch.clone()).await {
                 Ok(_) => {}

@@ -143,7 +143,8 @@ pub fn operations() -> Vec<Operation> {
         operation(Method::POST, ALL, Access::ADMINS, "Make an agent and its client; shows its secret once", create)
             .errors(REFUSALS)
             .example(example),
-        operation(Method::GET, "/api/agents/online", Access::ALL, "List the agents that are connected", online),
+        operation(Method::GET, "/api/agents/online", Access::ALL, "List the agents that are connected", online)
+            .params(&[LIMIT, CURSOR]),
         operation(Method::GET, ONE, Access::ALL, "Show one agent", read),
         operation(Method::PATCH, ONE, Access::ADMINS, "Change one agent", change).errors(REFUSALS),
         operation(Method::DELETE, ONE, Access::ADMINS, "Take one agent away, with its client", delete),
@@ -178,10 +179,16 @@ async fn list(call: Call, (): ()) -> Result<Page<AgentShown>, Problem> {
     Ok(Page { rows: page.rows.into_iter().map(|entry| shown(&online, entry)).collect(), next: page.next })
 }
 
-async fn online(call: Call, (): ()) -> Result<Data<Vec<OnlineAgent>>, Problem> {
-    let mut online = call.desk.online.list(&call.tenant);
-    online.retain(|agent| agent.status == SocketStatus::Online);
-    Ok(Data(online))
+async fn online(call: Call, (): ()) -> Result<Page<OnlineAgent>, Problem> {
+    let paging = call.paging();
+    let mut rows = call.desk.online.list(&call.tenant);
+    let is_behind = |agent: &OnlineAgent| paging.after.as_ref().is_none_or(|after| agent.agent_id > *after);
+    rows.retain(|agent| agent.status == SocketStatus::Online && is_behind(agent));
+    rows.sort_unstable_by(|one, other| one.agent_id.cmp(&other.agent_id));
+    let more = rows.len() > paging.limit;
+    rows.truncate(paging.limit);
+    let next = rows.last().filter(|_| more).map(|last| last.agent_id.clone());
+    Ok(Page { rows, next })
 }
 
 async fn read(call: Call, (): ()) -> Result<Data<AgentShown>, Problem> {

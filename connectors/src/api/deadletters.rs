@@ -12,7 +12,7 @@ use super::{
     input::Perhaps,
     operation::{Operation, operation},
     output::{Data, Page},
-    query::{CURSOR, Kind, LIMIT, param},
+    query::{Kind, LIMIT, param},
 };
 use crate::{
     auth::Access,
@@ -51,7 +51,7 @@ pub fn operations() -> Vec<Operation> {
     vec![
         operation(Method::GET, "/api/deadletters", Access::ADMINS, "List the dead letters", list).over_all().params(&[
             LIMIT,
-            CURSOR,
+            param("cursor", Kind::Place, "`page.next` of the page before"),
             tenant,
             param("stage", Kind::Text, "only those that a stage gave up"),
             param("topic", Kind::Text, "only those that come from a topic"),

@@ -31,6 +31,8 @@ pub enum Kind {
     OneOf(&'static [&'static str]),
     /// An id of the hub's.
     Id,
+    /// A place in a topic: `partition.offset`.
+    Place,
 }
 
 /// One parameter.
@@ -79,6 +81,7 @@ impl Param {
             Kind::Truth => (!matches!(value, "true" | "false")).then(|| "must be `true` or `false`".to_owned()),
             Kind::OneOf(known) => (!known.contains(&value)).then(|| format!("must be one of {}", known.join(", "))),
             Kind::Id => (!is_id(value)).then(|| "must be an id".to_owned()),
+            Kind::Place => (!is_place(value)).then(|| "must be `page.next` of the page before".to_owned()),
             Kind::Text => None,
         }
     }
@@ -91,9 +94,18 @@ impl Param {
             Kind::Truth => json!({ "type": "boolean" }),
             Kind::OneOf(known) => json!({ "type": "string", "enum": known }),
             Kind::Id => json!({ "type": "string", "pattern": super::check::ID }),
+            Kind::Place => json!({ "type": "string", "pattern": "^[0-9]{1,9}\\.[0-9]{1,18}$" }),
         };
         json!({ "name": self.name, "in": "query", "required": self.required, "description": self.about, "schema": schema })
     }
+}
+
+/// Two numbers, each short enough for its type.
+fn is_place(value: &str) -> bool {
+    let number = |text: &str, digits_max| {
+        (1..=digits_max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    value.split_once('.').is_some_and(|(partition, offset)| number(partition, 9) && number(offset, 18))
 }
 
 /// What a request says in its query.

@@ -85,7 +85,7 @@ async fn busy(store: &Store, config: &Config, seal: &Seal, hash: &str) -> Result
     work.create(PROJECT, &project).await?;
     for &(provider, external_id) in CONNECTIONS {
         let (id, secret) = (format!("con_bench_{provider}"), secret_of(config, provider));
-        connection(&mut work, seal, BUSY, &id, (provider, external_id), &secret).await?;
+        connection(&mut work, seal, BUSY, &id, (provider, external_id), (&secret, None)).await?;
     }
     let track = Command::TrackTask {
         correlation_id: "seed_bench".to_owned(),

@@ -187,7 +187,9 @@ async fn write(store: &Store, config: &Config, seal: &Seal, seeded: &Seeded) -> 
     work.create(PROJECT, &project).await?;
     for seeded in &seeded.connections {
         let secret = seeded.webhook_secret.as_deref().unwrap_or_default();
-        connection(&mut work, seal, TENANT, &seeded.id, (seeded.provider, seeded.external_id), secret).await?;
+        let token = Some(config.providers.clickup_api_token.as_str());
+        let token = token.filter(|token| seeded.provider == "clickup" && !token.is_empty());
+        connection(&mut work, seal, TENANT, &seeded.id, (seeded.provider, seeded.external_id), (secret, token)).await?;
     }
     Ok(work.commit().await?)
 }
@@ -225,12 +227,13 @@ async fn connection(
     tenant: &str,
     id: &str,
     (provider, external_id): (&str, &str),
-    secret: &str,
+    (secret, token): (&str, Option<&str>),
 ) -> Result<(), StoreError> {
     let row = Connection {
         provider: provider.to_owned(),
         external_id: external_id.to_owned(),
         sealed_secrets: vec![seal.seal(tenant, id, secret)],
+        sealed_token: token.map(|token| seal.seal(tenant, id, token)),
         enabled: true,
         ..Connection::default()
     };

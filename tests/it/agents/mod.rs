@@ -7,7 +7,7 @@ mod clients;
 mod delivery;
 mod handshake;
 mod hostile;
-mod socket;
+pub mod socket;
 
 use std::{
     collections::HashMap,

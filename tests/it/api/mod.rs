@@ -2,6 +2,7 @@
 
 mod document;
 mod isolation;
+mod online;
 mod rights;
 mod rows;
 mod schemathesis;

@@ -1,0 +1,256 @@
+//! What a hub is made of, and who works on what.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use pipeline::{
+    event::Tenant,
+    flow,
+    operators::{deduplicate::Deduplicate, lookup::Lookup},
+    ports::{Clock, Log},
+    worker::Progress,
+};
+use tokio::{sync::watch, task::JoinSet};
+
+use super::Notice;
+use crate::{
+    agents::{self, Counts, Gateway},
+    api::{self, Desk, Services},
+    auth::{Gate, Tokens},
+    clock::SystemClock,
+    config::Config,
+    directory::Directory,
+    epoch,
+    ingest::Ingest,
+    keys::Keys,
+    log::Opened,
+    lookups::{self, Links, Lookups},
+    roles::Role,
+    sealing::Seal,
+    store::{Store, announce::Announcer, project::Projector},
+    supervisor::{Board, Failure, Post, Status, supervise},
+    telemetry::metrics::Metrics,
+    workers::Workers,
+};
+
+/// How long a start waits for what waits to be announced.
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the roles of one process share.
+pub(super) struct Parts {
+    pub log: Arc<dyn Log>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+    pub board: Arc<Board>,
+    pub progress: Arc<Progress>,
+    pub seal: Arc<Seal>,
+    pub directory: Arc<Directory>,
+    pub store: Option<Arc<Store>>,
+    pub ingest: Option<Arc<Ingest>>,
+    pub gateway: Option<Arc<Gateway>>,
+    pub gate: Arc<Gate>,
+    pub desk: Option<Arc<Desk>>,
+}
+
+impl Parts {
+    /// Makes what these roles need, and nothing else.
+    pub async fn make(config: &Config, roles: &[Role], opened: Opened, notice: &Notice) -> Result<Parts, Failure> {
+        let has = |role| roles.contains(&role);
+        let Opened { log, journal } = opened;
+        let epoch = match &journal {
+            Some(journal) => epoch::of_journal(config, journal.epoch())?,
+            None => epoch::FIRST,
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Metrics::new()?;
+        if let Some(journal) = journal {
+            metrics.watch(journal)?;
+        }
+        let Keys { jwt_secret, seal } = Keys::load(config)?;
+        let (seal, directory) = (Arc::new(seal), Arc::new(Directory::default()));
+        let tokens = Arc::new(Tokens::new(&jwt_secret, Arc::clone(&directory), Arc::clone(&clock)));
+        let gate = Arc::new(gate(config, notice, &directory, &tokens));
+        let store = if has(Role::Api) { Some(Arc::new(Store::open(config).await?)) } else { None };
+        let ingest = has(Role::Ingest).then(|| {
+            let (log, clock, metrics) = (Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics));
+            Arc::new(Ingest::new(config, log, clock, metrics, Arc::clone(&directory), Arc::clone(&seal)))
+        });
+        let gateway = if has(Role::Gateway) {
+            let counts = Arc::new(Counts::new()?);
+            metrics.include(counts.collectors())?;
+            Some(Gateway::new(agents::Parts {
+                log: Arc::clone(&log),
+                directory: Arc::clone(&directory),
+                tokens: Arc::clone(&tokens),
+                clock: Arc::clone(&clock),
+                counts,
+                settings: config.agents.settings(epoch),
+            }))
+        } else {
+            None
+        };
+        let desk = store.as_ref().map(|store| {
+            let parts = api::Parts {
+                log: Arc::clone(&log),
+                clock: Arc::clone(&clock),
+                store: Arc::clone(store),
+                directory: Arc::clone(&directory),
+                tokens: Arc::clone(&tokens),
+                gate: Arc::clone(&gate),
+                seal: Arc::clone(&seal),
+                online: gateway.as_ref().map(|gateway| gateway.online()),
+            };
+            Arc::new(Desk::new(config, parts))
+        });
+        let (board, progress) = (Arc::default(), Arc::default());
+        Ok(Parts { log, clock, metrics, board, progress, seal, directory, store, ingest, gateway, gate, desk })
+    }
+
+    fn announcer(&self) -> Option<Announcer> {
+        let store = Arc::clone(self.store.as_ref()?);
+        Some(Announcer { store, log: Arc::clone(&self.log) })
+    }
+
+    /// What was written into the store while no hub ran is known before the
+    /// first request comes. A log that cannot take it now gets it later.
+    pub async fn announce_what_waits(&self) {
+        let Some(announcer) = self.announcer() else { return };
+        let error = match tokio::time::timeout(ANNOUNCE_TIMEOUT, announcer.catch_up()).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the log takes too long".to_owned(),
+        };
+        tracing::warn!(%error, "the store's changes are announced later");
+    }
+
+    /// Puts everybody to work.
+    pub fn man(&self, crew: &mut Crew, config: &Config, roles: &[Role]) -> Result<(), Failure> {
+        let (directory, log) = (Arc::clone(&self.directory), Arc::clone(&self.log));
+        crew.man("directory", move |post| follow(Arc::clone(&directory), Arc::clone(&log), post));
+        if let (Some(announcer), Some(store)) = (self.announcer(), &self.store) {
+            crew.man("announcer", move |post| announcer.clone().run(post));
+            let projector = Projector { store: Arc::clone(store), log: Arc::clone(&self.log) };
+            crew.man("projector", move |post| projector.clone().run(post));
+        }
+        roles.iter().try_for_each(|role| self.man_role(crew, config, *role))
+    }
+
+    fn man_role(&self, crew: &mut Crew, config: &Config, role: Role) -> Result<(), Failure> {
+        match role {
+            Role::Pipeline => {
+                let workers = Workers {
+                    log: Arc::clone(&self.log),
+                    clock: Arc::clone(&self.clock),
+                    settings: settings(config),
+                    progress: Arc::clone(&self.progress),
+                };
+                crew.man(role.name(), move |post| workers.clone().run(post));
+            }
+            Role::Lookups => {
+                let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
+                let desk = lookups::Desk::new(config, links, Arc::clone(&self.clock), Arc::clone(&self.metrics))?;
+                let (log, directory) = (Arc::clone(&self.log), Arc::clone(&self.directory));
+                let lookups = Lookups { log, directory, desk: Arc::new(desk) };
+                crew.man(role.name(), move |post| lookups.clone().run(post));
+            }
+            Role::Gateway => {
+                if let Some(gateway) = self.gateway.clone() {
+                    crew.man(role.name(), move |post| Arc::clone(&gateway).run(post));
+                }
+            }
+            Role::Ingest => {
+                if let Some(ingest) = self.ingest.clone() {
+                    crew.man(role.name(), move |post| Arc::clone(&ingest).follow(post));
+                }
+            }
+            Role::Api => {
+                if let Some(desk) = self.desk.clone() {
+                    crew.man(role.name(), move |post| Arc::clone(&desk).run(post));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the address serves.
+    pub fn router(&self, config: &Config) -> Router {
+        let router = api::router(Arc::new(Services {
+            log: Arc::clone(&self.log),
+            clock: Arc::clone(&self.clock),
+            metrics: Arc::clone(&self.metrics),
+            board: Arc::clone(&self.board),
+            progress: Arc::clone(&self.progress),
+            ingest: self.ingest.clone(),
+            gate: Arc::clone(&self.gate),
+            desk: self.desk.clone(),
+            webhooks_health: config.server.webhooks_health,
+        }));
+        match &self.gateway {
+            Some(gateway) => router.merge(gateway.router()),
+            None => router,
+        }
+    }
+}
+
+/// Those who work, each under its supervisor.
+pub(super) struct Crew {
+    pub tasks: JoinSet<()>,
+    metrics: Arc<Metrics>,
+    board: Arc<Board>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Crew {
+    /// Nobody yet.
+    pub fn new(metrics: Arc<Metrics>, board: Arc<Board>, stop: watch::Receiver<bool>) -> Crew {
+        Crew { tasks: JoinSet::new(), metrics, board, stop }
+    }
+
+    fn man<F>(&mut self, role: &'static str, run: impl Fn(Post) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        // At once, so that nobody takes a part that has not begun for ready.
+        self.board.set(role, Status::Starting);
+        let post = Post { role, board: Arc::clone(&self.board), stop: self.stop.clone() };
+        self.tasks.spawn(supervise(post, Arc::clone(&self.metrics), run));
+    }
+}
+
+/// Lets in whoever has a token, and whoever may read the data directory.
+fn gate(config: &Config, notice: &Notice, directory: &Arc<Directory>, tokens: &Arc<Tokens>) -> Gate {
+    let (named, rows) = (config.clone(), Arc::clone(directory));
+    let local_tenant = move || {
+        let tenants = rows.everywhere::<Tenant>();
+        let known = tenants.iter().map(|(tenant, ..)| &**tenant);
+        named.tenant_by_default(known).unwrap_or_default().to_owned()
+    };
+    Gate::new(Arc::clone(tokens), notice.token.clone(), local_tenant)
+}
+
+/// Follows `control` until told to stop.
+async fn follow(directory: Arc<Directory>, log: Arc<dyn Log>, post: Post) -> Result<(), Failure> {
+    let mut stop = post.stop.clone();
+    tokio::select! {
+        failed = directory.follow(log, move || post.running()) => Ok(failed?),
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+    }
+}
+
+fn settings(config: &Config) -> flow::Settings {
+    flow::Settings {
+        deduplicate: Deduplicate {
+            window_ms: config.pipeline.deduplicate_hours.saturating_mul(3_600_000),
+            events_max: config.pipeline.deduplicate_events_max,
+        },
+        lookup: Lookup { house_tenant: house_tenant(config), ..Lookup::default() },
+        ..flow::Settings::default()
+    }
+}
+
+/// Whose connections may use the settings' token. It must be named: what the
+/// pipeline does may not hang on how many tenants there are at the moment.
+fn house_tenant(config: &Config) -> Option<String> {
+    let has_token = !config.providers.clickup_api_token.is_empty();
+    (has_token && !config.default_tenant.is_empty()).then(|| config.default_tenant.clone())
+}

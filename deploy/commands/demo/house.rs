@@ -1,0 +1,149 @@
+//! What the demo runs on: a directory that goes away, a seeded tenant, fake
+//! providers, and a hub that knows all of them.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context, Result, anyhow};
+use connectors::{
+    clock::SystemClock,
+    config::{Config, Connection},
+    fakes::{self, Fakes},
+    hub::Hub,
+    keys::Keys,
+    roles::Role,
+    samples::{self, Sender},
+    seeding::{self, Seeded},
+    store::Store,
+};
+use serde_json::json;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::commands::{remote, show::paint};
+
+/// What the demo's webhooks are signed with; it protects nothing.
+pub const SECRET: &str = "demo-secret";
+
+/// Connections beside the seeded ones.
+const MORE: &[&str] = &["jira", "stripe"];
+
+/// All of it, up.
+pub struct House {
+    /// The hub.
+    pub hub: Hub,
+    /// What is in it.
+    pub seeded: Seeded,
+    /// Where the fake providers are.
+    pub fakes: String,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl House {
+    /// Opens it in a directory of its own, whatever else is configured.
+    pub async fn open(mut config: Config, directory: &Path) -> Result<House> {
+        let fakes = Fakes::new(Arc::new(SystemClock)).map_err(|error| anyhow!(error))?;
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the fake providers")?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let serving = tokio::spawn(fakes::serve(listener, fakes));
+        configure(&mut config, directory, &url);
+        let seeded = seed(&config).await?;
+        config.default_tenant = seeded.tenant.id.to_owned();
+        config.connections = MORE.iter().map(|provider| connection(provider, &seeded)).collect();
+        let hub = start(config).await?;
+        hub.ready().await;
+        let house = House { hub, seeded, fakes: url, serving };
+        house.subscribe().await?;
+        Ok(house)
+    }
+
+    /// The (fake) ClickUp tells the hub what happens there.
+    async fn subscribe(&self) -> Result<()> {
+        let webhook = json!({
+            "id": self.workspace("clickup"), "secret": SECRET, "endpoint": format!("{}/webhooks/clickup", self.hub.url()),
+        });
+        let url = format!("{}/fakes/clickup/webhooks", self.fakes);
+        remote::client()?.post(url).json(&webhook).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    fn workspace(&self, provider: &str) -> Option<&'static str> {
+        let known = self.seeded.connections.iter().find(|known| known.provider == provider);
+        known.map(|known| known.external_id)
+    }
+
+    /// Sends a sample to the connection of its provider.
+    pub fn sender(&self, provider: &str, event: &str) -> Result<Sender> {
+        let sample = samples::find(provider, event).with_context(|| format!("no sample {provider} {event}"))?;
+        Ok(Sender {
+            sample,
+            secret: Some(SECRET.to_owned()),
+            connection: MORE.contains(&provider).then(|| format!("demo-{provider}")),
+            external_id: self.workspace(provider).map(str::to_owned),
+        })
+    }
+
+    /// Ends it.
+    pub async fn close(self) -> Result<()> {
+        let stopped = self.hub.stop().await.map_err(|error| anyhow!(error));
+        self.serving.abort();
+        stopped
+    }
+}
+
+fn configure(config: &mut Config, directory: &Path, fakes: &str) {
+    directory.clone_into(&mut config.data_dir);
+    config.store.url.clear();
+    config.kafka.brokers.clear();
+    config.allow_unsigned = true;
+    config.log.segment_mb = config.log.segment_mb.min(16);
+    config.auth.bcrypt_cost = 4;
+    config.server.cors_origins = vec!["*".to_owned()];
+    for provider in ["clickup", "slack", "github"] {
+        config.webhooks.secrets.insert(provider.to_owned(), SECRET.to_owned());
+    }
+    let providers = &mut config.providers;
+    providers.allow_private_targets = true;
+    providers.clickup_api_token = "demo-token".to_owned();
+    for (name, url) in fakes::addresses(fakes) {
+        match name {
+            "CLICKUP_API_URL" => providers.clickup_api_url = url,
+            "SLACK_API_URL" => providers.slack_api_url = url,
+            "GITHUB_API_URL" => providers.github_api_url = url,
+            _ => providers.jira_api_url = url,
+        }
+    }
+    let host = config.server.host;
+    let warning = format!("demo: unsigned webhooks are accepted on {host}; never run it where others reach it");
+    eprintln!("{}", paint(&warning, "33"));
+}
+
+async fn seed(config: &Config) -> Result<Seeded> {
+    let keys = Keys::load(config).map_err(|error| anyhow!(error))?;
+    let store = Store::open(config).await?;
+    let seeded = seeding::seed(&store, config, &keys.seal).await.map_err(|error| anyhow!(error));
+    store.close().await;
+    seeded
+}
+
+fn connection(provider: &str, seeded: &Seeded) -> Connection {
+    Connection {
+        id: format!("demo-{provider}"),
+        tenant: seeded.tenant.id.to_owned(),
+        provider: provider.to_owned(),
+        external_id: String::new(),
+        secret: Some(SECRET.to_owned()),
+        secrets: Vec::new(),
+    }
+}
+
+async fn start(mut config: Config) -> Result<Hub> {
+    let roles = Role::all();
+    match Hub::start(&config, &roles).await {
+        Ok(hub) => Ok(hub),
+        // Somebody else has the usual address; the demo can do without it.
+        Err(error) if error.to_string().contains("cannot listen") => {
+            config.server.port = 0;
+            Hub::start(&config, &roles).await.map_err(|error| anyhow!(error))
+        }
+        Err(error) => Err(anyhow!(error)),
+    }
+}
