@@ -70,6 +70,17 @@ impl Budget {
         }
     }
 
+    /// Until when a call would have to wait, if it would; it is not counted.
+    pub fn spent_until_ms(&mut self, now_ms: u64) -> Option<u64> {
+        match self.take(now_ms) {
+            Permit::Wait { until_ms } => Some(until_ms),
+            Permit::Go => {
+                self.calls.pop_back();
+                None
+            }
+        }
+    }
+
     /// Takes over what an answer says.
     pub fn heed(&mut self, rate: &Rate, now_ms: u64) {
         if let Some(limit) = rate.limit {
