@@ -273,6 +273,7 @@ impl Caller {
         }
         let Some((key, limit)) = budget else { return };
         let Some(budget) = state.budgets.of(key, *limit, now_ms) else { return };
+        budget.answered(now_ms);
         match outcome {
             Outcome::Ok(answer) => budget.heed(&answer.rate, now_ms),
             Outcome::RateLimited { until_ms, .. } => budget.pause(*until_ms, now_ms),
