@@ -32,7 +32,7 @@ pub(super) struct Job {
 /// What a job tells its session.
 pub(super) enum Said {
     /// It is about to be done; told back when that is durable.
-    Claim { offset: u64, result: MirrorResult, go: oneshot::Sender<()> },
+    Claim { offset: u64, result: Box<MirrorResult>, go: oneshot::Sender<()> },
     /// It has ended.
     End(Box<Ended>),
 }

@@ -116,7 +116,7 @@ impl Bench {
         let hashes = parts.iter().map(|part| hex(part.content_hash)).collect();
         let result = MirrorResult { hashes, ..MirrorResult::of(command, MirrorStage::Claimed, at) };
         let (go, gone) = oneshot::channel();
-        let said = Said::Claim { offset: job.offset(), result, go };
+        let said = Said::Claim { offset: job.offset(), result: Box::new(result), go };
         if job.session.send(said).is_err() || gone.await.is_err() {
             return false;
         }

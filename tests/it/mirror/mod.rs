@@ -1,6 +1,7 @@
 //! The mirror's role on a log in memory, against the fakes: what is asked for is
 //! done once, in order, whatever fails and whenever it crashes.
 
+mod chaos;
 mod faults;
 mod order;
 mod recovery;

@@ -88,9 +88,9 @@ impl Lanes {
         }
     }
 
-    /// Whether a root message is under way in a channel.
-    pub fn has_root(&self, channel: u128) -> bool {
-        self.roots.contains_key(&channel)
+    /// The root messages that are under way in a channel.
+    pub fn roots(&self, channel: u128) -> impl Iterator<Item = u128> {
+        self.roots.get(&channel).into_iter().flatten().copied()
     }
 
     /// Whose turn it is in a lane.

@@ -40,8 +40,6 @@ mod lists;
 mod results;
 mod say;
 mod sift;
-#[cfg(test)]
-mod tests;
 mod words;
 mod work;
 

@@ -22,6 +22,15 @@ use super::{
 };
 use crate::event::{ActorKind, EventType, TaskState, Trust};
 
+/// How far Slack's clock may be behind the log's.
+const SKEW_MAX_MS: u64 = 60_000;
+
+/// The time that a message's `ts` is.
+fn ms_of(ts: &str) -> Option<u64> {
+    let seconds: u64 = ts.split('.').next()?.parse().ok()?;
+    seconds.checked_mul(1_000)
+}
+
 impl Desk<'_> {
     /// Looks at a draft; whether it is held, and by what.
     pub fn sift(&mut self, draft: &mut Draft, turn: &mut Turn<'_>) -> Option<u128> {
@@ -29,7 +38,8 @@ impl Desk<'_> {
             CommentDeleted, CommentPosted, CommentUpdated, MessageChanged, MessageDeleted, MessagePosted,
             WorkItemStatusChanged,
         };
-        if !super::results::PROVIDERS.contains(&&*draft.event.source.provider) {
+        let can_be_ours = !self.state.is_empty() || draft.facts.is_own;
+        if !can_be_ours || !super::results::PROVIDERS.contains(&&*draft.event.source.provider) {
             return None;
         }
         let cause = match draft.event.kind {
@@ -51,11 +61,9 @@ impl Desk<'_> {
     fn sift_post(&mut self, draft: &mut Draft, turn: &mut Turn<'_>) -> Option<u128> {
         let may_be_ours = draft.facts.is_own || self.is_nameless(draft);
         let source = source_of(&draft.event)?;
-        if self.state.items.at(self.tenant, &source).is_some() {
-            draft.event.echo = true;
-        } else if may_be_ours && self.learn(draft, &source, turn) {
-            draft.event.echo = true;
-        } else if may_be_ours && self.says_ours(draft, turn) {
+        let is_ours = self.state.items.at(self.tenant, &source).is_some()
+            || may_be_ours && (self.learn(draft, &source, turn) || self.says_ours(draft, turn));
+        if is_ours {
             draft.event.echo = true;
         } else if let Some(cause) = self.cause_of_doubt(draft, may_be_ours).filter(|_| self.may_hold(draft, turn)) {
             return Some(cause);
@@ -100,13 +108,26 @@ impl Desk<'_> {
 
     /// What may be ours, or answers to what is, as long as that is under way.
     fn cause_of_doubt(&self, draft: &Draft, may_be_ours: bool) -> Option<u128> {
-        let message = draft.event.message.as_ref()?;
         if draft.event.source.provider == "slack" {
-            let channel = channel_key(self.tenant, message.channel_id.as_deref()?);
-            let is_reply = message.thread_ts.is_some() && draft.facts.task.is_none() && !draft.facts.is_own;
-            return (is_reply && self.state.lanes.has_root(channel)).then_some(channel);
+            let is_reply = draft.event.message.as_ref().is_some_and(|message| message.thread_ts.is_some());
+            return self.channel_in_doubt(draft).filter(|_| is_reply);
         }
         self.lane_at(draft).filter(|lane| may_be_ours && self.is_posting(*lane))
+    }
+
+    /// The channel of what may stand below a root message that is under way: in
+    /// a thread that nobody knows, and that is no older than the message.
+    fn channel_in_doubt(&self, draft: &Draft) -> Option<u128> {
+        let message = draft.event.message.as_ref()?;
+        if draft.facts.is_own || draft.facts.task.is_some() {
+            return None;
+        }
+        let own_ts = || draft.event.subject.as_ref()?.external_id.as_deref();
+        let begun_ms = message.thread_ts.as_deref().or_else(own_ts).and_then(ms_of)?;
+        let channel = channel_key(self.tenant, message.channel_id.as_deref()?);
+        let issued = |key: u128| self.state.items.get(key)?.issued.as_ref();
+        let mut roots = self.state.lanes.roots(channel).filter_map(issued);
+        roots.any(|issued| issued.at_ms <= begun_ms + SKEW_MAX_MS).then_some(channel)
     }
 
     fn sift_change(&mut self, draft: &mut Draft, turn: &mut Turn<'_>) -> Option<u128> {
@@ -143,10 +164,7 @@ impl Desk<'_> {
         }
         if is_slack && !draft.facts.is_own {
             // What it changes may be held itself.
-            let channel = draft.event.message.as_ref().and_then(|message| message.channel_id.as_deref());
-            let cause = channel.map(|channel| channel_key(self.tenant, channel));
-            let is_held = |cause: &u128| draft.facts.task.is_none() && self.state.lanes.has_root(*cause);
-            return cause.filter(is_held).filter(|_| self.may_hold(draft, turn));
+            return self.channel_in_doubt(draft).filter(|_| self.may_hold(draft, turn));
         }
         let lane = self.lane_at(draft).filter(|lane| self.is_posting(*lane));
         if let Some(cause) = lane.filter(|_| self.may_hold(draft, turn)) {

@@ -2,7 +2,7 @@
 
 use udfs::{
     hash::hex,
-    markup::{Document, notices},
+    markup::{Document, notices, origin},
 };
 
 use super::super::{Draft, index::Index, track::beginning};
@@ -28,6 +28,8 @@ pub fn label(provider: &str) -> &str {
 pub fn of_event(event: &StandardEvent) -> Option<MirrorText> {
     let message = event.message.as_ref()?;
     let (markdown, plain) = match &message.markdown {
+        // A mark that somebody copied goes no further.
+        Some(markdown) if message.mark.is_some() => (origin::strip(markdown).into_owned(), false),
         Some(markdown) => (markdown.clone(), false),
         None => (message.text.clone(), event.source.provider != "nexus"),
     };
