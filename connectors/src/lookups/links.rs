@@ -93,7 +93,8 @@ mod tests {
 
     fn row(tenant: &str, id: &str, sealed: Option<&str>, enabled: bool) -> Record {
         let sealed_token = sealed.map(str::to_owned);
-        let row = Connection { provider: "clickup".to_owned(), sealed_token, enabled, ..Connection::default() };
+        let provider = ["slack", "github", "jira"].into_iter().find(|name| *name == id).unwrap_or("clickup");
+        let row = Connection { provider: provider.to_owned(), sealed_token, enabled, ..Connection::default() };
         let control = Control {
             kind: Connection::KIND.to_owned(),
             tenant_id: tenant.to_owned(),
@@ -114,8 +115,13 @@ mod tests {
     fn a_token_is_the_connections_own_or_the_default_tenants() {
         let config = Config::load(
             None,
-            [("CLICKUP_API_TOKEN", "pk_house"), ("NEXUS_DEFAULT_TENANT", "acme")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+            [
+                ("CLICKUP_API_TOKEN", "pk_house"),
+                ("SLACK_BOT_TOKEN", "xoxb-house"),
+                ("GITHUB_TOKEN", "ghp_house"),
+                ("NEXUS_DEFAULT_TENANT", "acme"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
         let (seal, foreign) = (Seal::new(&new_key()).expect("a key"), Seal::new(&new_key()).expect("a key"));
         let own = seal.seal("acme", "own", "pk_own");
@@ -127,6 +133,10 @@ mod tests {
             row("acme", "foreign", Some(&foreign.seal("acme", "foreign", "pk_other")), true),
             row("acme", "off", Some(&seal.seal("acme", "off", "pk_off")), false),
             row("umbra", "theirs", None, true),
+            row("acme", "slack", None, true),
+            row("acme", "github", None, true),
+            row("acme", "jira", None, true),
+            row("umbra", "slack", None, true),
         ] {
             directory.apply(&record);
         }
@@ -134,6 +144,9 @@ mod tests {
         let token = |tenant, id| links.find(tenant, id).map(|link| link.token);
         assert_eq!(token("acme", "own"), Some(Some("pk_own".to_owned())));
         assert_eq!(token("acme", "none"), Some(Some("pk_house".to_owned())));
+        assert_eq!(token("acme", "slack"), Some(Some("xoxb-house".to_owned())));
+        assert_eq!(token("acme", "github"), Some(Some("ghp_house".to_owned())));
+        assert_eq!((token("acme", "jira"), token("umbra", "slack")), (Some(None), Some(None)));
         assert_eq!(token("acme", "foreign"), Some(None), "another one is not put in its place");
         assert_eq!(token("acme", "moved"), Some(None), "what was sealed for another connection stays closed");
         assert_eq!(token("acme", "off"), None);

@@ -37,7 +37,7 @@ const RECORDS_AT_ONCE: usize = 256;
 /// something waits for its time; and while something happens: how late a claim
 /// or an end is committed.
 const PATIENCE_IDLE: Duration = Duration::from_millis(250);
-const PATIENCE_WAITING: Duration = Duration::from_millis(20);
+const PATIENCE_WAITING: Duration = Duration::from_millis(5);
 const PATIENCE_BUSY: Duration = Duration::from_millis(2);
 /// Something happened so lately that more will.
 const BUSY: Duration = Duration::from_millis(100);

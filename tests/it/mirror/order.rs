@@ -102,3 +102,53 @@ async fn clickups_minute_is_kept() {
     assert_eq!(asked.iter().filter(is_open).count(), 7);
     office.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_channels_take_what_slack_allows_and_tenants_are_even() {
+    const ROUNDS: u32 = 8;
+    let mut office = Office::open().await;
+    office.provider.fakes.world().limits.insert("slack", Limited::new(1, 1_000));
+    // Acme asks for everything before umbra asks for anything.
+    let mut asked = Vec::new();
+    for tenant in ["acme", "umbra"] {
+        for channel in 0..50 {
+            let channel = format!("C0{}{channel}", tenant.to_uppercase());
+            office.channel(&channel);
+            for number in 0..ROUNDS {
+                let command =
+                    office.command(tenant, &format!("slack/{channel}/{number}"), into(&channel, &format!("{number}")));
+                asked.push(command);
+            }
+        }
+    }
+    let begun = Instant::now();
+    for command in &asked {
+        office.write(command).await;
+    }
+    let of = |office: &Office, tenant: &str| {
+        let world = office.provider.fakes.world();
+        let is_of = |channel: &str| channel.starts_with(&format!("C0{}", tenant.to_uppercase()));
+        world.slack_messages.all().filter(|row| is_of(row["channel"].as_str().unwrap())).count()
+    };
+    let half = asked.len() / 2;
+    let (acme, umbra) = office
+        .until("half of them", || {
+            let counts = (of(&office, "acme"), of(&office, "umbra"));
+            (counts.0 + counts.1 >= half).then_some(counts)
+        })
+        .await;
+    assert!(acme <= 2 * umbra && umbra <= 2 * acme, "{acme} of acme's, {umbra} of umbra's");
+    for command in &asked {
+        assert_eq!(office.end(&command.id).await.stage, MirrorStage::Done);
+    }
+    let took = begun.elapsed();
+    let allowed = Duration::from_secs(u64::from(ROUNDS) - 1);
+    assert!(took > allowed, "{took:?}");
+    assert_eq!(office.said("slack").len(), asked.len());
+    let refused = office.provider.fakes.world().calls.iter().filter(|made| made.status == Some(429)).count();
+    assert_eq!(refused, 0, "calls over the limit");
+    println!("{} messages in {took:?}; the limits allow {allowed:?}", asked.len());
+    // A busy machine is slower than the limits, but not by much.
+    assert!(took < allowed * 3 / 2, "{took:?}");
+    office.stop().await;
+}
