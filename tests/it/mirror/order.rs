@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use connectors::fakes::limits::Limited;
-use pipeline::event::{MirrorPlace, MirrorStage, MirrorWork};
+use pipeline::{
+    event::{MirrorPlace, MirrorStage, MirrorWork},
+    topics::Topic,
+};
 
 use super::{Office, post, text};
 
@@ -131,15 +134,17 @@ async fn a_hundred_channels_take_what_slack_allows_and_tenants_are_even() {
         world.slack_messages.all().filter(|row| is_of(row["channel"].as_str().unwrap())).count()
     };
     let half = asked.len() / 2;
-    let (acme, umbra) = office
-        .until("half of them", || {
-            let counts = (of(&office, "acme"), of(&office, "umbra"));
-            (counts.0 + counts.1 >= half).then_some(counts)
-        })
-        .await;
+    // Looking must not take what is measured.
+    let (acme, umbra) = loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let counts = (of(&office, "acme"), of(&office, "umbra"));
+        if counts.0 + counts.1 >= half {
+            break counts;
+        }
+    };
     assert!(acme <= 2 * umbra && umbra <= 2 * acme, "{acme} of acme's, {umbra} of umbra's");
-    for command in &asked {
-        assert_eq!(office.end(&command.id).await.stage, MirrorStage::Done);
+    while office.log.records(Topic::MirrorResults).len() < 2 * asked.len() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let took = begun.elapsed();
     let allowed = Duration::from_secs(u64::from(ROUNDS) - 1);
@@ -149,6 +154,6 @@ async fn a_hundred_channels_take_what_slack_allows_and_tenants_are_even() {
     assert_eq!(refused, 0, "calls over the limit");
     println!("{} messages in {took:?}; the limits allow {allowed:?}", asked.len());
     // A busy machine is slower than the limits, but not by much.
-    assert!(took < allowed * 3 / 2, "{took:?}");
+    assert!(took < allowed * 5 / 4, "{took:?}");
     office.stop().await;
 }
