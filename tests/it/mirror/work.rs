@@ -117,10 +117,11 @@ async fn tasks_are_moved() {
         let moved = office.does(work(provider, status, state)).await;
         assert_eq!((moved.stage, moved.status.as_deref()), (MirrorStage::Done, Some(word)), "{provider}: {moved:?}");
     }
-    let world = office.provider.fakes.world();
-    assert_eq!(world.clickup_tasks.get("t1").unwrap()["status"]["status"], "complete");
-    assert_eq!(world.jira_issues.get("SHOP-1").unwrap()["fields"]["status"]["name"], "Done");
-    drop(world);
+    {
+        let world = office.provider.fakes.world();
+        assert_eq!(world.clickup_tasks.get("t1").unwrap()["status"]["status"], "complete");
+        assert_eq!(world.jira_issues.get("SHOP-1").unwrap()["fields"]["status"]["name"], "Done");
+    }
     let refused = office.does(work("clickup", Some("no such"), TaskState::Done)).await;
     assert_eq!((refused.stage, refused.code.as_deref()), (MirrorStage::Failed, Some("refused")), "{refused:?}");
     office.stop().await;
