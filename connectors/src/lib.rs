@@ -20,6 +20,7 @@ pub mod ingest;
 pub mod keys;
 pub mod log;
 pub mod lookups;
+pub mod mirror;
 pub mod outgoing;
 pub mod process;
 pub mod roles;

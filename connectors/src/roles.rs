@@ -12,6 +12,8 @@ pub enum Role {
     Gateway,
     /// Fetches at the providers what webhooks lack.
     Lookups,
+    /// Writes at the providers what the pipeline decides.
+    Mirror,
     /// Answers people and programs.
     Api,
 }
@@ -22,6 +24,7 @@ pub const ROLES: &[(&str, Role, &str)] = &[
     ("pipeline", Role::Pipeline, "one worker a partition: normalize, deduplicate, publish"),
     ("gateway", Role::Gateway, "the agents' sockets: /agents/ws, /socket.io/"),
     ("lookups", Role::Lookups, "asks the providers for what webhooks lack"),
+    ("mirror", Role::Mirror, "writes at the providers: messages, comments, states"),
     ("api", Role::Api, "what people and programs ask: schemas, dead letters, topics"),
 ];
 

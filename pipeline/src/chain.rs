@@ -1,7 +1,8 @@
 //! The second half of the chain, which every event takes, wherever it began:
 //!
 //! ```text
-//! admit ─▸ lookup ─▸ onward: enrich ─▸ track ─▸ route ─▸ publish
+//! admit ─▸ lookup ─▸ onward: enrich ─▸ sift ─▸ track ─▸ route ─▸ mirror ─▸ publish
+//!            │                      └─ held until it is clear whether it is ours
 //!            └─ held until the details are there, or long enough
 //! ```
 //!
@@ -11,7 +12,7 @@
 use serde_json::Value;
 
 use crate::{
-    event::LookupResult,
+    event::{LookupResult, MirrorResult},
     flow::Settings,
     operators::{
         Draft, Kept, Turn,
@@ -20,6 +21,7 @@ use crate::{
         directory::{self, Directory},
         enrich,
         lookup::{self, Lookup, Lookups},
+        mirror::{self, Desk, Mirror, Mirrored},
         publish,
         route::{self, Seqs},
         tasks::{self, Tasks},
@@ -43,6 +45,9 @@ pub struct Chain {
     pub(crate) answers: Answers,
     lookups: Lookups,
     candidates: Candidates,
+    mirror: Mirror,
+    mirrored: Mirrored,
+    is_settling: bool,
 }
 
 /// How much the chain remembers.
@@ -56,6 +61,8 @@ pub struct Remembered {
     pub unrouted: usize,
     /// Events that are held.
     pub held: usize,
+    /// What the mirror knows, still has to do, and holds.
+    pub mirrored: (usize, usize, usize),
 }
 
 impl Chain {
@@ -73,6 +80,9 @@ impl Chain {
             answers: Answers::default(),
             lookups: Lookups::default(),
             candidates: Candidates::default(),
+            mirror: settings.mirror.clone(),
+            mirrored: Mirrored::default(),
+            is_settling: false,
         }
     }
 
@@ -102,6 +112,11 @@ impl Chain {
     }
 
     fn finish(&mut self, mut draft: Draft, turn: &mut Turn<'_>) {
+        let tenant = draft.event.tenant_id.clone();
+        if let Some(cause) = self.at_desk(&tenant, |desk| desk.sift(&mut draft, turn)) {
+            let since_ms = draft.facts.held_since_ms.unwrap_or(turn.now_ms);
+            return self.mirrored.hold(draft.event, cause, since_ms, turn);
+        }
         self.track.on(&mut self.tasks, &mut draft, turn);
         let index = self.directory.of(&draft.event.tenant_id);
         route::on(index, &mut self.tasks, &mut draft);
@@ -109,11 +124,58 @@ impl Chain {
             self.lookup.ask_for_list(&mut self.lookups, index, &draft.event, turn);
         }
         self.candidates.on(&draft, turn);
+        self.at_desk(&tenant, |desk| desk.on(&draft, turn));
         let json = publish::on(&mut self.seqs, &draft, turn);
         self.published += 1;
         if let Some(json) = json.filter(|_| draft.event.unrouted && draft.event.tenant_id != UNROUTED) {
             self.shelving.add(&mut self.unrouted, &draft.event, &json, turn);
         }
+        self.settle(turn);
+    }
+
+    fn at_desk<T>(&mut self, tenant: &str, ask: impl FnOnce(&mut Desk<'_>) -> T) -> T {
+        let index = self.directory.of(tenant);
+        let (bounds, state, tasks) = (&self.mirror, &mut self.mirrored, &mut self.tasks);
+        ask(&mut Desk { bounds, state, tenant, index, tasks })
+    }
+
+    /// Issues what the mirror has to do next, and lets go on what it held.
+    fn settle(&mut self, turn: &mut Turn<'_>) {
+        // What goes on comes round here again.
+        if std::mem::replace(&mut self.is_settling, true) {
+            return;
+        }
+        loop {
+            while let Some((tenant, lane)) = self.mirrored.take_stirred() {
+                self.at_desk(&tenant, |desk| desk.pump(lane, turn));
+            }
+            let released = self.mirrored.released(turn);
+            if released.is_empty() {
+                break;
+            }
+            for (event, since_ms) in released {
+                let mut draft = Draft::of(event);
+                draft.facts.held_since_ms = Some(since_ms);
+                self.onward(draft, turn);
+            }
+        }
+        self.is_settling = false;
+    }
+
+    /// A turn has ended before its end.
+    pub(crate) fn recover(&mut self) {
+        self.is_settling = false;
+    }
+
+    /// A command of the mirror's is a step further.
+    pub(crate) fn on_mirrored(&mut self, result: &MirrorResult, turn: &mut Turn<'_>) {
+        let mut candidates = std::mem::take(&mut self.candidates);
+        self.at_desk(&result.tenant_id, |desk| {
+            desk.on_channel(result, &mut candidates, turn);
+            desk.on_result(result, turn);
+        });
+        self.candidates = candidates;
+        self.settle(turn);
     }
 
     /// Says of a draft which task it is about and where it belongs.
@@ -152,6 +214,10 @@ impl Chain {
         }
         if let Some(list) = self.lookup.on_list(&mut self.lookups, result, turn) {
             self.candidates.rename(&result.tenant_id, "clickup", &list.list_id, list.name, turn);
+            let mut candidates = std::mem::take(&mut self.candidates);
+            self.at_desk(&result.tenant_id, |desk| desk.on_list(&list.list_id, result, &mut candidates, turn));
+            self.candidates = candidates;
+            self.settle(turn);
             if let Some(draft) = list.archived {
                 self.onward(draft, turn);
             }
@@ -163,6 +229,15 @@ impl Chain {
         for draft in self.lookup.on_tick(&mut self.lookups, turn) {
             self.onward(draft, turn);
         }
+        while let Some((tenant, key)) = self.mirrored.due(turn.now_ms) {
+            self.at_desk(&tenant, |desk| desk.on_due(key, turn));
+        }
+        for (event, since_ms) in self.mirrored.on_tick(&self.mirror, turn) {
+            let mut draft = Draft::of(event);
+            draft.facts.held_since_ms = Some(since_ms);
+            self.onward(draft, turn);
+        }
+        self.settle(turn);
         self.shelving.on_tick(&mut self.unrouted, turn);
         self.answers.on_tick(turn);
     }
@@ -170,6 +245,7 @@ impl Chain {
     /// Keeps what changes too often to be kept each time.
     pub(crate) fn keep(&mut self, turn: &mut Turn<'_>) {
         self.tasks.keep(turn);
+        self.mirrored.keep(turn);
         self.seqs.keep(turn);
     }
 
@@ -182,6 +258,7 @@ impl Chain {
             unrouted::KIND => self.shelving.restore(&mut self.unrouted, kept),
             candidates::KIND => self.candidates.restore(kept),
             answers::KIND => self.answers.restore(kept),
+            mirror::KIND | mirror::HELD => self.mirrored.restore(kept, &self.mirror),
             lookup::PARKED | lookup::ASKED => self.lookup.restore(&mut self.lookups, kept),
             _ => {}
         }
@@ -194,6 +271,7 @@ impl Chain {
             tasks: self.tasks.len(),
             unrouted: self.unrouted.len(),
             held: self.lookups.len(),
+            mirrored: (self.mirrored.len(), self.mirrored.waiting(), self.mirrored.held()),
         }
     }
 }

@@ -3,8 +3,9 @@
 //! ```text
 //! webhooks.raw ──▸ normalize ─▸ deduplicate ─┐
 //! commands ──────▸ (moves, re-routes, …) ────┤   ┌─▸ lookups.requests
-//! agents.actions ▸ act ──────────────────────┼─▸ lookup ─▸ enrich ─▸ track ─▸ route ─▸ publish ─▸ events
-//! lookups.results ▸ (what was held goes on) ─┘                                            └────▸ agents.inbox
+//! agents.actions ▸ act ──────────────────────┼─▸ lookup ─▸ enrich ─▸ sift ─▸ track ─▸ route ─▸ mirror ─▸ publish ─▸ events
+//! lookups.results ▸ (what was held goes on) ─┤                                          │          └────▸ agents.inbox
+//! mirror.results ─▸ (what stands there now) ─┘                                          └─▸ mirror.commands
 //! control ───────▸ the directory that enrich looks into
 //! a tick a second ▸ lets every stage forget what is old, and go on without what did not come
 //! ```
@@ -19,12 +20,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use udfs::hash::Parts;
 
 use crate::{
-    event::{AgentAction, Command, Control, InboxEntry, LookupResult, Severity, StateEntry, Time},
+    event::{AgentAction, Command, Control, InboxEntry, LookupResult, MirrorResult, Severity, StateEntry, Time},
     operators::{
         Draft, Kept, Operator, Turn, Verdict, act, command,
         deduplicate::{Deduplicate, Seen},
         directory,
         lookup::{self, Lookup},
+        mirror::{self, Mirror},
         normalize::{self, Rejected},
         track::Track,
         unrouted::Unrouted,
@@ -37,8 +39,14 @@ pub use crate::chain::Chain;
 
 /// The topics that the pipeline reads, in the order in which a log that has no
 /// order of its own between topics offers them.
-pub const INPUTS: &[Topic] =
-    &[Topic::Control, Topic::LookupsResults, Topic::Commands, Topic::AgentsActions, Topic::WebhooksRaw];
+pub const INPUTS: &[Topic] = &[
+    Topic::Control,
+    Topic::LookupsResults,
+    Topic::MirrorResults,
+    Topic::Commands,
+    Topic::AgentsActions,
+    Topic::WebhooksRaw,
+];
 
 /// How far ahead of its own record a `receivedAt` may be. A producer whose
 /// clock is further off must not drag the partition's clock with it.
@@ -58,6 +66,8 @@ pub struct Settings {
     pub track: Track,
     /// How much is kept that nobody mapped.
     pub unrouted: Unrouted,
+    /// How long and how much the mirror waits and remembers.
+    pub mirror: Mirror,
 }
 
 /// The chain of one partition, with its state.
@@ -135,6 +145,7 @@ impl Flow {
             }
         };
         self.take_back(outputs.drain(before..));
+        self.chain.recover();
         self.bury(record, "flow", reason, outputs);
     }
 
@@ -145,6 +156,7 @@ impl Flow {
             Topic::Control => self.on_control(record, outputs),
             Topic::AgentsActions => self.on_action(record, outputs),
             Topic::LookupsResults => self.on_found(record, outputs),
+            Topic::MirrorResults => self.on_mirrored(record, outputs),
             _ => {}
         }
         self.counts.published = self.chain.published;
@@ -220,6 +232,13 @@ impl Flow {
         let Some(result) = self.read::<LookupResult>(record, lookup::NAME, outputs) else { return };
         if let Some(mut turn) = self.begin(record, &result.tenant_id, outputs) {
             self.chain.on_found(&result, &mut turn);
+        }
+    }
+
+    fn on_mirrored(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
+        let Some(result) = self.read::<MirrorResult>(record, mirror::NAME, outputs) else { return };
+        if let Some(mut turn) = self.begin(record, &result.tenant_id, outputs) {
+            self.chain.on_mirrored(&result, &mut turn);
         }
     }
 

@@ -17,6 +17,7 @@ mod hub;
 mod kafka;
 mod log;
 mod lookups;
+mod mirror;
 mod process;
 mod schemas;
 mod stopping;

@@ -27,6 +27,8 @@ const ECOSYSTEM_NAMES: &[(&str, &str)] = &[
     ("GITHUB_API_URL", "providers.github_api_url"),
     ("JIRA_API_URL", "providers.jira_api_url"),
     ("CLICKUP_API_TOKEN", "providers.clickup_api_token"),
+    ("SLACK_BOT_TOKEN", "providers.slack_bot_token"),
+    ("GITHUB_TOKEN", "providers.github_token"),
     ("NEXUS_ALLOW_PRIVATE_TARGETS", "providers.allow_private_targets"),
 ];
 

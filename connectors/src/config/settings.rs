@@ -20,6 +20,7 @@ pub struct Config {
     pub pipeline: Pipeline,
     pub agents: crate::agents::Agents,
     pub providers: Providers,
+    pub mirror: crate::mirror::Settings,
     pub store: Store,
     pub auth: Auth,
     pub telemetry: Telemetry,
@@ -125,6 +126,8 @@ pub struct Providers {
     pub github_api_url: String,
     pub jira_api_url: String,
     pub clickup_api_token: String,
+    pub slack_bot_token: String,
+    pub github_token: String,
     pub allow_private_targets: bool,
 }
 

@@ -263,10 +263,17 @@ async fn create_comment(
     let now_ms = fakes.now_ms();
     let mut told = Vec::new();
     let said = answer(&fakes, &headers, |world| {
-        let Some(text) = body["comment_text"].as_str().filter(|text| !text.is_empty()) else {
+        let Some((text, blocks)) = said(&body).filter(|(text, _)| !text.is_empty()) else {
             return Err(refusal(StatusCode::BAD_REQUEST, "Comment text required", "COMM_001"));
         };
-        let comment = new_comment(world, &id, text, &us(), now_ms).ok_or_else(|| not_found("Task"))?;
+        let comment = new_comment(world, &id, &text, &us(), now_ms).ok_or_else(|| not_found("Task"))?;
+        let comment = match world.clickup_comments.get_mut(comment["id"].as_str().unwrap_or_default()) {
+            Some(kept) => {
+                kept["comment"] = blocks;
+                kept.clone()
+            }
+            None => comment,
+        };
         told = hooks::commented(world, "taskCommentPosted", &comment, now_ms);
         let (id, history) = (&comment["id"], &comment["hist_id"]);
         Ok(json!({"id": id.as_str().and_then(|id| id.parse::<u64>().ok()), "hist_id": history, "date": now_ms}))
@@ -285,9 +292,9 @@ async fn update_comment(
     let mut told = Vec::new();
     let said = answer(&fakes, &headers, |world| {
         let comment = world.clickup_comments.get_mut(&id).ok_or_else(|| not_found("Comment"))?;
-        if let Some(text) = body["comment_text"].as_str() {
+        if let Some((text, blocks)) = said(&body) {
             comment["comment_text"] = json!(text);
-            comment["comment"] = json!([{"text": text, "attributes": {}}]);
+            comment["comment"] = blocks;
         }
         let comment = comment.clone();
         told = hooks::commented(world, "taskCommentUpdated", &comment, now_ms);
@@ -295,6 +302,16 @@ async fn update_comment(
     });
     hooks::send_all(&fakes, told);
     said
+}
+
+/// What a comment says, and as which blocks: as text, or as blocks.
+fn said(body: &Value) -> Option<(String, Value)> {
+    if let Some(text) = body["comment_text"].as_str() {
+        return Some((text.to_owned(), json!([{"text": text, "attributes": {}}])));
+    }
+    let blocks = body["comment"].as_array()?;
+    let text = blocks.iter().filter_map(|block| block["text"].as_str()).collect();
+    Some((text, body["comment"].clone()))
 }
 
 /// Nobody is told: the real one sends nothing of it either.

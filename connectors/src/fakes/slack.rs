@@ -39,6 +39,7 @@ const FIELDS: &[&str] = &[
     "include_all_metadata",
     "types",
     "exclude_archived",
+    "name",
 ];
 
 pub(super) fn routes() -> Router<Fakes> {
@@ -82,6 +83,7 @@ async fn call(
         "chat.postEphemeral" => whisper(&mut world, &args, now_ms),
         "chat.update" => update(&mut world, &args, now_ms),
         "chat.delete" => delete(&mut world, &args),
+        "conversations.create" => create(&mut world, &args, now_ms),
         "conversations.list" => Ok(list(&world, &args)),
         "conversations.info" => channel(&world, &args).map(|channel| json!({"channel": channel})),
         "conversations.history" => read(&world, &args, false),
@@ -146,6 +148,24 @@ fn channel<'w>(world: &'w World, args: &Value) -> Result<&'w Value, &'static str
 /// Seconds, and a number that nothing else in the world has.
 fn ts(world: &mut World, now_ms: u64) -> String {
     format!("{}.{:06}", now_ms / 1000, world.number() % 1_000_000)
+}
+
+fn create(world: &mut World, args: &Value, now_ms: u64) -> Said {
+    let name = text(args, "name");
+    let is_plain = |char: char| char.is_lowercase() || char.is_numeric() || matches!(char, '-' | '_');
+    if name.is_empty() || name.chars().count() > 80 || !name.chars().all(is_plain) {
+        return Err("invalid_name_specials");
+    }
+    if world.slack_channels.all().any(|channel| channel["name"] == name) {
+        return Err("name_taken");
+    }
+    let id = format!("C0FAKE{:04}", world.number());
+    let channel = json!({
+        "id": id, "name": name, "is_channel": true, "is_private": false, "is_archived": false, "is_member": true,
+        "created": now_ms / 1000, "creator": "U0NEXUS",
+    });
+    world.slack_channels.put(&id, channel.clone());
+    Ok(json!({"channel": channel}))
 }
 
 fn contents(args: &Value) -> Result<(String, Value), &'static str> {

@@ -25,6 +25,7 @@ use crate::{
     keys::Keys,
     log::Opened,
     lookups::{self, Links, Lookups},
+    mirror::{self, Mirror},
     roles::Role,
     sealing::Seal,
     store::{Store, announce::Announcer, project::Projector},
@@ -152,6 +153,14 @@ impl Parts {
                 let (log, directory) = (Arc::clone(&self.log), Arc::clone(&self.directory));
                 let lookups = Lookups { log, directory, desk: Arc::new(desk) };
                 crew.man(role.name(), move |post| lookups.clone().run(post));
+            }
+            Role::Mirror => {
+                let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
+                let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
+                let bench = Arc::new(mirror::Bench::new(config, links, directory, clock)?);
+                self.metrics.include(bench.counts.collectors())?;
+                let mirror = Mirror { log: Arc::clone(&self.log), bench };
+                crew.man(role.name(), move |post| mirror.clone().run(post));
             }
             Role::Gateway => {
                 if let Some(gateway) = self.gateway.clone() {

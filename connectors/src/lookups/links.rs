@@ -13,6 +13,14 @@ pub struct Link {
     pub provider: String,
     /// What calls are made with.
     pub token: Option<String>,
+    /// What the provider has of it: a team, a site, a repository.
+    pub external_id: String,
+    /// Where its API is, if it has an own address.
+    pub base_url: Option<String>,
+    /// Whose token it is, where the provider asks for that.
+    pub email: Option<String>,
+    /// Who we are there, as far as somebody has told.
+    pub own_ids: Vec<String>,
 }
 
 /// The tenants' links.
@@ -30,26 +38,41 @@ impl Links {
 
     /// A tenant's link, if it is there and not switched off.
     pub fn find(&self, tenant: &str, connection_id: &str) -> Option<Link> {
-        let (provider, sealed) = match self.directory.get::<Connection>(tenant, connection_id) {
+        let row = match self.directory.get::<Connection>(tenant, connection_id) {
             Some(row) if !row.enabled => return None,
-            Some(row) => (row.provider.clone(), row.sealed_token.clone()),
+            Some(row) => row,
             None => {
                 let mut configured = self.config.connections.iter();
-                (configured.find(|own| own.id == connection_id && own.tenant == tenant)?.provider.clone(), None)
+                let own = configured.find(|own| own.id == connection_id && own.tenant == tenant)?;
+                let (provider, external_id) = (own.provider.clone(), own.external_id.clone());
+                Arc::new(Connection { provider, external_id, ..Connection::default() })
             }
         };
-        let token = match sealed {
-            Some(sealed) => self.seal.open(tenant, connection_id, &sealed),
-            None => self.house_token(tenant, &provider),
+        let token = match &row.sealed_token {
+            Some(sealed) => self.seal.open(tenant, connection_id, sealed),
+            None => self.house_token(tenant, &row.provider),
         };
-        Some(Link { provider, token: token.filter(|token| !token.is_empty()) })
+        Some(Link {
+            provider: row.provider.clone(),
+            token: token.filter(|token| !token.is_empty()),
+            external_id: row.external_id.clone(),
+            base_url: row.base_url.clone().filter(|url| !url.is_empty()),
+            email: row.email.clone(),
+            own_ids: row.own_ids.clone(),
+        })
     }
 
     /// The settings' token is that of whoever runs the hub, so it works for the
     /// default tenant alone: another would see its tasks.
     fn house_token(&self, tenant: &str, provider: &str) -> Option<String> {
-        let token = &self.config.providers.clickup_api_token;
-        if token.is_empty() || provider != "clickup" {
+        let providers = &self.config.providers;
+        let token = match provider {
+            "clickup" => &providers.clickup_api_token,
+            "slack" => &providers.slack_bot_token,
+            "github" => &providers.github_token,
+            _ => return None,
+        };
+        if token.is_empty() {
             return None;
         }
         let rows = self.directory.everywhere::<Connection>();
@@ -70,7 +93,8 @@ mod tests {
 
     fn row(tenant: &str, id: &str, sealed: Option<&str>, enabled: bool) -> Record {
         let sealed_token = sealed.map(str::to_owned);
-        let row = Connection { provider: "clickup".to_owned(), sealed_token, enabled, ..Connection::default() };
+        let provider = ["slack", "github", "jira"].into_iter().find(|name| *name == id).unwrap_or("clickup");
+        let row = Connection { provider: provider.to_owned(), sealed_token, enabled, ..Connection::default() };
         let control = Control {
             kind: Connection::KIND.to_owned(),
             tenant_id: tenant.to_owned(),
@@ -91,8 +115,13 @@ mod tests {
     fn a_token_is_the_connections_own_or_the_default_tenants() {
         let config = Config::load(
             None,
-            [("CLICKUP_API_TOKEN", "pk_house"), ("NEXUS_DEFAULT_TENANT", "acme")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+            [
+                ("CLICKUP_API_TOKEN", "pk_house"),
+                ("SLACK_BOT_TOKEN", "xoxb-house"),
+                ("GITHUB_TOKEN", "ghp_house"),
+                ("NEXUS_DEFAULT_TENANT", "acme"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
         let (seal, foreign) = (Seal::new(&new_key()).expect("a key"), Seal::new(&new_key()).expect("a key"));
         let own = seal.seal("acme", "own", "pk_own");
@@ -104,6 +133,10 @@ mod tests {
             row("acme", "foreign", Some(&foreign.seal("acme", "foreign", "pk_other")), true),
             row("acme", "off", Some(&seal.seal("acme", "off", "pk_off")), false),
             row("umbra", "theirs", None, true),
+            row("acme", "slack", None, true),
+            row("acme", "github", None, true),
+            row("acme", "jira", None, true),
+            row("umbra", "slack", None, true),
         ] {
             directory.apply(&record);
         }
@@ -111,6 +144,9 @@ mod tests {
         let token = |tenant, id| links.find(tenant, id).map(|link| link.token);
         assert_eq!(token("acme", "own"), Some(Some("pk_own".to_owned())));
         assert_eq!(token("acme", "none"), Some(Some("pk_house".to_owned())));
+        assert_eq!(token("acme", "slack"), Some(Some("xoxb-house".to_owned())));
+        assert_eq!(token("acme", "github"), Some(Some("ghp_house".to_owned())));
+        assert_eq!((token("acme", "jira"), token("umbra", "slack")), (Some(None), Some(None)));
         assert_eq!(token("acme", "foreign"), Some(None), "another one is not put in its place");
         assert_eq!(token("acme", "moved"), Some(None), "what was sealed for another connection stays closed");
         assert_eq!(token("acme", "off"), None);

@@ -15,7 +15,7 @@ mod clickup;
 mod desk;
 mod flights;
 mod links;
-mod open;
+pub(crate) mod open;
 mod session;
 
 use std::{
@@ -38,7 +38,7 @@ use crate::{
 };
 
 pub use desk::Desk;
-pub use links::Links;
+pub use links::{Link, Links};
 
 /// The consumer group of all lookups.
 pub const GROUP: &str = "nexus-lookups";

@@ -70,6 +70,28 @@ impl Budget {
         }
     }
 
+    /// Until when a call would have to wait, if it would; it is not counted.
+    pub fn spent_until_ms(&mut self, now_ms: u64) -> Option<u64> {
+        match self.take(now_ms) {
+            Permit::Wait { until_ms } => Some(until_ms),
+            Permit::Go => {
+                self.calls.pop_back();
+                None
+            }
+        }
+    }
+
+    /// The last call was answered. Where one call is allowed, the next is counted
+    /// from here: the way there takes now more and now less time, and only of an
+    /// answered call is it known that the provider has counted it.
+    pub fn answered(&mut self, now_ms: u64) {
+        if self.limit.calls_max == 1
+            && let Some(last_ms) = self.calls.back_mut()
+        {
+            *last_ms = now_ms.max(*last_ms);
+        }
+    }
+
     /// Takes over what an answer says.
     pub fn heed(&mut self, rate: &Rate, now_ms: u64) {
         if let Some(limit) = rate.limit {
@@ -146,6 +168,20 @@ mod tests {
         assert_eq!(budget.take(30_000), Permit::Wait { until_ms: 60_000 });
         assert_eq!(budget.take(60_000), Permit::Go);
         assert_eq!(budget.take(60_000), Permit::Wait { until_ms: 70_000 });
+    }
+
+    #[test]
+    fn a_single_call_counts_from_its_answer() {
+        let mut budget = Budget::new(Limit { calls_max: 1, window_ms: 1_000 });
+        assert_eq!(budget.take(0), Permit::Go);
+        budget.answered(80);
+        assert_eq!(budget.spent_until_ms(1_000), Some(1_080));
+        assert_eq!((budget.spent_until_ms(1_080), budget.spent_until_ms(1_080)), (None, None), "asking is free");
+        let mut several = Budget::new(MINUTE);
+        assert_eq!(several.take(0), Permit::Go);
+        several.answered(80);
+        assert_eq!((0..2).map(|_| several.take(90)).collect::<Vec<_>>(), [Permit::Go; 2]);
+        assert_eq!(several.take(90), Permit::Wait { until_ms: 60_000 });
     }
 
     #[test]

@@ -33,8 +33,10 @@ const CIRCUITS_MAX: usize = 10_000;
 pub enum WhileDown {
     /// Wait for it, if that is before the deadline.
     Wait,
-    /// Say so at once.
+    /// Say so at once; only for an allowance it is waited.
     Fail,
+    /// Say so at once, whichever it is.
+    Tell,
 }
 
 /// A call.
@@ -136,7 +138,7 @@ impl Caller {
 
     /// Makes a call, until it is done, refused, out of attempts or too late.
     pub async fn call(&self, call: &Call) -> Result<super::Answer, Stopped> {
-        let circuit = format!("{} {}", call.request.provider.name(), call.connection);
+        let circuit = circuit_of(call);
         let budget = self.budget(call);
         let deadline_ms = call.deadline_ms.unwrap_or(u64::MAX);
         let mut attempt = 0;
@@ -166,6 +168,21 @@ impl Caller {
                 _ => return Err(Stopped::Answered(outcome)),
             }
         }
+    }
+
+    /// Why a call would not be made now, if it would not. Nothing is counted.
+    pub fn held(&self, call: &Call) -> Option<Stopped> {
+        let now_ms = self.clock.now_ms();
+        let circuit = circuit_of(call);
+        let budget = self.budget(call);
+        let mut state = self.lock();
+        let State { circuits, budgets } = &mut *state;
+        if let Some(until_ms) = circuits.get(&circuit).and_then(|circuit| circuit.held_until_ms(now_ms)) {
+            return Some(Stopped::Down { until_ms });
+        }
+        let (key, limit) = budget?;
+        let until_ms = budgets.of(&key, limit, now_ms)?.spent_until_ms(now_ms)?;
+        Some(Stopped::Spent { until_ms })
     }
 
     /// How many circuits are open, for metrics.
@@ -203,7 +220,11 @@ impl Caller {
                 Leave::Spent { until_ms } => (until_ms, Stopped::Spent { until_ms }),
             };
             // An allowance comes back by itself, soon, and is worth waiting for.
-            let waits = call.while_down == WhileDown::Wait || matches!(stopped, Stopped::Spent { .. });
+            let waits = match call.while_down {
+                WhileDown::Wait => true,
+                WhileDown::Fail => matches!(stopped, Stopped::Spent { .. }),
+                WhileDown::Tell => false,
+            };
             if !waits || until_ms >= deadline_ms {
                 return Err(stopped);
             }
@@ -252,12 +273,17 @@ impl Caller {
         }
         let Some((key, limit)) = budget else { return };
         let Some(budget) = state.budgets.of(key, *limit, now_ms) else { return };
+        budget.answered(now_ms);
         match outcome {
             Outcome::Ok(answer) => budget.heed(&answer.rate, now_ms),
             Outcome::RateLimited { until_ms, .. } => budget.pause(*until_ms, now_ms),
             _ => {}
         }
     }
+}
+
+fn circuit_of(call: &Call) -> String {
+    format!("{} {}", call.request.provider.name(), call.connection)
 }
 
 fn random() -> u64 {

@@ -110,6 +110,9 @@ pub struct StandardEvent {
     /// Its details were asked for at the provider, and did not come in time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incomplete: bool,
+    /// What the mirror wrote, come back: told to nobody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub echo: bool,
     /// Where the request is that this came from.
     pub raw: RawRef,
 }
@@ -275,6 +278,9 @@ pub struct Message {
     /// Its number among the messages and comments of its task, from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_seq: Option<u64>,
+    /// The mark that is in it, `id.part`: whoever copies a message copies it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
 }
 
 /// A name that was called.

@@ -101,6 +101,12 @@ pub struct Candidate {
     /// A page for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// The workgroup whose it would be, where its setting tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workgroup_id: Option<String>,
+    /// The channel that is there for it: with one it can be mapped at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slack_channel_id: Option<String>,
     /// When it was heard of, by the log's clock.
     pub at: Time,
 }

@@ -82,6 +82,28 @@ impl Candidates {
         self.put(tenant, candidate, turn);
     }
 
+    /// Whether something is a candidate.
+    pub fn has(&self, tenant: &str, provider: &str, id: &str) -> bool {
+        self.find(tenant, provider, id).is_some()
+    }
+
+    /// Says whose a candidate would be, and in which channel.
+    pub fn propose(
+        &mut self,
+        tenant: &str,
+        provider: &str,
+        id: &str,
+        workgroup: Option<&str>,
+        channel: Option<&str>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some((_, known)) = self.find(tenant, provider, id) else { return };
+        let (workgroup_id, slack_channel_id) = (workgroup.map(str::to_owned), channel.map(str::to_owned));
+        if (&known.workgroup_id, &known.slack_channel_id) != (&workgroup_id, &slack_channel_id) {
+            self.put(tenant, Candidate { workgroup_id, slack_channel_id, ..known.clone() }, turn);
+        }
+    }
+
     fn find(&self, tenant: &str, provider: &str, id: &str) -> Option<(usize, &Candidate)> {
         let mut known = self.tenants.get(tenant)?.iter().enumerate();
         known.find(|(_, known)| known.provider == provider && known.external_id.eq_ignore_ascii_case(id))
@@ -140,6 +162,8 @@ fn candidate_of(event: &StandardEvent, turn: &Turn<'_>) -> Option<Candidate> {
         name: project.name.clone(),
         connection_id: event.source.connection_id.clone(),
         url: event.subject.as_ref().and_then(|subject| subject.url.clone()),
+        workgroup_id: None,
+        slack_channel_id: None,
         at: turn.now(),
     })
 }

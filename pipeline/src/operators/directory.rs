@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use serde_json::Value;
 
 use super::{Kept, Turn, index::Index};
-use crate::event::{Agent, Alias, Connection, Project, Row, User, UserMapping, Workgroup};
+use crate::event::{Agent, Alias, Connection, MirrorFilter, Project, Row, User, UserMapping, Workgroup};
 
 /// The stage's name.
 pub const NAME: &str = "directory";
@@ -63,14 +63,15 @@ impl Rows {
         Some(match kind {
             Agent::KIND => set(&mut self.agents, id, data, |agent| {
                 // Only for people's eyes; there can be many agents.
-                (agent.avatar, agent.owner, agent.role) = (None, None, None);
+                (agent.owner, agent.role) = (None, None);
                 agent.capabilities.clear();
             }),
             Alias::KIND => set(&mut self.aliases, id, data, |_| {}),
             Connection::KIND => set(&mut self.connections, id, data, |connection| {
                 connection.sealed_secrets.clear();
                 connection.sealed_token = connection.sealed_token.take().map(|_| String::new());
-                connection.filters = None;
+                // The rest is for those who take the events in.
+                connection.filters = connection.filters.take().and_then(|filters| MirrorFilter::of(&filters)?.kept());
             }),
             Project::KIND => set(&mut self.projects, id, data, |_| {}),
             User::KIND => set(&mut self.users, id, data, |user| user.workgroup_roles.clear()),

@@ -10,7 +10,7 @@ use std::{
 use hashbrown::{Equivalent, HashMap, HashSet};
 
 use super::directory::Rows;
-use crate::event::{Connection, Notify, ProjectRef, TaskState};
+use crate::event::{Connection, Notify, OnListCreated, ProjectRef, TaskState};
 
 /// An agent's id.
 pub type AgentId = Arc<str>;
@@ -68,6 +68,24 @@ impl Equivalent<Abroad> for By<'_> {
     }
 }
 
+/// How an agent shows itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Card {
+    /// What it is called.
+    pub name: String,
+    /// A picture's address.
+    pub avatar: Option<String>,
+}
+
+/// What is to become of lists in a workgroup's space or folder.
+#[derive(Debug)]
+struct Squad {
+    folder: Option<String>,
+    space: Option<String>,
+    on_list_created: OnListCreated,
+    channel: Option<String>,
+}
+
 /// One tenant's rows, by what they are found by.
 #[derive(Default)]
 pub struct Index {
@@ -82,7 +100,9 @@ pub struct Index {
     people_ids: HashSet<Box<str>>,
     addresses: HashSet<Box<str>>,
     own: HashSet<Abroad>,
-    connections: HashMap<Box<str>, Connection>,
+    connections: BTreeMap<Box<str>, Connection>,
+    cards: HashMap<AgentId, Card>,
+    workgroups: BTreeMap<Box<str>, Squad>,
     jira: Option<Box<str>>,
 }
 
@@ -114,6 +134,7 @@ impl Index {
         }
         for (id, agent) in &rows.agents {
             self.agents.insert(Arc::clone(id), agent.enabled);
+            self.cards.insert(Arc::clone(id), Card { name: agent.name.clone(), avatar: agent.avatar.clone() });
             for name in [agent.name.clone(), agent.name.replace(' ', "_"), agent.name.replace(' ', "-")] {
                 self.names.entry(folded(&name)).or_insert_with(|| vec![Arc::clone(id)]);
             }
@@ -167,6 +188,13 @@ impl Index {
             self.projects.insert((**id).into(), place);
         }
         for (id, workgroup) in &rows.workgroups {
+            let squad = Squad {
+                folder: workgroup.clickup_folder_id.clone(),
+                space: workgroup.clickup_space_id.clone(),
+                on_list_created: workgroup.on_list_created,
+                channel: workgroup.slack_channel_id.clone(),
+            };
+            self.workgroups.insert((**id).into(), squad);
             let Some(channel) = &workgroup.slack_channel_id else { continue };
             let place = || {
                 Arc::new(Place {
@@ -258,10 +286,47 @@ impl Index {
         self.connections.get(id)
     }
 
+    /// The link through which a provider is written to where nothing names one.
+    /// A link that has no token, or is switched off, is written to by nobody.
+    pub fn outgoing(&self, provider: &str) -> Option<&str> {
+        let mut known = self.connections.iter().filter(|(_, connection)| connection.provider == provider);
+        known.find(|(_, connection)| may_write(connection)).map(|(id, _)| &**id)
+    }
+
+    /// Whether this connection may be written through.
+    pub fn may_write(&self, connection: &str) -> bool {
+        self.connection(connection).is_some_and(may_write)
+    }
+
+    /// How an agent shows itself.
+    pub fn card(&self, agent: &str) -> Option<&Card> {
+        self.cards.get(agent)
+    }
+
+    /// The workgroup that a list of a folder or space belongs to, and what it
+    /// wants to become of it. A folder goes before the space around it.
+    pub fn squad_of(&self, folder: Option<&str>, space: Option<&str>) -> Option<(&str, OnListCreated)> {
+        let of = |id: Option<&str>, mine: fn(&Squad) -> Option<&str>| {
+            let mut known = self.workgroups.iter();
+            id.and_then(|id| known.find(|(_, squad)| mine(squad) == Some(id)))
+        };
+        let found = of(folder, |squad| squad.folder.as_deref()).or_else(|| of(space, |squad| squad.space.as_deref()));
+        found.map(|(id, squad)| (&**id, squad.on_list_created))
+    }
+
+    /// A workgroup's own channel.
+    pub fn channel_of(&self, workgroup: &str) -> Option<&str> {
+        self.workgroups.get(workgroup)?.channel.as_deref()
+    }
+
     /// The Jira site of an event that names none.
     pub fn jira(&self) -> Option<&str> {
         self.jira.as_deref()
     }
+}
+
+fn may_write(connection: &Connection) -> bool {
+    connection.enabled && connection.sealed_token.is_some()
 }
 
 fn abroad(provider: &str, id: &str) -> Abroad {

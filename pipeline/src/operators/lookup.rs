@@ -398,6 +398,7 @@ fn archived_list(list: &List, name: Option<String>, turn: &Turn<'_>) -> Standard
         changes: Vec::new(),
         unrouted: false,
         incomplete: false,
+        echo: false,
         raw: turn.raw(),
     }
 }

@@ -44,6 +44,7 @@ pub fn event(made: &Made<'_>, actor: Actor, turn: &Turn<'_>) -> StandardEvent {
         changes: Vec::new(),
         unrouted: false,
         incomplete: false,
+        echo: false,
         raw: turn.raw(),
         id,
     }

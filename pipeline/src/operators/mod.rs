@@ -11,6 +11,7 @@ pub mod enrich;
 pub mod index;
 pub mod lookup;
 pub mod made;
+pub mod mirror;
 pub mod normalize;
 pub mod publish;
 pub mod route;
@@ -99,6 +100,10 @@ pub struct Facts {
     pub calls_hub: bool,
     /// It tells nothing that was not known: nobody need be told.
     pub is_old_news: bool,
+    /// The copy of ours that somebody changed or deleted.
+    pub copy: Option<u128>,
+    /// Since when it was held for being perhaps our own voice.
+    pub held_since_ms: Option<u64>,
     /// To whom it goes, once that is decided.
     pub told: Option<route::Told>,
 }

@@ -50,7 +50,8 @@ impl Track {
     pub fn on(&self, tasks: &mut Tasks, draft: &mut Draft, turn: &mut Turn<'_>) {
         let (Some(place), Some(key)) = (&draft.facts.place, draft.facts.task) else { return };
         let event = &mut draft.event;
-        if !is_followed(event.kind) {
+        // What is our own voice says nothing about the task that is not known.
+        if event.echo || !is_followed(event.kind) {
             return;
         }
         if tasks.get(key).is_none() {

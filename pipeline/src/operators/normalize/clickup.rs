@@ -12,12 +12,12 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use udfs::markup::clickup_comment_to_plain;
+use udfs::markup::{Document, clickup_comment_to_plain, origin};
 
 use super::{
     Rejected,
     lenient::{Flag, Many, Maybe, Moment, Named, NamedList, Raw, Text},
-    request::{Request, Said, actor, malformed, mentions, subject},
+    request::{Request, Said, actor, malformed, may_have_mark, mentions, set_mark, subject},
 };
 use crate::{
     event::{ActorKind, Change, EventType, Message, ProjectRef, StandardEvent, TaskRef, TaskState},
@@ -356,7 +356,19 @@ fn read_comment(event: &mut StandardEvent, item: &Item<'_>) -> Result<(), Reject
     let page = event.subject.as_mut().and_then(|subject| subject.url.take());
     event.subject = subject("comment", comment.id.or(&after), page.as_deref());
     mentions(&text, &mut event.mentions);
-    event.message = Some(Message { text, ..Message::default() });
+    // Plain words are the same in every notation.
+    let is_formatted = |raw: &&str| raw.contains("\"attributes\"") || raw.contains("\"tag\"");
+    let markdown = match item.comment.get().filter(is_formatted) {
+        Some(_) => {
+            Some(Document::from_clickup(&item.comment.read().map_err(unreadable)?).without_origin().to_markdown())
+        }
+        None => None,
+    };
+    event.message =
+        Some(Message { markdown: markdown.filter(|markdown| *markdown != text), text, ..Message::default() });
+    if item.comment.get().is_some_and(may_have_mark) {
+        set_mark(event, origin::find_in(&item.comment.read().map_err(unreadable)?));
+    }
     Ok(())
 }
 

@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use udfs::markup::markdown_to_plain;
+use udfs::markup::{markdown_to_plain, origin};
 
 use super::{
     Rejected,
     lenient::{Flag, Many, Maybe, Moment, Raw, Text},
-    request::{Request, Said, actor, change, malformed, mentions, mentions_in_markdown, subject},
+    request::{
+        Request, Said, actor, change, malformed, may_have_mark, mentions, mentions_in_markdown, set_mark, subject,
+    },
 };
 use crate::{
     event::{ActorKind, EventType, Message, ProjectRef, StandardEvent, TaskRef, Trust},
@@ -340,7 +342,9 @@ fn say(event: &mut StandardEvent, markdown: &str, calls: bool) {
     }
     let text = markdown_to_plain(markdown);
     let markdown = Some(markdown.to_owned()).filter(|markdown| !markdown.is_empty());
+    let origin = markdown.as_deref().filter(|markdown| may_have_mark(markdown)).and_then(origin::find);
     event.message = Some(Message { text, markdown, ..Message::default() });
+    set_mark(event, origin);
 }
 
 fn add_changes(event: &mut StandardEvent, body: &Body<'_>, action: &str) -> Result<(), serde_json::Error> {

@@ -7,12 +7,12 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use udfs::markup::{adf_to_markdown, adf_to_plain};
+use udfs::markup::{adf_to_markdown, adf_to_plain, origin};
 
 use super::{
     Rejected,
     lenient::{Many, Maybe, Moment, Named, Raw, Text},
-    request::{Request, Said, actor, malformed, mentions, mentions_in_markdown, subject},
+    request::{Request, Said, actor, malformed, may_have_mark, mentions, mentions_in_markdown, set_mark, subject},
 };
 use crate::{
     event::{ActorKind, Change, EventType, Message, ProjectRef, StandardEvent, TaskRef, TaskState},
@@ -290,6 +290,10 @@ fn say(event: &mut StandardEvent, comment: &Comment<'_>) -> Result<(), Rejected>
         event.subject = subject("comment", comment.id.get(), page.as_deref());
     }
     event.message = Some(Message { text, markdown, ..Message::default() });
+    if comment.body.get().is_some_and(may_have_mark) {
+        let body: Value = comment.body.read().map_err(|error| malformed("jira comment", &error))?;
+        set_mark(event, origin::find_in(&body));
+    }
     Ok(())
 }
 

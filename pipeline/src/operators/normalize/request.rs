@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use udfs::{
     hash::{Parts, from_hex, hex},
-    markup::{code_ranges, markdown_to_plain},
+    markup::{code_ranges, markdown_to_plain, origin::Origin},
 };
 
 use super::{NAME, Rejected, times};
@@ -126,6 +126,7 @@ impl<'a> Request<'a> {
             changes: Vec::new(),
             unrouted: false,
             incomplete: false,
+            echo: false,
             raw: RawRef { topic: at.topic.name().to_owned(), partition: at.partition, offset: at.offset },
         };
         Draft { event, marks: Vec::with_capacity(2), facts: Facts::default() }
@@ -198,6 +199,18 @@ pub(super) fn subject(kind: &str, id: Option<&str>, url: Option<&str>) -> Option
         external_id: id.map(str::to_owned),
         url: page.map(str::to_owned),
     })
+}
+
+/// Whether it is worth looking for a mark of ours in this.
+pub(super) fn may_have_mark(text: &str) -> bool {
+    text.contains("nexus-origin=") || text.contains("nexus_origin")
+}
+
+/// Says of an event's message that it carries a mark.
+pub(super) fn set_mark(event: &mut StandardEvent, origin: Option<Origin>) {
+    if let (Some(message), Some(origin)) = (&mut event.message, origin) {
+        message.mark = Some(format!("{}.{}", origin.id, origin.part));
+    }
 }
 
 /// The aliases called in a text, each once.

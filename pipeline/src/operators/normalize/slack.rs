@@ -8,12 +8,12 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use udfs::markup::{Ids, slack_to_plain, slack_to_plain_and_markdown};
+use udfs::markup::{Ids, origin, slack_to_plain, slack_to_plain_and_markdown};
 
 use super::{
     Rejected,
     lenient::{Flag, Maybe, Moment, Named, Raw, Text},
-    request::{Request, Said, actor, malformed, mentions, parse, subject, without_code},
+    request::{Request, Said, actor, malformed, may_have_mark, mentions, parse, set_mark, subject, without_code},
 };
 use crate::{
     event::{Actor, ActorKind, EventType, Message, ProjectRef, StandardEvent, Trust},
@@ -56,6 +56,7 @@ struct Event<'a> {
     text: Text<'a>,
     ts: Text<'a>,
     thread_ts: Text<'a>,
+    metadata: Raw<'a>,
     event_ts: Text<'a>,
     deleted_ts: Text<'a>,
     team: Named<'a, Team<'a>>,
@@ -75,6 +76,7 @@ struct Post<'a> {
     text: Text<'a>,
     ts: Text<'a>,
     thread_ts: Text<'a>,
+    metadata: Raw<'a>,
     team: Text<'a>,
     user_team: Text<'a>,
     source_team: Text<'a>,
@@ -150,6 +152,7 @@ fn read_event(request: &Request<'_>, envelope: &Envelope<'_>, event: Event<'_>) 
             judge(&mut draft.event.actor, &event.user, envelope, teams);
             draft.event.subject = subject("message", event.ts.get(), None);
             say(&mut draft.event, &event.text, event.thread_ts.get(), channel);
+            note_mark(&mut draft.event, &event.metadata);
         }
         EventType::MessageChanged | EventType::MessageDeleted => {
             let post = event.message.get().or(event.previous_message.get());
@@ -160,6 +163,7 @@ fn read_event(request: &Request<'_>, envelope: &Envelope<'_>, event: Event<'_>) 
                 let teams = [post.user_team.get(), post.source_team.get(), post.team.get()];
                 judge(&mut draft.event.actor, &post.user, envelope, teams);
                 say(&mut draft.event, &post.text, post.thread_ts.get(), channel);
+                note_mark(&mut draft.event, &post.metadata);
             }
             if kind == EventType::MessageDeleted {
                 // What a deleted message said calls nobody.
@@ -300,8 +304,18 @@ fn say(event: &mut StandardEvent, text: &Text<'_>, thread_ts: Option<&str>, chan
         markdown: Some(markdown).filter(|markdown| !markdown.is_empty()),
         thread_ts: thread_ts.map(str::to_owned),
         channel_id: channel.map(str::to_owned),
-        thread_seq: None,
+        ..Message::default()
     });
+}
+
+/// A mark of ours, which is in the message's metadata.
+fn note_mark(event: &mut StandardEvent, metadata: &Raw<'_>) {
+    // What cannot be read as JSON is not ours.
+    let Some(metadata) = metadata.get().filter(|raw| may_have_mark(raw)).and_then(|raw| serde_json::from_str(raw).ok())
+    else {
+        return;
+    };
+    set_mark(event, origin::find_in_metadata(&metadata));
 }
 
 /// Words without any markup: most of what people write, and the same in every

@@ -289,3 +289,35 @@ fn half_a_pair_is_mended_and_other_defects_are_named() {
     request.body_base64 = Some("//8=".into());
     assert!(all(&request).is_err_and(|rejected| rejected.reason.contains("UTF-8")));
 }
+
+#[test]
+fn a_mark_of_ours_is_found_wherever_it_is() {
+    let metadata = json!({ "event_type": "nexus_origin", "event_payload": { "id": "mir_1", "part": 2 } });
+    let post = json!({
+        "type": "message", "channel": "C1", "user": "U1", "text": "x", "ts": "1700000000.000100", "metadata": metadata,
+    });
+    let edit = json!({
+        "type": "message", "subtype": "message_changed", "channel": "C1", "ts": "1700000001.000100",
+        "message": post, "previous_message": { "text": "y", "ts": "1700000000.000100" },
+    });
+    let comment = json!({
+        "event": "taskCommentPosted", "webhook_id": "w1", "task_id": "t1",
+        "history_items": [{ "id": "1", "field": "comment", "comment": { "id": "7", "comment": [
+            { "text": "x" }, { "text": "·", "attributes": { "link": "https://x.example#nexus-origin=mir_1.2" } },
+        ] } }],
+    });
+    let issue = json!({
+        "action": "created", "repository": { "full_name": "o/r" }, "issue": { "number": 1 },
+        "comment": { "id": 7, "body": "x\n\n<!-- nexus-origin=mir_1.2 -->" },
+    });
+    let jira = json!({
+        "webhookEvent": "comment_created", "timestamp": 1, "issue": { "id": "1", "key": "K-1" },
+        "comment": { "id": "7", "body": "x [·|https://x.example#nexus-origin=mir_1.2]" },
+    });
+    for (provider, body) in
+        [("slack", slack(post)), ("slack", slack(edit)), ("clickup", comment), ("github", issue), ("jira", jira)]
+    {
+        let message = one(&webhook(provider, &body)).event.message.expect("a message");
+        assert_eq!(message.mark.as_deref(), Some("mir_1.2"), "{provider}");
+    }
+}

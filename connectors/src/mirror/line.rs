@@ -1,0 +1,216 @@
+//! A line to a provider: one connection's way of asking. An answer comes back as
+//! JSON, everything else as a [`Halt`], which says what may be done next.
+
+use pipeline::event::MirrorPlace;
+use reqwest::{Method, Url};
+use serde_json::Value;
+
+use super::counts::Counts;
+use crate::{
+    config::Providers,
+    lookups::Link,
+    outgoing::{Call, Caller, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown},
+};
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// Nothing was sent, or it was refused for a limit: not before then.
+    Held { until_ms: u64, is_connections: bool, why: &'static str },
+    /// It did not land, or doing it twice does no harm: it may be tried again.
+    Again { at_ms: Option<u64>, detail: String },
+    /// It may have landed, and doing it twice would show.
+    Unsure { detail: String },
+    /// The message is too long for the provider.
+    TooLong { detail: String },
+    /// What it is about is not there.
+    Gone { detail: String },
+    /// It will never be done: the code and the reason.
+    Refused { code: &'static str, detail: String },
+    /// The provider cannot tell whether it was done.
+    Unknown { detail: String },
+}
+
+/// One connection of a tenant, ready to be asked.
+pub(super) struct Line<'a> {
+    pub caller: &'a Caller,
+    pub counts: &'a Counts,
+    /// What circuits go by: connections' ids are a tenant's own.
+    pub name: String,
+    pub provider: Provider,
+    pub base: Url,
+    pub credential: Credential,
+    pub own_ids: Vec<String>,
+}
+
+impl<'a> Line<'a> {
+    /// The line of a link, or the code of why there is none.
+    pub fn open(
+        tenant: &str,
+        connection: &str,
+        link: &Link,
+        providers: &Providers,
+        caller: &'a Caller,
+        counts: &'a Counts,
+    ) -> Result<Line<'a>, Halt> {
+        let refused = |code, detail: &str| Halt::Refused { code, detail: detail.to_owned() };
+        let token = link.token.as_deref().ok_or_else(|| refused("no_token", "the connection has no token"))?;
+        let provider = Provider::from_name(&link.provider);
+        let site = || format!("https://{}", link.external_id);
+        let given = |setting: &str| link.base_url.clone().unwrap_or_else(|| setting.to_owned());
+        let (base, credential) = match (provider, &link.email) {
+            (Provider::Slack, _) => (given(&providers.slack_api_url), Credential::bearer(token)),
+            (Provider::ClickUp, _) => (given(&providers.clickup_api_url), Credential::plain(token)),
+            (Provider::GitHub, _) => (given(&providers.github_api_url), Credential::bearer(token)),
+            (Provider::Jira, email) => {
+                let base = match providers.jira_api_url.as_str() {
+                    "" => link.base_url.clone().unwrap_or_else(site),
+                    url => url.to_owned(),
+                };
+                let credential = match email {
+                    Some(email) => Credential::basic(email, token),
+                    None => Credential::bearer(token),
+                };
+                (base, credential)
+            }
+            (Provider::Other, _) => return Err(refused("unsupported", "nothing can be written to this provider")),
+        };
+        let credential = credential.ok_or_else(|| refused("no_token", "the token fits into no header"))?;
+        let base = base.parse().map_err(|_| refused("refused", "the API's address is no URL"))?;
+        let (name, own_ids) = (format!("{tenant}/{connection}"), link.own_ids.clone());
+        Ok(Line { caller, counts, name, provider, base, credential, own_ids })
+    }
+
+    /// An address below the API's, made of these parts, each of which stays one.
+    pub fn url(&self, parts: &[&str]) -> Result<Url, Halt> {
+        let bad = || Halt::Refused { code: "refused", detail: "an id that cannot be part of an address".to_owned() };
+        let is_part = |part: &&str| {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+            (1..=128).contains(&part.len()) && part.bytes().all(allowed) && !part.bytes().all(|byte| byte == b'.')
+        };
+        if !parts.iter().all(is_part) {
+            return Err(bad());
+        }
+        let mut url = self.base.clone();
+        url.path_segments_mut().map_err(|()| bad())?.pop_if_empty().extend(parts);
+        Ok(url)
+    }
+
+    /// A request of this line.
+    pub fn request(&self, method: Method, url: Url) -> Request {
+        let request = Request::new(self.provider, method, url).credential(self.credential.clone());
+        match self.provider {
+            Provider::GitHub => request.header("x-github-api-version", "2022-11-28"),
+            _ => request,
+        }
+    }
+
+    /// Whether something could be asked now.
+    pub fn held(&self, scope: Option<&str>) -> Option<Halt> {
+        let call = self.call(self.request(Method::GET, self.base.clone()), scope);
+        self.caller.held(&call).map(|stopped| self.halt(stopped, scope, true))
+    }
+
+    /// Asks. What may be done twice without harm is a `Request::is_repeatable`.
+    pub async fn ask(&self, request: Request, scope: Option<&str>) -> Result<Value, Halt> {
+        let is_repeatable = request.is_repeatable;
+        let answered = self.caller.call(&self.call(request, scope)).await;
+        let result = match answered {
+            Ok(answer) if answer.body.is_empty() => Ok(Value::Null),
+            Ok(answer) => serde_json::from_slice(&answer.body).map_err(|_| {
+                let detail = "the answer is not JSON".to_owned();
+                if is_repeatable { Halt::Again { at_ms: None, detail } } else { Halt::Unsure { detail } }
+            }),
+            Err(stopped) => Err(self.halt(stopped, scope, is_repeatable)),
+        };
+        let outcome = result.as_ref().map_or_else(Halt::word, |_| "done");
+        self.counts.calls.with_label_values(&[self.provider.name(), outcome]).inc();
+        result
+    }
+
+    fn call(&self, request: Request, scope: Option<&str>) -> Call {
+        let (connection, scope) = (self.name.clone(), scope.map(str::to_owned));
+        Call { connection, request, scope, deadline_ms: None, while_down: WhileDown::Tell }
+    }
+
+    fn halt(&self, stopped: Stopped, scope: Option<&str>, is_repeatable: bool) -> Halt {
+        let is_connections = scope.is_none();
+        match stopped {
+            Stopped::Down { until_ms } => Halt::Held { until_ms, is_connections: true, why: "down" },
+            Stopped::Spent { until_ms } => Halt::Held { until_ms, is_connections, why: "spent" },
+            Stopped::Answered(Outcome::RateLimited { until_ms, .. }) => {
+                Halt::Held { until_ms, is_connections, why: "limited" }
+            }
+            Stopped::Answered(Outcome::Retryable { trouble, may_have_landed, retry_at_ms }) => {
+                let detail = trouble.detail;
+                if may_have_landed && !is_repeatable {
+                    Halt::Unsure { detail }
+                } else {
+                    Halt::Again { at_ms: retry_at_ms, detail }
+                }
+            }
+            Stopped::Answered(Outcome::Unauthorised(trouble)) => {
+                Halt::Refused { code: "unauthorised", detail: trouble.detail }
+            }
+            Stopped::Answered(Outcome::Permanent(trouble)) => {
+                let (code, detail) = (trouble.code.as_deref().unwrap_or_default(), trouble.detail);
+                let is_gone = matches!(trouble.status, Some(404 | 410));
+                match code {
+                    "msg_blocks_too_long" | "msg_too_long" => Halt::TooLong { detail },
+                    "message_not_found" | "thread_not_found" | "channel_not_found" => Halt::Gone { detail },
+                    _ if is_gone => Halt::Gone { detail },
+                    _ if trouble.fault == Fault::Credential => Halt::Refused { code: "unauthorised", detail },
+                    _ => Halt::Refused { code: "refused", detail },
+                }
+            }
+            Stopped::Late | Stopped::Answered(Outcome::Ok(_)) => {
+                Halt::Again { at_ms: None, detail: "nothing was asked".to_owned() }
+            }
+        }
+    }
+
+    /// Whether the author of something is us, as far as anybody has told who we
+    /// are; a mark is copied by whoever copies what carries it.
+    pub fn is_us(&self, ids: &[&Value]) -> bool {
+        let is_own = |id: &&&Value| match id {
+            Value::String(id) => self.own_ids.iter().any(|own| own.eq_ignore_ascii_case(id)),
+            Value::Number(id) => self.own_ids.contains(&id.to_string()),
+            _ => false,
+        };
+        self.own_ids.is_empty() || ids.iter().any(|id| is_own(&id))
+    }
+}
+
+impl Halt {
+    /// One word, for metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Halt::Held { why, .. } => why,
+            Halt::Again { .. } => "failed",
+            Halt::Unsure { .. } => "unsure",
+            Halt::TooLong { .. } => "too_long",
+            Halt::Gone { .. } => "not_found",
+            Halt::Refused { code, .. } => code,
+            Halt::Unknown { .. } => "unknown",
+        }
+    }
+}
+
+/// An answer that lacks what was asked for, after something was done.
+pub(super) fn unsure(detail: &str) -> Halt {
+    Halt::Unsure { detail: detail.to_owned() }
+}
+
+/// A text or a number, as text.
+pub(super) fn word(json: &Value, place: &str) -> Option<String> {
+    match json.pointer(place)? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A command about a place that is not its connection's.
+pub(super) fn elsewhere(place: &MirrorPlace) -> Halt {
+    Halt::Refused { code: "unsupported", detail: format!("the connection does not lead to {}", place.provider()) }
+}
