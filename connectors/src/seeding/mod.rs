@@ -6,6 +6,7 @@
 //! is left as it is.
 
 mod bench;
+mod door;
 
 use pipeline::event::{Agent, Alias, Client, Connection, Project, Role, Row, Tenant, Time, Workgroup};
 use serde::Serialize;
@@ -19,6 +20,7 @@ use crate::{
 };
 
 pub use bench::{SeededBench, seed_bench};
+pub use door::{Door, door};
 
 const TENANT: &str = "orchard";
 const WORKGROUP: &str = "wg_orchard";

@@ -46,7 +46,7 @@ pub use unrouted::Unrouted;
 pub use work::Work;
 
 /// The file of the embedded database in a data directory.
-const FILE: &str = "nexus.db";
+pub(crate) const FILE: &str = "nexus.db";
 
 /// A statement of `sql/queries`.
 macro_rules! sql {
