@@ -61,7 +61,7 @@ impl Gateways {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_is_served_by_any_gateway_and_webhooks_need_none() {
+async fn any_gateway_serves_an_agent_and_webhooks_need_none_on_kafka() {
     let Ok(brokers) = std::env::var("NEXUS_TEST_KAFKA") else {
         println!("off: NEXUS_TEST_KAFKA is not set");
         return;
