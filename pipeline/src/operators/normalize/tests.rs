@@ -20,6 +20,7 @@ fn webhook<'a>(provider: &'a str, body: &Value) -> Webhook<'a> {
         content_type: None,
         headers: Default::default(),
         nonce: None,
+        reconciled: None,
         body: Some(body.to_string().into()),
         body_base64: None,
     }
