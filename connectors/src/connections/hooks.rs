@@ -97,6 +97,12 @@ pub(super) struct Own {
 impl Connections {
     /// Sees to it that a connection has its webhook.
     pub async fn register(&self, tenant: &str, id: &str, wish: &Wish) -> Result<Registered, Halt> {
+        // Two that look at the same time would both find nothing and make two.
+        let turn = udfs::hash::content(format!("{tenant}/{id}")) as usize % self.registering.len().max(1);
+        let _turn = match self.registering.get(turn) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
         let entry = self.store.connections().get(tenant, id).await?;
         let way = Way::open(self, tenant, id, UNHURRIED)?;
         let registered = match way.provider {
@@ -133,7 +139,9 @@ impl Connections {
             "github" => row.external_id.contains('/'),
             _ => false,
         };
-        is_named && row.enabled && row.sealed_token.is_some() && row.sealed_secrets.is_empty()
+        // Where one secret is all apps', an app's own webhook tells everything.
+        let is_apps = row.provider == "github" && self.has_github_secret;
+        !is_apps && is_named && row.enabled && row.sealed_token.is_some() && row.sealed_secrets.is_empty()
     }
 
     /// Where a provider's webhooks come in.

@@ -51,6 +51,9 @@ pub use way::Halt;
 /// How long who claimed a note has it for itself, between two signs of life.
 const LEASE_MS: u64 = 120_000;
 
+/// Registrations at the same time; those of one connection are one after another.
+const REGISTERING_MAX: usize = 64;
+
 /// What connections are looked after with.
 pub struct Connections {
     /// What is counted.
@@ -66,8 +69,12 @@ pub struct Connections {
     settings: Settings,
     public_url: Option<String>,
     caller: Caller,
+    /// Whether requests of GitHub are believed by a secret of the settings.
+    has_github_secret: bool,
     /// Something may be due now.
     wake: Notify,
+    /// Registrations of one connection take turns.
+    registering: Vec<tokio::sync::Mutex<()>>,
     stopping: AtomicBool,
     /// What reconciliations have read of `events`, by tenant and connection.
     read: Mutex<HashMap<(String, String), backfill::Read>>,
@@ -108,6 +115,8 @@ impl Connections {
             oauth: config.oauth.clone(),
             settings: config.upkeep.clone(),
             public_url: (!public.is_empty()).then(|| public.to_owned()),
+            has_github_secret: config.webhooks.secrets.get("github").is_some_and(|secret| !secret.is_empty()),
+            registering: (0..REGISTERING_MAX).map(|_| tokio::sync::Mutex::default()).collect(),
             wake: Notify::new(),
             stopping: AtomicBool::new(false),
             read: Mutex::default(),

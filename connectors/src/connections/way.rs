@@ -83,6 +83,7 @@ impl Halt {
         match self {
             Halt::NoToken => Problem::new(StatusCode::CONFLICT, "no_token", detail),
             Halt::Unsupported(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unsupported", detail),
+            Halt::First(code @ "bad_cursor", _) => Problem::new(StatusCode::BAD_REQUEST, code, detail),
             Halt::First(code, _) => Problem::new(StatusCode::CONFLICT, code, detail),
             Halt::Later { is_limit, until_ms, .. } => {
                 let seconds = until_ms.saturating_sub(now_ms).div_ceil(1000).max(1);

@@ -64,6 +64,7 @@ async fn look_at(work: &mut Work<'_>, id: &str, task: &Value) -> Result<(), Halt
             "event": "taskCreated", "webhook_id": webhook, "task_id": id, "date": task["date_created"], "task": task,
         });
         work.feed.put(&body, &[]);
+        work.known.tell("task", id, "");
         return Ok(());
     }
     let (Some(row), Some(status)) = (row.filter(|_| !work.is_history), word_at(task, "/status/status")) else {
@@ -126,6 +127,7 @@ pub(super) async fn comments(work: &mut Work<'_>, task: &str) -> Result<(), Halt
         let body =
             json!({ "event": "taskCommentDeleted", "webhook_id": webhook, "task_id": task, "history_items": [item] });
         work.feed.put(&body, &[]);
+        work.known.tell_gone(task, &id);
     }
     Ok(())
 }
@@ -150,4 +152,5 @@ fn say(work: &mut Work<'_>, task: &str, comment: &Value) {
     let webhook = &work.way.link.external_id;
     let body = json!({ "event": event, "webhook_id": webhook, "task_id": task, "history_items": [item] });
     work.feed.put(&body, &[]);
+    work.known.tell("comment", &id, text);
 }

@@ -54,6 +54,7 @@ pub(super) async fn deliveries(work: &mut Work<'_>, cursor: Option<&str>) -> Res
         if let (true, Some(event)) = (payload.is_object(), word_at(&whole, "/event")) {
             let headers = [("x-github-event", &*event), ("x-github-delivery", &*guid), ("x-github-hook-id", &*hook)];
             work.feed.put_at(payload, &headers, Some(&guid));
+            tell(work, &event, payload, &guid);
         }
     }
     let next = answer.next.as_deref().and_then(|next| next.parse::<Url>().ok());
@@ -80,6 +81,7 @@ pub(super) async fn issues(work: &mut Work<'_>, number: u32) -> Result<Vec<Step>
                 "action": "opened", "issue": issue, "repository": described(&full_name), "sender": issue["user"],
             });
             work.feed.put(&body, &[("x-github-event", "issues")]);
+            work.known.tell("task", &id, "");
         }
     }
     Ok((rows.len() >= ROWS_OF_PAGE).then_some(Step::Issues { page: number + 1 }).into_iter().collect())
@@ -102,8 +104,24 @@ pub(super) async fn comments(work: &mut Work<'_>, number: u32) -> Result<Vec<Ste
             "repository": described(&full_name), "sender": comment["user"],
         });
         work.feed.put(&body, &[("x-github-event", "issue_comment")]);
+        work.known.tell("comment", &id, "");
     }
     Ok((rows.len() >= ROWS_OF_PAGE).then_some(Step::IssueComments { page: number + 1 }).into_iter().collect())
+}
+
+/// What a delivery tells of need not be found by asking, too.
+fn tell(work: &mut Work<'_>, event: &str, payload: &Value, guid: &str) {
+    work.known.tell("delivery", guid, "");
+    let id = match (event, payload["action"].as_str()) {
+        ("issues", Some("opened")) => word_at(payload, "/issue/number"),
+        ("issue_comment", Some("created")) => word_at(payload, "/comment/id"),
+        _ => None,
+    };
+    match (event, id) {
+        ("issues", Some(number)) => work.known.tell("task", &format!("{}#{number}", work.way.link.external_id), ""),
+        (_, Some(id)) => work.known.tell("comment", &id, ""),
+        _ => {}
+    }
 }
 
 async fn since(work: &Work<'_>, what: &[&str], number: u32) -> Result<Vec<Value>, Halt> {

@@ -109,6 +109,18 @@ impl Known {
         }
     }
 
+    /// Something is told now, and is known from here on.
+    pub fn tell(&mut self, kind: &str, id: &str, text: &str) {
+        self.things.insert(key(kind, id), words(text));
+    }
+
+    /// A comment is told to be gone.
+    pub fn tell_gone(&mut self, task: &str, id: &str) {
+        if let Some(comments) = self.comments.get_mut(task) {
+            comments.remove(id);
+        }
+    }
+
     /// The tasks of which there are comments.
     pub fn tasks(&self) -> impl Iterator<Item = String> {
         self.comments.keys().cloned()

@@ -104,6 +104,9 @@ pub struct Job {
     pub finished_at: Option<Time>,
     #[serde(default)]
     pub(super) tries: u32,
+    /// Whether there was more to look at than a job holds.
+    #[serde(default)]
+    pub(super) left_out: bool,
     /// What is still to be done; nothing yet, before it began.
     #[serde(default)]
     pub(super) steps: Option<VecDeque<Step>>,
@@ -130,7 +133,7 @@ impl Job {
             return;
         }
         if steps.len() >= STEPS_MAX {
-            self.detail = Some(format!("more than {STEPS_MAX} threads and tasks: some were left out"));
+            self.left_out = true;
             return;
         }
         steps.push_back(step);
@@ -138,7 +141,8 @@ impl Job {
 
     fn end(&mut self, status: Status, detail: Option<String>, now: Time) {
         (self.status, self.finished_at) = (status, Some(now));
-        self.detail = detail.or(self.detail.take());
+        let left_out = || format!("more than {STEPS_MAX} threads and tasks: some were left out");
+        self.detail = detail.or_else(|| self.left_out.then(left_out));
         self.steps = None;
     }
 }
@@ -268,9 +272,7 @@ impl Connections {
             more.into_iter().for_each(|step| job.then(step));
             (job.done, job.fed, job.tries) = (job.done + 1, job.fed + fed, 0);
             job.found += work.known.looked_at - found_before;
-            if job.detail.is_some() && job.waiting() < STEPS_MAX {
-                job.detail = None;
-            }
+            job.detail = None;
             self.save(note, job, self.clock.now_ms() + super::LEASE_MS).await?;
         }
         Ok(true)

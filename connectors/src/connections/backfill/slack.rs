@@ -82,8 +82,9 @@ async fn page(
 fn say(work: &mut Work<'_>, channel: &str, message: &Value) {
     let Some(ts) = word_at(message, "/ts").filter(|_| is_said(message)) else { return };
     let text = slack_to_plain(message["text"].as_str().unwrap_or_default(), &Ids);
-    match work.known.heard("post", &post_id(channel, &ts), &text) {
-        Heard::Alike => {}
+    let id = post_id(channel, &ts);
+    match work.known.heard("post", &id, &text) {
+        Heard::Alike => return,
         Heard::Not => put(work, channel, message, &ts),
         Heard::Otherwise => {
             let Some(edited) = word_at(message, "/edited/ts").filter(|_| !work.is_history) else { return };
@@ -91,6 +92,7 @@ fn say(work: &mut Work<'_>, channel: &str, message: &Value) {
             put(work, channel, &change, &edited);
         }
     }
+    work.known.tell("post", &id, &text);
 }
 
 /// Notices of who came and went are told by events of other kinds.
