@@ -32,7 +32,8 @@ pub enum Status {
     Ok,
     /// The provider's last webhooks did not reach us.
     Failing,
-    /// The provider had stopped its webhooks; they were switched on again.
+    /// The provider had stopped its webhooks, or somebody taken them away there;
+    /// they were switched on again, and what was missed is looked for.
     Suspended,
     /// There is no webhook of ours at the provider.
     Unregistered,
@@ -182,7 +183,8 @@ impl Connections {
         let external_id = way.link.external_id.as_str();
         let own = self.own_hook(way.tenant, way.id).await?;
         if external_id.is_empty() {
-            return self.renew(way, "registered").await;
+            self.renew(way).await?;
+            return Ok(Seen { detail: Some("the webhook was registered".to_owned()), ..Seen::well() });
         }
         let teams = way.get(&["team"], &[]).await?;
         for team in rows_at(&teams, "/teams")?.iter().filter_map(|team| word_at(team, "/id")) {
@@ -202,7 +204,10 @@ impl Connections {
             return Ok(Seen::that(seen, format!("{words} after {failures} failures; it is active again")));
         }
         match own {
-            Some(_) => self.renew(way, "deleted at ClickUp and registered again").await,
+            Some(_) => {
+                self.renew(way).await?;
+                Ok(Seen::that(Status::Suspended, "the webhook was deleted at ClickUp; it is registered again"))
+            }
             None => {
                 Ok(Seen::that(Status::Unregistered, "ClickUp has no webhook of this id; POST …/register makes one"))
             }
@@ -219,13 +224,17 @@ impl Connections {
         let endpoint = self.public_url().map(|url| format!("{url}/webhooks/github")).unwrap_or_default();
         let Some(hook) = self.github_hook(way, (owner, name), own.as_ref(), &endpoint).await? else {
             let row = self.store.connections().get(way.tenant, way.id).await?.row;
-            return match own.is_some() || self.wants_hook(&row) {
-                true => self.renew(way, "registered again").await,
-                false => Ok(Seen::that(
+            if own.is_none() && !self.wants_hook(&row) {
+                return Ok(Seen::that(
                     Status::Unregistered,
                     "the repository has no hook of ours; POST …/register makes one",
-                )),
-            };
+                ));
+            }
+            self.renew(way).await?;
+            return Ok(match own {
+                Some(_) => Seen::that(Status::Suspended, "the hook was deleted at GitHub; it is registered again"),
+                None => Seen { detail: Some("the hook was registered".to_owned()), ..Seen::well() },
+            });
         };
         let id = word_at(&hook, "/id").ok_or_else(|| Halt::nonsense("the hook has no id"))?;
         if hook["active"] == false {
@@ -245,9 +254,8 @@ impl Connections {
     }
 
     /// Makes the webhook that is missing.
-    async fn renew(&self, way: &Way<'_>, what: &str) -> Result<Seen, Halt> {
-        self.register(way.tenant, way.id, &Wish::default()).await?;
-        Ok(Seen { status: Status::Ok, detail: Some(format!("the webhook was {what}")) })
+    async fn renew(&self, way: &Way<'_>) -> Result<(), Halt> {
+        self.register(way.tenant, way.id, &Wish::default()).await.map(drop)
     }
 
     /// Tells whoever looks after the tenant.

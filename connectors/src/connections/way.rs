@@ -227,10 +227,14 @@ impl Connections {
     pub(super) async fn exchange(&self, name: &str, request: Request, patience: Duration) -> Result<Answer, Halt> {
         let provider = request.provider.name();
         let deadline_ms = self.clock.now_ms() + patience.as_millis() as u64;
+        // Slack's limits are by method: a history that wants a pause must not
+        // hold up what the mirror has to say.
+        let method = request.url.path_segments().and_then(Iterator::last).map(str::to_owned);
+        let scope = method.filter(|_| request.provider == Provider::Slack);
         let call = Call {
             connection: name.to_owned(),
             request,
-            scope: None,
+            scope,
             deadline_ms: Some(deadline_ms),
             while_down: WhileDown::Fail,
         };

@@ -84,18 +84,14 @@ impl Notices {
 
     /// What a row says itself need not be noted.
     pub fn on_row(&mut self, tenant: &str, kind: &str, id: &str, data: Option<&Value>, turn: &mut Turn<'_>) {
-        match kind {
-            Project::KIND if data.is_none_or(|row| row["archived"] == true) => {
-                if self.over.remove(&key(tenant, id)) {
-                    turn.forget(tenant, KIND, &project_id(id));
-                }
-            }
-            Connection::KIND if data.is_none() => {
-                if self.heard.remove(&key(tenant, id)).is_some() {
-                    turn.forget(tenant, KIND, &connection_id(id));
-                }
-            }
-            _ => {}
+        let key = key(tenant, id);
+        let is_over = kind == Project::KIND && data.is_none_or(|row| row["archived"] == true);
+        if is_over && self.over.remove(&key) {
+            turn.forget(tenant, KIND, &project_id(id));
+        }
+        let is_gone = kind == Connection::KIND && data.is_none();
+        if is_gone && self.heard.remove(&key).is_some() {
+            turn.forget(tenant, KIND, &connection_id(id));
         }
     }
 

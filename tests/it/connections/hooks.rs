@@ -63,9 +63,9 @@ async fn clickups_webhook_is_made_once_and_again_when_it_is_gone() {
     assert_ne!(second["id"], first[0]["id"]);
     house
         .until("its secret", || async {
+            let secret = text(&second["secret"]);
             let body = json!({ "event": "taskDeleted", "task_id": "t1", "webhook_id": second["id"] });
-            let signed =
-                house.signed("/webhooks/clickup", &udfs::signature::CLICKUP, &text(&second["secret"]), &[], &body);
+            let signed = house.signed("/webhooks/clickup", &udfs::signature::CLICKUP, &secret, &[], &body);
             (signed.await.status == StatusCode::OK).then_some(())
         })
         .await;
