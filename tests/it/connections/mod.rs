@@ -65,7 +65,8 @@ impl House {
                 (&mut oauth.clickup_client_id, &mut oauth.clickup_client_secret),
                 (&mut oauth.github_client_id, &mut oauth.github_client_secret),
             ] {
-                ("app-1".clone_into(id), "hush-app-secret".clone_into(secret));
+                "app-1".clone_into(id);
+                "hush-app-secret".clone_into(secret);
             }
             oauth.slack_authorize_url = format!("{url}/slack/oauth/authorize");
             oauth.clickup_authorize_url = format!("{url}/clickup/oauth/authorize");
