@@ -4,6 +4,7 @@
 //! usage.
 
 mod agent;
+mod backfill;
 mod config;
 mod demo;
 mod doctor;
@@ -52,6 +53,8 @@ enum Command {
     Token(token::Token),
     /// Send dead letters on their way once more
     Replay(replay::Replay),
+    /// Find what webhooks did not tell, and feed it in
+    Backfill(backfill::Backfill),
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
     /// Make a tenant to begin with
@@ -90,6 +93,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Agent(agent) => agent.run(&config).await,
             Command::Token(token) => token.run(&config).await,
             Command::Replay(replay) => replay.run(&config).await,
+            Command::Backfill(backfill) => backfill.run(&config).await,
             Command::Migrate(migrate) => migrate.run(&config).await,
             Command::Seed(seed) => seed.run(&config).await,
             Command::Config(show) => show.run(&config),

@@ -22,6 +22,7 @@ use crate::{
         enrich,
         lookup::{self, Lookup, Lookups},
         mirror::{self, Desk, Mirror, Mirrored},
+        notices::{self, Notices},
         publish,
         route::{self, Seqs},
         tasks::{self, Tasks},
@@ -45,6 +46,7 @@ pub struct Chain {
     pub(crate) answers: Answers,
     lookups: Lookups,
     candidates: Candidates,
+    pub(crate) notices: Notices,
     mirror: Mirror,
     mirrored: Mirrored,
     is_settling: bool,
@@ -80,6 +82,7 @@ impl Chain {
             answers: Answers::default(),
             lookups: Lookups::default(),
             candidates: Candidates::default(),
+            notices: Notices::default(),
             mirror: settings.mirror.clone(),
             mirrored: Mirrored::default(),
             is_settling: false,
@@ -124,6 +127,7 @@ impl Chain {
             self.lookup.ask_for_list(&mut self.lookups, index, &draft.event, turn);
         }
         self.candidates.on(&draft, turn);
+        self.notices.on(&draft, turn);
         self.at_desk(&tenant, |desk| desk.on(&draft, turn));
         let json = publish::on(&mut self.seqs, &draft, turn);
         self.published += 1;
@@ -204,6 +208,7 @@ impl Chain {
     ) -> Result<(), String> {
         self.directory.on(tenant, kind, id, row, turn)?;
         self.candidates.on_row(tenant, kind, row, turn);
+        self.notices.on_row(tenant, kind, id, row, turn);
         Ok(())
     }
 
@@ -257,6 +262,7 @@ impl Chain {
             route::KIND => self.seqs.restore(kept),
             unrouted::KIND => self.shelving.restore(&mut self.unrouted, kept),
             candidates::KIND => self.candidates.restore(kept),
+            notices::KIND => self.notices.restore(kept),
             answers::KIND => self.answers.restore(kept),
             mirror::KIND | mirror::HELD => self.mirrored.restore(kept, &self.mirror),
             lookup::PARKED | lookup::ASKED => self.lookup.restore(&mut self.lookups, kept),

@@ -174,6 +174,7 @@ impl Flow {
         self.now_ms = self.now_ms.max(received_ms);
 
         let mut turn = self.turn(record, outputs);
+        self.chain.notices.hear(&webhook, &mut turn);
         let drafts = match normalize::on(&webhook, &turn) {
             Ok(drafts) => drafts,
             Err(Rejected { reason }) => return self.bury(record, normalize::NAME, reason, outputs),

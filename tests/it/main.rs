@@ -11,6 +11,7 @@ mod agents;
 mod api;
 mod chaos;
 mod commands;
+mod connections;
 mod fairness;
 mod hostile;
 mod hub;

@@ -6,7 +6,9 @@
 
 mod agents;
 mod aliases;
+mod backfills;
 mod call;
+mod candidates;
 mod check;
 mod clients;
 mod commands;
@@ -14,9 +16,11 @@ mod connections;
 mod deadletters;
 mod health;
 mod input;
+mod installs;
 mod openapi;
 mod operation;
 mod output;
+mod pickers;
 mod projects;
 mod query;
 mod rows;
@@ -44,6 +48,7 @@ use crate::{
     agents::Online,
     auth::{Buckets, Gate, Login, Origins, Tokens, allow},
     config::{Access, Config},
+    connections::Connections,
     directory::Directory,
     http::{
         body::{Budget, Limits},
@@ -119,6 +124,8 @@ pub struct Desk {
     pub bodies: Bodies,
     /// Whose word on a request's origin is taken.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Looks after connections.
+    pub connections: Arc<Connections>,
 }
 
 /// What a desk is made of.
@@ -140,13 +147,15 @@ pub struct Parts {
     /// Who is connected, where a gateway of this process keeps that; else the
     /// desk does.
     pub online: Option<Arc<Online>>,
+    /// Looks after connections.
+    pub connections: Arc<Connections>,
 }
 
 impl Desk {
     /// With the limits of a configuration.
     pub fn new(config: &Config, parts: Parts) -> Desk {
         let server = &config.server;
-        let Parts { log, clock, store, directory, tokens, gate, seal, online } = parts;
+        let Parts { log, clock, store, directory, tokens, gate, seal, online, connections } = parts;
         let online_followed = online.is_some();
         let online = online.unwrap_or_else(|| Online::new(Arc::clone(&directory), Arc::clone(&clock)));
         Desk {
@@ -173,6 +182,7 @@ impl Desk {
             tokens,
             gate,
             seal,
+            connections,
         }
     }
 
@@ -205,6 +215,10 @@ pub fn operations() -> Vec<Operation> {
         aliases::operations(),
         users::operations(),
         connections::operations(),
+        pickers::operations(),
+        installs::operations(),
+        backfills::operations(),
+        candidates::operations(),
         tasks::operations(),
         unrouted::operations(),
         deadletters::operations(),

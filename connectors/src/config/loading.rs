@@ -30,6 +30,13 @@ const ECOSYSTEM_NAMES: &[(&str, &str)] = &[
     ("SLACK_BOT_TOKEN", "providers.slack_bot_token"),
     ("GITHUB_TOKEN", "providers.github_token"),
     ("NEXUS_ALLOW_PRIVATE_TARGETS", "providers.allow_private_targets"),
+    ("NEXUS_PUBLIC_URL", "server.public_url"),
+    ("SLACK_CLIENT_ID", "oauth.slack_client_id"),
+    ("SLACK_CLIENT_SECRET", "oauth.slack_client_secret"),
+    ("CLICKUP_CLIENT_ID", "oauth.clickup_client_id"),
+    ("CLICKUP_CLIENT_SECRET", "oauth.clickup_client_secret"),
+    ("GITHUB_CLIENT_ID", "oauth.github_client_id"),
+    ("GITHUB_CLIENT_SECRET", "oauth.github_client_secret"),
 ];
 
 /// `WEBHOOK_SECRET_ACME_CI` is the secret of the provider `acme-ci`.

@@ -136,6 +136,10 @@ impl Config {
         {
             return bad("store.url", "must be empty (SQLite in data_dir) or begin with postgres://");
         }
+        let public = &self.server.public_url;
+        if !public.is_empty() && !["http://", "https://"].iter().any(|scheme| public.starts_with(scheme)) {
+            return bad("server.public_url", "must be empty or begin with https:// (or http://)");
+        }
         for name in self.log.retention_days.keys() {
             if pipeline::topics::Topic::from_name(name).is_none_or(|topic| topic.is_compacted()) {
                 return bad(
@@ -206,6 +210,8 @@ mod tests {
             ("CORS_ORIGINS", "https://a.example, https://b.example"),
             ("DATABASE_URL", "postgres://nexus:hush@db.example/nexus"),
             ("NEXUS_FIXTURES", "ignored"),
+            ("NEXUS_PUBLIC_URL", "https://hub.example"),
+            ("GITHUB_CLIENT_SECRET", "s3"),
             ("HOME", "ignored"),
         ])
         .expect("valid");
@@ -217,6 +223,7 @@ mod tests {
         assert_eq!(config.store.url, "postgres://nexus:hush@db.example/nexus");
         assert_eq!(config.webhooks.secrets["acme-ci"], "s1");
         assert_eq!(config.webhooks.secrets["slack"], "s2");
+        assert_eq!((&*config.server.public_url, &*config.oauth.github_client_secret), ("https://hub.example", "s3"));
     }
 
     #[test]
@@ -229,6 +236,7 @@ mod tests {
             (load(&[("NEXUS_LOG_PARTITIONS", "0")]), "log.partitions"),
             (load(&[("NEXUS_DEFAULT_TENANT", "a/b")]), "default_tenant"),
             (load(&[("DATABASE_URL", "mysql://db")]), "store.url"),
+            (load(&[("NEXUS_PUBLIC_URL", "hub.example")]), "server.public_url"),
             (load(&[("NEXUS_AUTH_BCRYPT_COST", "40")]), "auth.bcrypt_cost"),
             (load_file("[server]\nprot = 1"), "server.prot"),
             (load_file("[server]\nport = \"1\""), "server.port"),
@@ -246,6 +254,7 @@ mod tests {
         let config = load_file(
             "[webhooks.secrets]\nstripe = \"hush-1\"\n[kafka]\nsasl_password = \"hush-2\"\n\
              [store]\nurl = \"postgres://nexus:hush-5@db.example/nexus\"\n\
+             [oauth]\nslack_client_secret = \"hush-8\"\n\
              [auth]\njwt_secret = \"hush-6\"\nencryption_key = \"hush-7\"\n\
              [[connections]]\nid = \"a\"\ntenant = \"t\"\nprovider = \"p\"\nsecret = \"hush-3\"\nsecrets = [\"hush-4\"]",
         )
@@ -253,7 +262,8 @@ mod tests {
         let shown = config.masked();
         assert!(!shown.contains("hush"), "{shown}");
         assert!(shown.contains("postgres://nexus:********@db.example/nexus"), "{shown}");
-        let debugged = format!("{config:?} {:?} {:?} {:?}", config.webhooks, config.auth, config.connections);
+        let debugged =
+            format!("{config:?} {:?} {:?} {:?} {:?}", config.webhooks, config.auth, config.connections, config.oauth);
         assert!(!debugged.contains("hush"), "{debugged}");
         assert!(shown.contains("stripe = \"********\""), "{shown}");
         assert_eq!(config.tenant_by_default([]), Some("t"));

@@ -21,6 +21,8 @@ pub struct Config {
     pub agents: crate::agents::Agents,
     pub providers: Providers,
     pub mirror: crate::mirror::Settings,
+    pub upkeep: crate::connections::Settings,
+    pub oauth: OAuth,
     pub store: Store,
     pub auth: Auth,
     pub telemetry: Telemetry,
@@ -35,6 +37,7 @@ pub struct Config {
 pub struct Server {
     pub host: std::net::IpAddr,
     pub port: u16,
+    pub public_url: String,
     pub body_max_bytes: usize,
     pub github_body_max_bytes: usize,
     pub bodies_max_bytes: usize,
@@ -131,6 +134,21 @@ pub struct Providers {
     pub allow_private_targets: bool,
 }
 
+/// `[oauth]`
+#[derive(Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct OAuth {
+    pub slack_client_id: String,
+    pub slack_client_secret: String,
+    pub slack_authorize_url: String,
+    pub clickup_client_id: String,
+    pub clickup_client_secret: String,
+    pub clickup_authorize_url: String,
+    pub github_client_id: String,
+    pub github_client_secret: String,
+    pub github_oauth_url: String,
+}
+
 /// `[store]`
 #[derive(Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -207,4 +225,4 @@ macro_rules! shown_masked {
     };
 }
 
-shown_masked!(Config, Webhooks, Kafka, Providers, Store, Auth, Connection);
+shown_masked!(Config, Webhooks, Kafka, Providers, OAuth, Store, Auth, Connection);

@@ -8,7 +8,7 @@ use axum::{
     extract::{Path, Query, State},
     http::{HeaderMap, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
-    routing::{get, put},
+    routing::{get, post, put},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,6 +24,10 @@ pub(super) fn routes() -> Router<Fakes> {
     let v2 = Router::new()
         .route("/user", get(user))
         .route("/team", get(teams))
+        .route("/oauth/token", post(token))
+        .route("/team/{team}/space", get(spaces))
+        .route("/space/{id}/folder", get(folders))
+        .route("/space/{id}/list", get(lists_alone))
         .route("/team/{team}/webhook", get(webhooks).post(create_webhook))
         .route("/webhook/{id}", put(update_webhook).delete(delete_webhook))
         .route("/list/{id}", get(get_list))
@@ -102,6 +106,59 @@ async fn teams(State(fakes): State<Fakes>, headers: HeaderMap) -> Response {
     let members = json!([{"user": us()}, {"user": ada()}]);
     let team = json!({"id": CLICKUP_TEAM, "name": "Orchard", "color": "#536cfe", "avatar": null, "members": members});
     answer(&fakes, &headers, |_| Ok(json!({"teams": [team]})))
+}
+
+async fn token(State(fakes): State<Fakes>, headers: HeaderMap, body: axum::body::Bytes) -> Response {
+    let said = super::oauth::exchange(&mut fakes.world(), "clickup", &super::oauth::fields(&headers, &body));
+    match said["error"].as_str() {
+        Some(error) => refusal(StatusCode::UNAUTHORIZED, error, "OAUTH_014"),
+        None => Json(said).into_response(),
+    }
+}
+
+/// The spaces that lists are in.
+async fn spaces(State(fakes): State<Fakes>, Path(team): Path<String>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |world| {
+        if team != CLICKUP_TEAM {
+            return Err(not_found("Team"));
+        }
+        let mut spaces: Vec<Value> = Vec::new();
+        for space in world.clickup_lists.all().map(|list| &list["space"]) {
+            if !spaces.iter().any(|known| known["id"] == space["id"]) {
+                spaces.push(space.clone());
+            }
+        }
+        Ok(json!({ "spaces": spaces }))
+    })
+}
+
+fn is_alone(list: &Value) -> bool {
+    list["folder"]["hidden"] == true || list["folder"].is_null()
+}
+
+/// The folders of a space, with their lists.
+async fn folders(State(fakes): State<Fakes>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |world| {
+        let own = || world.clickup_lists.all().filter(|list| list["space"]["id"] == id.as_str() && !is_alone(list));
+        let mut folders: Vec<Value> = Vec::new();
+        for list in own() {
+            if folders.iter().any(|known| known["id"] == list["folder"]["id"]) {
+                continue;
+            }
+            let mut folder = list["folder"].clone();
+            folder["lists"] = own().filter(|other| other["folder"]["id"] == folder["id"]).cloned().collect();
+            folders.push(folder);
+        }
+        Ok(json!({ "folders": folders }))
+    })
+}
+
+/// The lists of a space that are in no folder.
+async fn lists_alone(State(fakes): State<Fakes>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |world| {
+        let own = world.clickup_lists.all().filter(|list| list["space"]["id"] == id.as_str() && is_alone(list));
+        Ok(json!({ "lists": own.collect::<Vec<_>>() }))
+    })
 }
 
 async fn webhooks(State(fakes): State<Fakes>, headers: HeaderMap) -> Response {

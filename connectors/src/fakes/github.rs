@@ -17,11 +17,18 @@ pub(super) fn routes() -> Router<Fakes> {
         .route("/issues", get(issues).post(create_issue))
         .route("/issues/{number}", get(get_issue).patch(update_issue))
         .route("/issues/{number}/comments", get(comments).post(create_comment))
+        .route("/issues/comments", get(all_comments))
         .route("/issues/comments/{id}", patch(update_comment).delete(delete_comment))
         .route("/hooks", get(hooks).post(create_hook))
+        .route("/hooks/{id}", get(get_hook).patch(update_hook).delete(delete_hook))
         .route("/hooks/{id}/deliveries", get(deliveries))
+        .route("/hooks/{id}/deliveries/{delivery}", get(delivery))
         .route("/hooks/{id}/deliveries/{delivery}/attempts", post(attempt));
-    Router::new().route("/user", get(user)).nest("/repos/{owner}/{name}", repository).fallback(no_route)
+    Router::new()
+        .route("/user", get(user))
+        .route("/user/repos", get(repositories))
+        .nest("/repos/{owner}/{name}", repository)
+        .fallback(no_route)
 }
 
 /// A good answer with its status, or a refusal.
@@ -72,6 +79,26 @@ fn us() -> Value {
 
 async fn user(State(fakes): State<Fakes>, headers: HeaderMap) -> Response {
     answer(&fakes, &headers, |_, _| Ok((StatusCode::OK, us())))
+}
+
+/// Those that there is anything of.
+async fn repositories(State(fakes): State<Fakes>, Query(page): Query<Page>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |world, _| {
+        let url = |row: &Value| {
+            row["repository_url"].as_str().and_then(|url| url.split_once("/repos/")).map(|url| url.1.to_owned())
+        };
+        let all = world.github_issues.all().chain(world.github_hooks.all()).filter_map(url);
+        let names: std::collections::BTreeSet<String> = all.collect();
+        let row = |name: &String| {
+            let (owner, bare) = name.split_once('/').unwrap_or(("", name));
+            json!({
+                "full_name": name, "name": bare, "owner": { "login": owner }, "private": true,
+                "html_url": format!("https://github.com/{name}"),
+            })
+        };
+        let rows: Vec<Value> = names.iter().map(row).collect();
+        Ok((StatusCode::OK, page.of(rows.iter())))
+    })
 }
 
 #[derive(Deserialize)]
@@ -269,6 +296,59 @@ async fn create_hook(
     })
 }
 
+async fn get_hook(
+    State(fakes): State<Fakes>,
+    Path((owner, name, id)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    answer(&fakes, &headers, |world, _| {
+        let hook = world.github_hooks.get(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
+        Ok((StatusCode::OK, shown(hook)))
+    })
+}
+
+async fn update_hook(
+    State(fakes): State<Fakes>,
+    Path((owner, name, id)): Path<(String, String, String)>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    answer(&fakes, &headers, |world, _| {
+        let hook = world.github_hooks.get_mut(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
+        for field in ["active", "events", "config"] {
+            if !body[field].is_null() {
+                hook[field] = body[field].clone();
+            }
+        }
+        Ok((StatusCode::OK, shown(hook)))
+    })
+}
+
+async fn delete_hook(
+    State(fakes): State<Fakes>,
+    Path((owner, name, id)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    answer(&fakes, &headers, |world, _| {
+        world.github_hooks.take(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
+        Ok((StatusCode::NO_CONTENT, Value::Null))
+    })
+}
+
+/// The comments of all issues.
+async fn all_comments(
+    State(fakes): State<Fakes>,
+    Path((owner, name)): Path<Repository>,
+    Query(page): Query<Page>,
+    headers: HeaderMap,
+) -> Response {
+    answer(&fakes, &headers, |world, _| {
+        let beginning = format!("https://api.github.com/repos/{owner}/{name}/issues/");
+        let own = |row: &&Value| row["issue_url"].as_str().is_some_and(|url| url.starts_with(&beginning));
+        Ok((StatusCode::OK, page.of(world.github_comments.all().filter(own))))
+    })
+}
+
 /// As the API shows it: the secret is not told again.
 fn shown(hook: &Value) -> Value {
     let mut hook = hook.clone();
@@ -291,6 +371,19 @@ async fn deliveries(
         world.github_hooks.get(&hook).ok_or(NOT_FOUND)?;
         let own: Vec<_> = world.github_deliveries.with("hook", &hook).rev().collect();
         Ok((StatusCode::OK, json!(own)))
+    })
+}
+
+/// One delivery, with what was sent.
+async fn delivery(
+    State(fakes): State<Fakes>,
+    Path((owner, name, id, delivery)): Path<(String, String, String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    answer(&fakes, &headers, |world, _| {
+        world.github_hooks.get(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
+        let row = world.github_deliveries.get(&delivery).ok_or(NOT_FOUND)?;
+        Ok((StatusCode::OK, row.clone()))
     })
 }
 

@@ -14,6 +14,7 @@ pub mod github;
 pub mod hooks;
 pub mod jira;
 pub mod limits;
+mod oauth;
 pub mod slack;
 pub mod world;
 
@@ -62,9 +63,9 @@ impl Fakes {
             Router::new().nest(&format!("/{prefix}"), routes.layer(refuse))
         };
         Router::new()
-            .merge(provider("clickup", clickup::routes()))
-            .merge(provider("slack", slack::routes()))
-            .merge(provider("github", github::routes()))
+            .merge(provider("clickup", clickup::routes().merge(oauth::routes("clickup"))))
+            .merge(provider("slack", slack::routes().merge(oauth::routes("slack"))))
+            .merge(provider("github", github::routes().merge(oauth::routes("github"))))
             .merge(provider("jira", jira::routes()))
             .nest("/fakes", admin::routes())
             .layer(DefaultBodyLimit::max(1 << 20))

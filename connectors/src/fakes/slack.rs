@@ -59,6 +59,10 @@ async fn call(
     let args = args(&headers, query.as_deref().unwrap_or_default(), &body);
     let now_ms = fakes.now_ms();
     let mut world = fakes.world();
+    if method == "oauth.v2.access" {
+        return Json(super::oauth::exchange(&mut world, "slack", &super::oauth::fields(&headers, &body)))
+            .into_response();
+    }
     if let Err(bad) = auth::token(&world, "slack", &headers) {
         return refusal(match bad {
             auth::Bad::Missing => "not_authed",
@@ -269,8 +273,16 @@ fn read(world: &World, args: &Value, is_thread: bool) -> Said {
     if is_thread && found.is_empty() {
         return Err("thread_not_found");
     }
+    let replies = |ts: &str| {
+        let own = world.slack_messages.with("channel", channel);
+        own.filter(|reply| reply["thread_ts"] == ts && reply["ts"] != ts).count()
+    };
     let shown = |message: &Value| {
         let mut message = message.clone();
+        let count = replies(message["ts"].as_str().unwrap_or_default());
+        if count > 0 {
+            message["reply_count"] = json!(count);
+        }
         if let Some(fields) = message.as_object_mut() {
             fields.remove("channel");
             if !is_set(args, "include_all_metadata") {

@@ -104,6 +104,11 @@ pub struct World {
     pub github_deliveries: Table,
     pub jira_issues: Table,
     pub jira_comments: Table,
+    /// Codes, and what tokens are renewed with.
+    #[serde(skip)]
+    pub oauth: Table,
+    /// How long tokens live; for ever, where nothing is said.
+    pub oauth_lifetime_s: Option<u64>,
     /// What was asked of them, oldest first.
     pub calls: VecDeque<Made>,
     /// How they misbehave.

@@ -19,6 +19,7 @@ use crate::{
     auth::{Gate, Tokens},
     clock::SystemClock,
     config::Config,
+    connections::{self, Connections},
     directory::Directory,
     epoch,
     ingest::Ingest,
@@ -26,6 +27,7 @@ use crate::{
     log::Opened,
     lookups::{self, Links, Lookups},
     mirror::{self, Mirror},
+    outgoing::Ledger,
     roles::Role,
     sealing::Seal,
     store::{Store, announce::Announcer, project::Projector},
@@ -51,6 +53,8 @@ pub(super) struct Parts {
     pub gateway: Option<Arc<Gateway>>,
     pub gate: Arc<Gate>,
     pub desk: Option<Arc<Desk>>,
+    /// What the tokens have spent, whichever role spends it.
+    pub ledger: Ledger,
 }
 
 impl Parts {
@@ -90,8 +94,26 @@ impl Parts {
         } else {
             None
         };
-        let desk = store.as_ref().map(|store| {
+        let ledger = Ledger::default();
+        let connections = match &store {
+            Some(store) => {
+                let parts = connections::Parts {
+                    log: Arc::clone(&log),
+                    clock: Arc::clone(&clock),
+                    store: Arc::clone(store),
+                    directory: Arc::clone(&directory),
+                    seal: Arc::clone(&seal),
+                    ledger: ledger.clone(),
+                };
+                let connections = Arc::new(Connections::new(config, parts)?);
+                metrics.include(connections.counts.collectors())?;
+                Some(connections)
+            }
+            None => None,
+        };
+        let desk = store.as_ref().zip(connections).map(|(store, connections)| {
             let parts = api::Parts {
+                connections,
                 log: Arc::clone(&log),
                 clock: Arc::clone(&clock),
                 store: Arc::clone(store),
@@ -104,7 +126,7 @@ impl Parts {
             Arc::new(Desk::new(config, parts))
         });
         let (board, progress) = (Arc::default(), Arc::default());
-        Ok(Parts { log, clock, metrics, board, progress, seal, directory, store, ingest, gateway, gate, desk })
+        Ok(Parts { log, clock, metrics, board, progress, seal, directory, store, ingest, gateway, gate, desk, ledger })
     }
 
     fn announcer(&self) -> Option<Announcer> {
@@ -150,6 +172,7 @@ impl Parts {
             Role::Lookups => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
                 let desk = lookups::Desk::new(config, links, Arc::clone(&self.clock), Arc::clone(&self.metrics))?;
+                let desk = desk.counting_in(&self.ledger);
                 let (log, directory) = (Arc::clone(&self.log), Arc::clone(&self.directory));
                 let lookups = Lookups { log, directory, desk: Arc::new(desk) };
                 crew.man(role.name(), move |post| lookups.clone().run(post));
@@ -157,7 +180,7 @@ impl Parts {
             Role::Mirror => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
                 let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
-                let bench = Arc::new(mirror::Bench::new(config, links, directory, clock)?);
+                let bench = Arc::new(mirror::Bench::new(config, links, directory, clock)?.counting_in(&self.ledger));
                 self.metrics.include(bench.counts.collectors())?;
                 let mirror = Mirror { log: Arc::clone(&self.log), bench };
                 crew.man(role.name(), move |post| mirror.clone().run(post));
@@ -174,7 +197,9 @@ impl Parts {
             }
             Role::Api => {
                 if let Some(desk) = self.desk.clone() {
+                    let connections = Arc::clone(&desk.connections);
                     crew.man(role.name(), move |post| Arc::clone(&desk).run(post));
+                    crew.man("connections", move |post| Arc::clone(&connections).run(post));
                 }
             }
         }

@@ -31,7 +31,7 @@ use crate::{
     config::{Config, Providers},
     directory::Directory,
     lookups::Links,
-    outgoing::{Caller, Http, Limits, Policies},
+    outgoing::{Caller, Http, Ledger, Limits, Policies},
     supervisor::Failure,
 };
 
@@ -74,6 +74,12 @@ impl Bench {
         let (in_hand, parked) = Default::default();
         let counts = Counts::new()?;
         Ok(Bench { counts, settings, providers, links, directory, clock, caller, in_hand, parked })
+    }
+
+    /// The same, counting calls where others count theirs.
+    pub fn counting_in(mut self, ledger: &Ledger) -> Bench {
+        self.caller.count_in(ledger);
+        self
     }
 
     pub(super) fn now(&self) -> Time {

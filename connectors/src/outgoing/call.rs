@@ -113,8 +113,13 @@ pub struct Caller {
     http: Http,
     clock: Arc<dyn Clock>,
     policies: Policies,
-    state: Mutex<State>,
+    ledger: Ledger,
 }
+
+/// What tokens have spent and which providers are down: one for all callers of
+/// a process that call with the same tokens.
+#[derive(Clone, Default)]
+pub struct Ledger(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -133,7 +138,12 @@ enum Leave {
 impl Caller {
     /// A caller with these policies.
     pub fn new(http: Http, clock: Arc<dyn Clock>, policies: Policies) -> Caller {
-        Caller { http, clock, policies, state: Mutex::default() }
+        Caller { http, clock, policies, ledger: Ledger::default() }
+    }
+
+    /// Counts in a ledger that others count in, too, from now on.
+    pub fn count_in(&mut self, ledger: &Ledger) {
+        self.ledger = ledger.clone();
     }
 
     /// Makes a call, until it is done, refused, out of attempts or too late.
@@ -191,7 +201,7 @@ impl Caller {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ledger.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn budget(&self, call: &Call) -> Option<(String, Limit)> {

@@ -41,6 +41,8 @@ const CLEAR: &[&str] = &[
     sql!("tasks_delete_tenant"),
     sql!("unrouted_delete_tenant"),
     sql!("candidates_delete_tenant"),
+    sql!("notices_delete_tenant"),
+    sql!("upkeep_delete_tenant"),
 ];
 
 /// Rows that are told of at once.

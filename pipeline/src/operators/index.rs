@@ -10,7 +10,7 @@ use std::{
 use hashbrown::{Equivalent, HashMap, HashSet};
 
 use super::directory::Rows;
-use crate::event::{Connection, Notify, OnListCreated, ProjectRef, TaskState};
+use crate::event::{Connection, Notify, OnListCreated, Project, ProjectRef, TaskState};
 
 /// An agent's id.
 pub type AgentId = Arc<str>;
@@ -167,7 +167,7 @@ impl Index {
                 project_id: Some(id.to_string()),
                 name: Some(project.name.clone()),
                 workgroup_id: project.workgroup_id.clone(),
-                channel_id: project.slack_channel_id.clone(),
+                channel_id: project.slack_channel_id.clone().or_else(|| shared_channel(rows, project)),
                 agents,
                 notify: project.notify,
                 status_map: project.status_map.iter().map(|(word, state)| (word.to_lowercase(), *state)).collect(),
@@ -327,6 +327,15 @@ impl Index {
 
 fn may_write(connection: &Connection) -> bool {
     connection.enabled && connection.sealed_token.is_some()
+}
+
+/// The channel of a project that has none of its own and whose workgroup wants
+/// its lists discussed in the workgroup's. What is said there outside of threads
+/// is the workgroup's, not the project's.
+fn shared_channel(rows: &Rows, project: &Project) -> Option<String> {
+    let workgroup = rows.workgroups.get(project.workgroup_id.as_deref()?)?;
+    let is_shared = workgroup.on_list_created == OnListCreated::UseWorkgroupChannel;
+    workgroup.slack_channel_id.clone().filter(|_| is_shared)
 }
 
 fn abroad(provider: &str, id: &str) -> Abroad {

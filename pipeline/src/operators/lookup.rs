@@ -399,6 +399,7 @@ fn archived_list(list: &List, name: Option<String>, turn: &Turn<'_>) -> Standard
         unrouted: false,
         incomplete: false,
         echo: false,
+        reconciled: None,
         raw: turn.raw(),
     }
 }

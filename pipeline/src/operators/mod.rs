@@ -13,6 +13,7 @@ pub mod lookup;
 pub mod made;
 pub mod mirror;
 pub mod normalize;
+pub mod notices;
 pub mod publish;
 pub mod route;
 pub mod tasks;

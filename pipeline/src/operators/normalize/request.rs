@@ -127,6 +127,7 @@ impl<'a> Request<'a> {
             unrouted: false,
             incomplete: false,
             echo: false,
+            reconciled: webhook.reconciled,
             raw: RawRef { topic: at.topic.name().to_owned(), partition: at.partition, offset: at.offset },
         };
         Draft { event, marks: Vec::with_capacity(2), facts: Facts::default() }
