@@ -14,6 +14,7 @@ mod connections;
 mod deadletters;
 mod health;
 mod input;
+mod limits;
 mod openapi;
 mod operation;
 mod output;
@@ -35,6 +36,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, middleware};
 use pipeline::{
+    detect::Limits,
     ports::{Clock, Log},
     worker::Progress,
 };
@@ -117,6 +119,8 @@ pub struct Desk {
     online_followed: bool,
     /// How bodies are read.
     pub bodies: Bodies,
+    /// The limits of tenants that set none of their own.
+    pub limits: Limits,
     /// Whose word on a request's origin is taken.
     pub trusted_proxies: Vec<IpAddr>,
 }
@@ -165,6 +169,7 @@ impl Desk {
                 budget: Budget::new(BODIES_BYTES_MAX),
                 depth_max: server.json_depth_max,
             },
+            limits: config.governance.0.clone(),
             trusted_proxies: server.trusted_proxies.clone(),
             log,
             clock,

@@ -5,6 +5,7 @@
 //! error that names the key and where it was set. What is secret is shown
 //! nowhere: not by [`Config::masked`], and not by `Debug`.
 
+mod governance;
 mod loading;
 mod masking;
 mod settings;
@@ -21,6 +22,7 @@ use self::{
     masking::mask,
 };
 
+pub use governance::Governance;
 pub use settings::*;
 
 /// The manual.
@@ -135,6 +137,9 @@ impl Config {
             && !["postgres://", "postgresql://"].iter().any(|scheme| self.store.url.starts_with(scheme))
         {
             return bad("store.url", "must be empty (SQLite in data_dir) or begin with postgres://");
+        }
+        if let Err((key, problem)) = self.governance.check() {
+            return bad(&key, &problem);
         }
         for name in self.log.retention_days.keys() {
             if pipeline::topics::Topic::from_name(name).is_none_or(|topic| topic.is_compacted()) {
