@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod dead_letters;
 pub mod directory;
+pub mod dry_run;
 pub mod epoch;
 pub mod fakes;
 pub mod http;

@@ -15,6 +15,7 @@ mod replay;
 mod seed;
 mod send;
 mod show;
+mod suppose;
 mod tail;
 mod token;
 

@@ -12,6 +12,7 @@ mod clients;
 mod commands;
 mod connections;
 mod deadletters;
+mod governance;
 mod health;
 mod input;
 mod limits;
@@ -36,10 +37,11 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, middleware};
 use pipeline::{
-    detect::Limits,
+    detect,
     ports::{Clock, Log},
     worker::Progress,
 };
+use tokio::sync::Semaphore;
 
 use self::{input::Bodies, operation::Schemas};
 use crate::{
@@ -120,7 +122,9 @@ pub struct Desk {
     /// How bodies are read.
     pub bodies: Bodies,
     /// The limits of tenants that set none of their own.
-    pub limits: Limits,
+    pub limits: detect::Limits,
+    /// One at a time looks through the whole log.
+    pub dry_runs: Semaphore,
     /// Whose word on a request's origin is taken.
     pub trusted_proxies: Vec<IpAddr>,
 }
@@ -170,6 +174,7 @@ impl Desk {
                 depth_max: server.json_depth_max,
             },
             limits: config.governance.0.clone(),
+            dry_runs: Semaphore::new(1),
             trusted_proxies: server.trusted_proxies.clone(),
             log,
             clock,
@@ -215,6 +220,7 @@ pub fn operations() -> Vec<Operation> {
         deadletters::operations(),
         topics::operations(),
         tenants::operations(),
+        governance::operations(),
         clients::operations(),
         schemas::operations(),
         openapi::operations(),

@@ -10,6 +10,21 @@ use serde_json::{Map, Value};
 pub struct Governance(pub Limits);
 
 impl Governance {
+    /// A part of limits as people write it into a file: TOML with the names of
+    /// the manual (with or without its table), or JSON as the API takes it.
+    pub fn document(text: &str) -> Result<Value, String> {
+        let json = serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
+        let table = || {
+            let table = text.parse::<toml::Table>().map_err(|error| error.to_string())?;
+            serde_json::to_value(table).map_err(|error| error.to_string())
+        };
+        let mut document = json.map_or_else(table, Ok)?;
+        if let Some(own) = document.get_mut("governance") {
+            document = own.take();
+        }
+        Ok(renamed(document, to_camel))
+    }
+
     /// What is wrong with them, if anything is: the setting, and how.
     pub fn check(&self) -> Result<(), (String, String)> {
         self.0.check().map_err(|bad| match bad {
@@ -82,6 +97,19 @@ mod tests {
         let shown = serde_json::to_value(&config.governance).expect("a value");
         assert_eq!(shown["near_duplicates"]["words_min"], 4);
         assert_eq!(serde_json::from_value::<Governance>(shown).expect("the same"), config.governance);
+    }
+
+    #[test]
+    fn rules_are_read_as_the_manual_and_as_the_api_have_them() {
+        let expected = serde_json::json!({ "noProgress": { "idleMs": 5_000 }, "coolDownMs": 1 });
+        for text in [
+            "cool_down_ms = 1\n[no_progress]\nidle_ms = 5000",
+            "[governance]\ncool_down_ms = 1\n[governance.no_progress]\nidle_ms = 5000",
+            r#"{"noProgress": {"idleMs": 5000}, "coolDownMs": 1}"#,
+        ] {
+            assert_eq!(Governance::document(text).expect(text), expected);
+        }
+        assert!(Governance::document("= 1").is_err());
     }
 
     #[test]
