@@ -12,6 +12,7 @@ mod api;
 mod chaos;
 mod commands;
 mod fairness;
+mod governance;
 mod hostile;
 mod hub;
 mod kafka;
