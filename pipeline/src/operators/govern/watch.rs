@@ -148,7 +148,7 @@ impl Watch {
     pub fn wake(&mut self, now_ms: u64) {
         let step_ms = now_ms.saturating_sub(self.clock.ticked_ms).min(STEP_MS_MAX);
         self.clock = Awake { awake_ms: self.clock.awake_ms + step_ms, ticked_ms: now_ms.max(self.clock.ticked_ms) };
-        self.is_clock_dirty = !self.agents.is_empty();
+        self.is_clock_dirty = true;
     }
 
     /// The agents that are gone now: those whose tenant and id `counts` takes
