@@ -80,8 +80,7 @@ impl Supposed {
         let report = match Remote::find(config).await? {
             Some(hub) => {
                 let body = json!({ "rules": rules, "from": Time::from_ms(from_ms), "to": Time::from_ms(to_ms) });
-                let mut answer: serde_json::Value =
-                    hub.post("/api/governance/dry-run", &body).await?.json().await?;
+                let mut answer: serde_json::Value = hub.post("/api/governance/dry-run", &body).await?.json().await?;
                 serde_json::from_value(answer["data"].take())?
             }
             None => {

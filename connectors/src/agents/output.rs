@@ -157,12 +157,7 @@ impl Reason {
             Reason::Protocol => 1002,
             Reason::TooLarge => 1009,
             Reason::Failed => 1011,
-            Reason::Slow
-            | Reason::Revoked
-            | Reason::Stopped
-            | Reason::Flood
-            | Reason::TooMany
-            | Reason::Barred => 1008,
+            Reason::Slow | Reason::Revoked | Reason::Stopped | Reason::Flood | Reason::TooMany | Reason::Barred => 1008,
         }
     }
 }

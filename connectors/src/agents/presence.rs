@@ -178,7 +178,7 @@ impl Online {
             match record.value.as_deref() {
                 Some(value) => {
                     let barred: Arc<Barred> = Arc::new(serde_json::from_slice(value).ok()?);
-                    *state.barred.get_or(tenant, agent, || Arc::clone(&barred)) = barred;
+                    state.barred.get_or(tenant, agent, || Arc::clone(&barred)).clone_from(&barred);
                 }
                 None => state.barred.remove(tenant, agent),
             }

@@ -69,6 +69,8 @@ async fn dry_run(call: Call, Body(form): Body<DryRunForm>) -> Result<Data<Report
     dry_run::run(log, &call.desk.limits, &query).await.map(Data).map_err(|error| match error {
         NoReport::Log(error) => Problem::unavailable(error.to_string()),
         NoReport::TooMany { .. } => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many", error.to_string()),
-        NoReport::Rules(_) | NoReport::Unknown(_) => Problem::invalid(vec![FieldError::new("rules", error.to_string())]),
+        NoReport::Rules(_) | NoReport::Unknown(_) => {
+            Problem::invalid(vec![FieldError::new("rules", error.to_string())])
+        }
     })
 }

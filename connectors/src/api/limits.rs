@@ -141,7 +141,9 @@ mod tests {
         let mut hold = |document: &dyn Fn(Value) -> Value, field: &Value| {
             let (Some(least), Some(most)) = (field["minimum"].as_u64(), field["maximum"].as_u64()) else { return };
             bounds += 1;
-            for (value, fits) in [(least.checked_sub(1), false), (Some(least), true), (Some(most), true), (Some(most + 1), false)] {
+            for (value, fits) in
+                [(least.checked_sub(1), false), (Some(least), true), (Some(most), true), (Some(most + 1), false)]
+            {
                 let Some(value) = value else { continue };
                 let document = document(json!(value));
                 assert_eq!(Limits::default().over(&document).is_ok(), fits, "{document}");
@@ -150,7 +152,8 @@ mod tests {
         hold(&|value| json!({ "coolDownMs": value }), &schema["properties"]["coolDownMs"]);
         for (rule, _) in RULES {
             let name = schema["properties"][rule]["anyOf"][0]["$ref"].as_str().expect("a form");
-            let fields = schema["$defs"][name.trim_start_matches("#/$defs/")]["properties"].as_object().expect("fields");
+            let fields =
+                schema["$defs"][name.trim_start_matches("#/$defs/")]["properties"].as_object().expect("fields");
             let known = serde_json::to_value(Limits::default()).expect("a value");
             assert_eq!(fields.len(), known[rule].as_object().expect("fields").len(), "{rule}");
             for (field, schema) in fields {

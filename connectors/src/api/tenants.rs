@@ -69,7 +69,13 @@ pub fn operations() -> Vec<Operation> {
     .map(Operation::over_all);
     let own = [
         operation(Method::GET, OWN, Access::PEOPLE, "Show the own tenant, with the limits in force", read_own),
-        operation(Method::PATCH, OWN, Access::ADMINS, "Change the own tenant: its name, its admin channel, its limits", change_own),
+        operation(
+            Method::PATCH,
+            OWN,
+            Access::ADMINS,
+            "Change the own tenant: its name, its admin channel, its limits",
+            change_own,
+        ),
     ];
     over_all.into_iter().chain(own).collect()
 }

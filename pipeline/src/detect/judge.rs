@@ -181,21 +181,10 @@ impl Limits {
         judged.tell(&self.messages, &mut agent.rate, message, now_ms, rate);
         judged.tell(&self.near_duplicates, &mut agent.likes, message, now_ms, near);
 
-        self.put_out(agent, &mut judged, now_ms);
-        judged
-    }
-
-    /// Judges a message that cannot be said anyway. It takes no place anywhere,
-    /// but an agent that says it again and again is stuck all the same.
-    pub fn on_vain_message(&self, agent: &mut AgentState, message: &Message<'_>, now_ms: u64) -> Judgement {
-        if let Some(out) = agent.out(now_ms) {
-            return out;
+        if judged.enforce == Some(Level::Disconnect) {
+            agent.out_until_ms = Some(now_ms.saturating_add(self.cool_down_ms));
+            judged.retry_after_ms = Some(self.cool_down_ms);
         }
-        agent.out_until_ms = None;
-        let mut judged = Judgement::PASS;
-        let identical = judged.ask(&self.identical, &agent.repeats, message, now_ms);
-        judged.tell(&self.identical, &mut agent.repeats, message, now_ms, identical);
-        self.put_out(agent, &mut judged, now_ms);
         judged
     }
 
@@ -211,13 +200,6 @@ impl Limits {
             enforce: Some(Level::Mute),
             retry_after_ms: Some(retry_after_ms),
             ..Judgement::PASS
-        }
-    }
-
-    fn put_out(&self, agent: &mut AgentState, judged: &mut Judgement, now_ms: u64) {
-        if judged.enforce == Some(Level::Disconnect) {
-            agent.out_until_ms = Some(now_ms.saturating_add(self.cool_down_ms));
-            judged.retry_after_ms = Some(self.cool_down_ms);
         }
     }
 

@@ -113,7 +113,7 @@ fn ask(
 /// What an action asks for, as `govern` sees it.
 fn speech<'a>(action: &'a AgentAction, task: Option<&'a str>, words: Option<&'a str>) -> Speech<'a> {
     let (tenant, agent, trace_id) = (&*action.tenant_id, &*action.agent_id, trace_of(action));
-    Speech { tenant, agent, task, words, is_vain: false, trace_id }
+    Speech { tenant, agent, task, words, trace_id }
 }
 
 fn answer(chain: &mut Chain, agent: &AgentId, action: &AgentAction, name: &str, mut data: Value, turn: &mut Turn<'_>) {
@@ -165,12 +165,7 @@ fn allowed(place: Option<&Arc<Place>>, agent: &str) -> Result<Arc<Place>, &'stat
     if place.archived { Err("archived") } else { Ok(Arc::clone(place)) }
 }
 
-fn move_task(
-    chain: &mut Chain,
-    agent: &AgentId,
-    action: &AgentAction,
-    turn: &mut Turn<'_>,
-) -> Result<(), Refused> {
+fn move_task(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mut Turn<'_>) -> Result<(), Refused> {
     let id = field(action, "taskId").ok_or("invalid")?;
     let (key, place) = task(chain, agent, &action.tenant_id, id)?;
     let word = field(action, "status").ok_or("invalid")?;
@@ -209,17 +204,15 @@ fn report(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) -> Resul
 }
 
 fn say(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mut Turn<'_>) -> Result<(), Refused> {
-    let words = field(action, "text");
     let draft = match said(chain, agent, action, turn) {
         Ok(draft) => draft,
         Err(reason) => {
-            let vain = Speech { is_vain: true, ..speech(action, None, words) };
-            ask(chain, agent, action, &vain, turn)?;
+            ask(chain, agent, action, &speech(action, None, None), turn)?;
             return Err(reason.into());
         }
     };
     let task = draft.facts.task.map(super::tasks::id_of);
-    ask(chain, agent, action, &speech(action, task.as_deref(), words), turn)?;
+    ask(chain, agent, action, &speech(action, task.as_deref(), field(action, "text")), turn)?;
     chain.onward(draft, turn);
     Ok(())
 }

@@ -240,13 +240,7 @@ fn tell(
     Ok(json!({ "eventId": id, "seq": chain.seqs.last(tenant, agent_id) }))
 }
 
-fn mute(
-    chain: &mut Chain,
-    tenant: &str,
-    agent_id: &str,
-    muted: bool,
-    turn: &mut Turn<'_>,
-) -> Result<Value, Refusal> {
+fn mute(chain: &mut Chain, tenant: &str, agent_id: &str, muted: bool, turn: &mut Turn<'_>) -> Result<Value, Refusal> {
     if chain.directory.of(tenant).and_then(|index| index.agent(agent_id)).is_none() {
         return refuse("not_found", format!("there is no agent {agent_id}"));
     }

@@ -258,9 +258,10 @@ impl Sim {
         }
         let (limit, window_ms) = self.pace;
         let times: Vec<u64> = self.partition.commands.iter().map(|command| command.at.as_ms()).collect();
-        if let Some(begin) = times.iter().find(|begin| {
-            times.iter().filter(|time| (**begin..**begin + window_ms).contains(*time)).count() > limit
-        }) {
+        if let Some(begin) = times
+            .iter()
+            .find(|begin| times.iter().filter(|time| (**begin..**begin + window_ms).contains(*time)).count() > limit)
+        {
             return Err(format!("more than {limit} commands in {window_ms} ms from {}", begin - START_MS));
         }
         if !self.partition.dead.is_empty() {

@@ -35,10 +35,7 @@ impl Api {
     }
 
     /// With the directory of one that was there before, and its tenants.
-    pub async fn start_in(
-        directory: tempfile::TempDir,
-        change: impl FnOnce(&mut connectors::config::Config),
-    ) -> Api {
+    pub async fn start_in(directory: tempfile::TempDir, change: impl FnOnce(&mut connectors::config::Config)) -> Api {
         let hub = Hub::start_in(directory, |config| {
             config.auth.bcrypt_cost = 4;
             config.server.client_requests_per_s = 0;

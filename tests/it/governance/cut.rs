@@ -47,7 +47,14 @@ async fn who_says_the_same_again_is_cut_and_stays_out() {
     let (mut silent, mut socket) = (sockets.remove(0), sockets.remove(0));
     let begun = Instant::now();
     // Answers go to the newest socket, once all agree that it is.
-    while !house.api.hub.admin(reqwest::Method::GET, "/api/agents/online?tenantId=acme").await.text.contains("socket.io") {
+    while !house
+        .api
+        .hub
+        .admin(reqwest::Method::GET, "/api/agents/online?tenantId=acme")
+        .await
+        .text
+        .contains("socket.io")
+    {
         assert!(begun.elapsed() < PATIENCE, "the second socket is never the newest");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

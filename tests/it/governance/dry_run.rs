@@ -41,13 +41,19 @@ async fn other_limits_are_tried_on_what_was() {
     let (_, admin) = house.api.client_of("acme", "admin").await;
     let tighter = ask(&admin, json!({ "messages": { "limit": 5 } })).await.json()["data"].clone();
     assert_eq!(tighter["messages"], 8, "an administrator sees the own tenant");
-    assert_eq!((&line(&tighter, "messages")["was"]["refused"], &line(&tighter, "messages")["would"]["refused"]), (&json!(2), &json!(3)));
-    let wider = ask(&admin, json!({ "messages": { "limit": 8 }, "nearDuplicates": { "level": "mute", "count": 2 } })).await;
+    assert_eq!(
+        (&line(&tighter, "messages")["was"]["refused"], &line(&tighter, "messages")["would"]["refused"]),
+        (&json!(2), &json!(3))
+    );
+    let wider =
+        ask(&admin, json!({ "messages": { "limit": 8 }, "nearDuplicates": { "level": "mute", "count": 2 } })).await;
     let wider = wider.json()["data"].clone();
     assert_eq!(line(&wider, "messages")["would"]["refused"], 0);
     assert_eq!(line(&wider, "nearDuplicates")["would"]["refused"], 7, "{wider}");
 
-    for (rules, field) in [(json!({ "messages": { "limit": 0 } }), "rules.messages.limit"), (json!({ "x": 1 }), "rules.x")] {
+    for (rules, field) in
+        [(json!({ "messages": { "limit": 0 } }), "rules.messages.limit"), (json!({ "x": 1 }), "rules.x")]
+    {
         let refused = ask(&admin, rules).await;
         assert_eq!((refused.status, fields(&refused)), (StatusCode::BAD_REQUEST, vec![field.to_owned()]));
     }

@@ -24,7 +24,10 @@ async fn an_administrator_sets_the_own_tenants_limits() {
     let changed = api.ask("PATCH", "/api/tenant", &admin, Some(change)).await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text);
     let shown = changed.json()["data"].clone();
-    assert_eq!((&shown["id"], &shown["limits"], &shown["adminSlackChannelId"]), (&json!("acme"), &limits, &json!("C0ADMIN")));
+    assert_eq!(
+        (&shown["id"], &shown["limits"], &shown["adminSlackChannelId"]),
+        (&json!("acme"), &limits, &json!("C0ADMIN"))
+    );
     let in_force = &shown["limitsInForce"];
     assert_eq!((&in_force["messages"]["limit"], &in_force["messages"]["windowMs"]), (&json!(30), &json!(60_000)));
     assert_eq!(in_force["handoffs"]["level"], "nudge");
@@ -32,7 +35,10 @@ async fn an_administrator_sets_the_own_tenants_limits() {
     // One field goes back; the rest stays. Then all of them.
     let one = json!({ "limits": { "messages": { "limit": null } } });
     let changed = api.ask("PATCH", "/api/tenant", &admin, Some(one)).await.json()["data"].clone();
-    assert_eq!((&changed["limitsInForce"]["messages"]["limit"], &changed["limitsInForce"]["handoffs"]["level"]), (&json!(10), &json!("nudge")));
+    assert_eq!(
+        (&changed["limitsInForce"]["messages"]["limit"], &changed["limitsInForce"]["handoffs"]["level"]),
+        (&json!(10), &json!("nudge"))
+    );
     let changed = api.ask("PATCH", "/api/tenant", &admin, Some(json!({ "limits": null }))).await.json()["data"].clone();
     assert!(changed.get("limits").is_none(), "{changed}");
 
@@ -59,7 +65,12 @@ async fn limits_that_cannot_be_worked_with_are_refused_by_their_fields() {
         for path in ["/api/tenant?tenantId=acme", "/admin/tenants/acme"] {
             let body = Some(json!({ "limits": limits }));
             let answer = house.api.ask("PATCH", path, &house.api.local(), body).await;
-            assert_eq!((answer.status, answer.json()["code"].as_str()), (StatusCode::BAD_REQUEST, Some("invalid")), "{}", answer.text);
+            assert_eq!(
+                (answer.status, answer.json()["code"].as_str()),
+                (StatusCode::BAD_REQUEST, Some("invalid")),
+                "{}",
+                answer.text
+            );
             let mut found = fields(&answer);
             found.sort();
             assert_eq!(found, expected, "{path} {limits}");

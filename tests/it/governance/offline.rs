@@ -8,11 +8,7 @@ use connectors::{
     supervisor::{Board, Post},
     workers::Workers,
 };
-use pipeline::{
-    flow::Settings,
-    operators::govern::Govern,
-    topics::Topic,
-};
+use pipeline::{flow::Settings, operators::govern::Govern, topics::Topic};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -62,10 +58,7 @@ async fn one_alert_an_episode_however_many_gateways_there_are() {
     assert_eq!(told(&world, 3).await, episode(&["agent.offline", "agent.online", "agent.offline"]));
     let three = world.gateway().await;
     let _again = three.connect(Kind::SocketIo, &who).await;
-    assert_eq!(
-        told(&world, 4).await,
-        episode(&["agent.offline", "agent.online", "agent.offline", "agent.online"])
-    );
+    assert_eq!(told(&world, 4).await, episode(&["agent.offline", "agent.online", "agent.offline", "agent.online"]));
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(told(&world, 4).await.len(), 4, "nobody tells it twice, and nobody misses who was never there");
     drop(one);

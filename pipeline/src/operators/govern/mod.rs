@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | `message`, and `status_update` of a task with words of its own | all detectors; it takes a place |
 //! | `status_update` of a task without words | only whether the agent is mute; it takes none |
-//! | a `message` that cannot be said (no such task, …) | only whether it is the same again |
+//! | a `message` that cannot be said (no such task, …) | the same: nobody hears it |
 //! | `status_update` of itself, `usage`, `trace` | nothing: they reach nobody outside |
 //!
 //! All times are the log's clock, so a replay decides the same. State: one entry
@@ -233,7 +233,7 @@ impl Governed {
             agents: self.agents.len(),
             tasks: self.tasks.len(),
             barred: self.bars.len(),
-            watched: self.watch.len(),
+            watched: self.watch.count(),
         }
     }
 }

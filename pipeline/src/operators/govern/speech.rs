@@ -18,10 +18,9 @@ pub struct Speech<'a> {
     pub agent: &'a str,
     /// The hub's id of the task that it is about, if it is about one.
     pub task: Option<&'a str>,
-    /// What it would say; nothing if it only moves something.
+    /// What it would say; nothing if it only moves something, or could not be
+    /// said anyway.
     pub words: Option<&'a str>,
-    /// Whether it could be done at all.
-    pub is_vain: bool,
     /// The trace that it belongs to.
     pub trace_id: Option<&'a str>,
 }
@@ -73,18 +72,10 @@ impl Governed {
         }
     }
 
-    fn judge_words(
-        &mut self,
-        limits: &Limits,
-        key: &str,
-        speech: &Speech<'_>,
-        words: &str,
-        now_ms: u64,
-    ) -> Judgement {
+    fn judge_words(&mut self, limits: &Limits, key: &str, speech: &Speech<'_>, words: &str, now_ms: u64) -> Judgement {
         let message = Message::new(speech.agent, speech.task, words);
         let mut agent = self.agents.take(key);
-        let judged = match speech.task.filter(|_| !speech.is_vain) {
-            _ if speech.is_vain => limits.on_vain_message(&mut agent, &message, now_ms),
+        let judged = match speech.task {
             None => limits.on_message(&mut agent, None, &message, now_ms),
             Some(task) => {
                 let task = key_of(speech.tenant, task);

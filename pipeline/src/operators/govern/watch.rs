@@ -109,19 +109,12 @@ impl Watch {
     }
 
     /// How many agents were online.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.agents.len()
     }
 
     /// How a socket is; nothing when it is closed.
-    pub fn on(
-        &mut self,
-        tenant: &str,
-        agent: &str,
-        socket: &str,
-        status: Option<SocketStatus>,
-        turn: &mut Turn<'_>,
-    ) {
+    pub fn on(&mut self, tenant: &str, agent: &str, socket: &str, status: Option<SocketStatus>, turn: &mut Turn<'_>) {
         let key = key_of(tenant, agent);
         if status.is_none() && !self.agents.contains_key(&*key) {
             return;
