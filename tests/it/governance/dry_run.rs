@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::{House, say};
-use crate::{agents::socket::Kind, api::fields};
+use crate::{agents::socket::Kind, api::fields, process::nexus};
 
 fn line<'a>(report: &'a Value, rule: &str) -> &'a Value {
     report["rules"].as_array().unwrap().iter().find(|line| line["rule"] == rule).unwrap()
@@ -57,4 +57,22 @@ async fn other_limits_are_tried_on_what_was() {
         let refused = ask(&admin, rules).await;
         assert_eq!((refused.status, fields(&refused)), (StatusCode::BAD_REQUEST, vec![field.to_owned()]));
     }
+
+    // Without a hub the command reads the log by itself.
+    let directory = house.api.hub.stop().await;
+    let rules = directory.path().join("rules.toml");
+    let command = |text: &str| {
+        std::fs::write(&rules, text).unwrap();
+        let mut command = nexus();
+        command.args(["replay", "--dry-run", "--json", "--rules"]).arg(&rules);
+        command.env("NEXUS_DATA_DIR", directory.path()).current_dir(std::env::temp_dir()).output().unwrap()
+    };
+    let output = command("[messages]\nlimit = 5\n");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["messages"], 16);
+    assert_eq!(line(&report, "messages")["would"]["refused"], 6);
+    let output = command("[mesages]\nlimit = 5\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("mesages"));
 }
