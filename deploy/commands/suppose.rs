@@ -10,10 +10,7 @@ use connectors::{
     dry_run::{self, Query, Report, Tally},
     log,
 };
-use pipeline::{
-    event::Time,
-    ports::{Clock, Log},
-};
+use pipeline::{event::Time, ports::Clock};
 use serde_json::json;
 
 use super::{remote::Remote, show};
