@@ -125,10 +125,11 @@ async fn a_projects_commands_wait_and_go_in_order() {
         assert_eq!(say_in(&mut other, &thread, &format!("umbra {number}")).await["status"], "accepted");
     }
     let begun = Instant::now();
+    let said_there = || -> Vec<String> {
+        provider.fakes.world().slack_messages.all().map(|message| text(&message["text"])).collect()
+    };
     let said = loop {
-        let world = provider.fakes.world();
-        let said: Vec<String> = world.slack_messages.all().map(|message| text(&message["text"])).collect();
-        drop(world);
+        let said = said_there();
         if said.len() >= 10 {
             break said;
         }
