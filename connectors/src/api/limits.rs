@@ -5,7 +5,7 @@
 //! agree.
 
 use pipeline::detect::Level;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 macro_rules! forms {
@@ -18,11 +18,18 @@ macro_rules! forms {
                 $(
                     $(#[$field_about])*
                     #[serde(skip_serializing_if = "Option::is_none")]
+                    #[schemars(transform = without_format)]
                     $field: Option<$kind>,
                 )*
             }
         )*
     };
+}
+
+/// Numbers are bounded by their least and most; how wide ours are is nobody's
+/// business.
+fn without_format(schema: &mut Schema) {
+    schema.remove("format");
 }
 
 forms! {
