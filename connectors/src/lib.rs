@@ -12,6 +12,7 @@ pub mod config;
 pub mod connections;
 pub mod dead_letters;
 pub mod directory;
+pub mod dry_run;
 pub mod epoch;
 pub mod fakes;
 pub mod http;

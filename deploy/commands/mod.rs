@@ -16,6 +16,7 @@ mod replay;
 mod seed;
 mod send;
 mod show;
+mod suppose;
 mod tail;
 mod token;
 

@@ -93,7 +93,11 @@ impl Hub {
     }
 
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Hub {
-        let directory = tempfile::tempdir().unwrap();
+        Hub::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    /// With the directory of one that was there before.
+    pub async fn start_in(directory: TempDir, change: impl FnOnce(&mut Config)) -> Hub {
         let mut config = config(directory.path());
         change(&mut config);
         let running = Running::start(&config, &Role::all()).await.unwrap();

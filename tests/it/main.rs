@@ -13,6 +13,7 @@ mod chaos;
 mod commands;
 mod connections;
 mod fairness;
+mod governance;
 mod hostile;
 mod hub;
 mod kafka;

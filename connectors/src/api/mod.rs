@@ -14,9 +14,11 @@ mod clients;
 mod commands;
 mod connections;
 mod deadletters;
+mod governance;
 mod health;
 mod input;
 mod installs;
+mod limits;
 mod openapi;
 mod operation;
 mod output;
@@ -39,9 +41,11 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, middleware};
 use pipeline::{
+    detect,
     ports::{Clock, Log},
     worker::Progress,
 };
+use tokio::sync::Semaphore;
 
 use self::{input::Bodies, operation::Schemas};
 use crate::{
@@ -122,6 +126,10 @@ pub struct Desk {
     online_followed: bool,
     /// How bodies are read.
     pub bodies: Bodies,
+    /// The limits of tenants that set none of their own.
+    pub limits: detect::Limits,
+    /// One at a time looks through the whole log.
+    pub dry_runs: Semaphore,
     /// Whose word on a request's origin is taken.
     pub trusted_proxies: Vec<IpAddr>,
     /// Looks after connections.
@@ -174,6 +182,8 @@ impl Desk {
                 budget: Budget::new(BODIES_BYTES_MAX),
                 depth_max: server.json_depth_max,
             },
+            limits: config.governance.0.clone(),
+            dry_runs: Semaphore::new(1),
             trusted_proxies: server.trusted_proxies.clone(),
             log,
             clock,
@@ -224,6 +234,7 @@ pub fn operations() -> Vec<Operation> {
         deadletters::operations(),
         topics::operations(),
         tenants::operations(),
+        governance::operations(),
         clients::operations(),
         schemas::operations(),
         openapi::operations(),

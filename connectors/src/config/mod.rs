@@ -5,6 +5,7 @@
 //! error that names the key and where it was set. What is secret is shown
 //! nowhere: not by [`Config::masked`], and not by `Debug`.
 
+mod governance;
 mod loading;
 mod masking;
 mod settings;
@@ -21,6 +22,7 @@ use self::{
     masking::mask,
 };
 
+pub use governance::Governance;
 pub use settings::*;
 
 /// The manual.
@@ -139,6 +141,9 @@ impl Config {
         let public = &self.server.public_url;
         if !public.is_empty() && !["http://", "https://"].iter().any(|scheme| public.starts_with(scheme)) {
             return bad("server.public_url", "must be empty or begin with https:// (or http://)");
+        }
+        if let Err((key, problem)) = self.governance.check() {
+            return bad(&key, &problem);
         }
         for name in self.log.retention_days.keys() {
             if pipeline::topics::Topic::from_name(name).is_none_or(|topic| topic.is_compacted()) {

@@ -19,6 +19,7 @@ pub struct Config {
     pub kafka: Kafka,
     pub pipeline: Pipeline,
     pub agents: crate::agents::Agents,
+    pub governance: super::Governance,
     pub providers: Providers,
     pub mirror: crate::mirror::Settings,
     pub upkeep: crate::connections::Settings,

@@ -6,7 +6,7 @@ use axum::Router;
 use pipeline::{
     event::Tenant,
     flow,
-    operators::{deduplicate::Deduplicate, lookup::Lookup},
+    operators::{deduplicate::Deduplicate, govern::Govern, lookup::Lookup},
     ports::{Clock, Log},
     worker::Progress,
 };
@@ -276,6 +276,12 @@ fn settings(config: &Config) -> flow::Settings {
         deduplicate: Deduplicate {
             window_ms: config.pipeline.deduplicate_hours.saturating_mul(3_600_000),
             events_max: config.pipeline.deduplicate_events_max,
+        },
+        govern: Govern {
+            limits: config.governance.0.clone(),
+            silent_ms: config.agents.silent_ms,
+            presence_ttl_ms: agents::PRESENCE_TTL_MS,
+            ..Govern::default()
         },
         lookup: Lookup { house_tenant: house_tenant(config), ..Lookup::default() },
         ..flow::Settings::default()

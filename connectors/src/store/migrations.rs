@@ -26,6 +26,7 @@ const STEPS: &[Step] = &[
     (2, "outbox", migration!("0002_outbox"), migration!("0002_outbox.postgres")),
     (3, "projections", migration!("0003_projections"), migration!("0003_projections")),
     (4, "upkeep", migration!("0004_upkeep"), migration!("0004_upkeep")),
+    (5, "limits", migration!("0005_limits"), migration!("0005_limits")),
 ];
 
 /// Brings a database up to date; several processes may try at once.

@@ -25,10 +25,6 @@ use crate::{
 /// The stage's name.
 pub const NAME: &str = "commands";
 
-/// The kind of state entry that says which agents are silenced. Nothing reads
-/// it yet: it is kept so that what was asked for is not lost.
-pub const MUTED: &str = "muted";
-
 /// Agents in one record at most: the log takes no larger one.
 const ADDRESSEES_MAX: usize = 20_000;
 /// What one re-route sends on, about: it is written several times over.
@@ -66,10 +62,7 @@ pub fn on(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) {
             tell(chain, &tenant_id, &agent_id, &name, Some(data), turn)
         }
         Command::Broadcast { tenant_id, message, data, .. } => broadcast(chain, &tenant_id, message, data, turn),
-        Command::Mute { tenant_id, agent_id, muted, at } => {
-            turn.keep(&tenant_id, MUTED, &agent_id, muted.then_some(&at));
-            Ok(Value::Null)
-        }
+        Command::Mute { tenant_id, agent_id, muted, .. } => mute(chain, &tenant_id, &agent_id, muted, turn),
         Command::Reroute { tenant_id, event_ids, .. } => Ok(reroute(chain, &tenant_id, &event_ids, turn)),
         Command::Tick { .. } => return,
     };
@@ -245,6 +238,14 @@ fn tell(
     let letter = Letter { id: &id, tenant, trace_id: Some(&trace), name, to: &to, event: None, data: data.as_ref() };
     chain.seqs.send(&letter, turn);
     Ok(json!({ "eventId": id, "seq": chain.seqs.last(tenant, agent_id) }))
+}
+
+fn mute(chain: &mut Chain, tenant: &str, agent_id: &str, muted: bool, turn: &mut Turn<'_>) -> Result<Value, Refusal> {
+    if chain.directory.of(tenant).and_then(|index| index.agent(agent_id)).is_none() {
+        return refuse("not_found", format!("there is no agent {agent_id}"));
+    }
+    chain.governed.mute(tenant, agent_id, muted, turn);
+    Ok(Value::Null)
 }
 
 fn broadcast(

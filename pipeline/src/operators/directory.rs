@@ -12,7 +12,10 @@ use hashbrown::HashMap;
 use serde_json::Value;
 
 use super::{Kept, Turn, index::Index};
-use crate::event::{Agent, Alias, Connection, MirrorFilter, Project, Row, User, UserMapping, Workgroup};
+use crate::{
+    detect::Limits,
+    event::{Agent, Alias, Connection, MirrorFilter, Project, Row, Tenant, User, UserMapping, Workgroup},
+};
 
 /// The stage's name.
 pub const NAME: &str = "directory";
@@ -22,6 +25,8 @@ pub const KIND: &str = "row";
 /// All tenants of the partition.
 #[derive(Default)]
 pub struct Directory {
+    /// The limits of tenants that have none of their own.
+    house: Limits,
     companies: HashMap<Arc<str>, Company>,
 }
 
@@ -42,6 +47,8 @@ pub struct Rows {
     pub(super) connections: BTreeMap<Arc<str>, Connection>,
     pub(super) mappings: BTreeMap<Arc<str>, UserMapping>,
     pub(super) projects: BTreeMap<Arc<str>, Project>,
+    /// The tenant's own row: one, under its own id.
+    pub(super) tenants: BTreeMap<Arc<str>, Tenant>,
     pub(super) users: BTreeMap<Arc<str>, User>,
     pub(super) workgroups: BTreeMap<Arc<str>, Workgroup>,
 }
@@ -53,6 +60,7 @@ impl Rows {
             && self.connections.is_empty()
             && self.mappings.is_empty()
             && self.projects.is_empty()
+            && self.tenants.is_empty()
             && self.users.is_empty()
             && self.workgroups.is_empty()
     }
@@ -74,6 +82,9 @@ impl Rows {
                 connection.filters = connection.filters.take().and_then(|filters| MirrorFilter::of(&filters)?.kept());
             }),
             Project::KIND => set(&mut self.projects, id, data, |_| {}),
+            Tenant::KIND => set(&mut self.tenants, id, data, |tenant| {
+                *tenant = Tenant { limits: tenant.limits.take(), ..Tenant::default() };
+            }),
             User::KIND => set(&mut self.users, id, data, |user| user.workgroup_roles.clear()),
             UserMapping::KIND => set(&mut self.mappings, id, data, |_| {}),
             Workgroup::KIND => set(&mut self.workgroups, id, data, |_| {}),
@@ -100,6 +111,11 @@ fn set<R: Row>(
 }
 
 impl Directory {
+    /// With the limits of tenants that have none of their own.
+    pub fn new(house: Limits) -> Self {
+        Directory { house, companies: HashMap::new() }
+    }
+
     /// Takes up a row of `control`. A row that cannot be read changes nothing.
     pub fn on(
         &mut self,
@@ -150,7 +166,14 @@ impl Directory {
     /// What is known of a tenant.
     pub fn of(&mut self, tenant: &str) -> Option<&Index> {
         let Company { rows, index } = self.companies.get_mut(tenant)?;
-        Some(index.get_or_insert_with(|| Index::of(rows)))
+        Some(index.get_or_insert_with(|| Index::of(rows, &self.house)))
+    }
+
+    /// What a tenant's agents may do.
+    pub fn limits(&mut self, tenant: &str) -> &Limits {
+        self.of(tenant);
+        let index = self.companies.get(tenant).and_then(|company| company.index.as_ref());
+        index.map_or(&self.house, |index| &index.limits)
     }
 
     /// How many tenants have rows.

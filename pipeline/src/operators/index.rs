@@ -9,8 +9,13 @@ use std::{
 
 use hashbrown::{Equivalent, HashMap, HashSet};
 
+use serde_json::Value;
+
 use super::directory::Rows;
-use crate::event::{Connection, Notify, OnListCreated, Project, ProjectRef, TaskState};
+use crate::{
+    detect::Limits,
+    event::{Connection, Notify, OnListCreated, Project, ProjectRef, TaskState},
+};
 
 /// An agent's id.
 pub type AgentId = Arc<str>;
@@ -89,6 +94,8 @@ struct Squad {
 /// One tenant's rows, by what they are found by.
 #[derive(Default)]
 pub struct Index {
+    /// What the tenant's agents may do.
+    pub limits: Limits,
     projects: HashMap<Box<str>, Arc<Place>>,
     /// By provider and the id of the list, repository (in lower case), project
     /// key or channel there.
@@ -108,8 +115,11 @@ pub struct Index {
 
 impl Index {
     /// Of a tenant's rows.
-    pub fn of(rows: &Rows) -> Self {
-        let mut index = Index::default();
+    pub fn of(rows: &Rows, house: &Limits) -> Self {
+        let own = rows.tenants.values().find_map(|tenant| tenant.limits.clone());
+        // The API lets no others in; what a later version wrote is not for us.
+        let own = own.and_then(|own| house.over(&Value::Object(own)).ok());
+        let mut index = Index { limits: own.unwrap_or_else(|| house.clone()), ..Index::default() };
         index.add_agents(rows);
         index.add_places(rows);
         index.add_people(rows);

@@ -8,6 +8,7 @@ pub mod command;
 pub mod deduplicate;
 pub mod directory;
 pub mod enrich;
+pub mod govern;
 pub mod index;
 pub mod lookup;
 pub mod made;
@@ -192,6 +193,19 @@ impl Turn<'_> {
 
     /// Raises an alert.
     pub fn alert(&mut self, kind: &str, severity: Severity, tenant: &str, subject: &str, message: String) {
+        self.alert_traced(kind, severity, tenant, subject, message, None);
+    }
+
+    /// Raises an alert about something that has a trace.
+    pub fn alert_traced(
+        &mut self,
+        kind: &str,
+        severity: Severity,
+        tenant: &str,
+        subject: &str,
+        message: String,
+        trace_id: Option<&str>,
+    ) {
         let alert = Alert {
             kind: kind.to_owned(),
             severity,
@@ -199,7 +213,7 @@ impl Turn<'_> {
             subject: subject.to_owned(),
             message,
             at: Time::from_ms(self.now_ms),
-            trace_id: None,
+            trace_id: trace_id.map(str::to_owned),
         };
         let headers = Headers::new([("type", kind.as_bytes()), ("schema", b"nexus.alert.v1".as_slice())]);
         self.emit(Topic::Alerts, tenant, &alert, headers);

@@ -16,7 +16,10 @@ use super::{
     lanes::{channel_key, lane_key},
     words,
 };
-use crate::event::{MirrorAuthor, MirrorPlace, MirrorText, Severity, Task};
+use crate::{
+    detect::SyncRate,
+    event::{MirrorAuthor, MirrorPlace, MirrorText, Severity, Task},
+};
 
 /// What a decision needs to see, of one tenant.
 pub struct Desk<'a> {
@@ -30,6 +33,8 @@ pub struct Desk<'a> {
     pub index: Option<&'a Index>,
     /// The tasks.
     pub tasks: &'a mut Tasks,
+    /// How fast its projects may be mirrored.
+    pub syncs: &'a SyncRate,
 }
 
 /// Something that is wanted somewhere.
@@ -107,6 +112,7 @@ impl Desk<'_> {
             commands: Default::default(),
             issued: None,
             overtaken: false,
+            paced: false,
             tried: 0,
             failed_ms: None,
             at_ms: turn.now_ms,
