@@ -73,7 +73,7 @@ impl Chain {
             lookup: settings.lookup.clone(),
             track: settings.track.clone(),
             shelving: settings.unrouted.clone(),
-            directory: Directory::default(),
+            directory: Directory::new(settings.house.clone()),
             tasks: Tasks::default(),
             seqs: Seqs::default(),
             unrouted: Shelf::default(),

@@ -24,7 +24,7 @@ use crate::{
     operators::{
         Draft, Kept, Operator, Turn, Verdict, act, command,
         deduplicate::{Deduplicate, Seen},
-        directory,
+        directory::{self, House},
         lookup::{self, Lookup},
         mirror::{self, Mirror},
         normalize::{self, Rejected},
@@ -68,6 +68,8 @@ pub struct Settings {
     pub unrouted: Unrouted,
     /// How long and how much the mirror waits and remembers.
     pub mirror: Mirror,
+    /// Who may use the settings' tokens.
+    pub house: House,
 }
 
 /// The chain of one partition, with its state.

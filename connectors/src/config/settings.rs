@@ -20,6 +20,7 @@ pub struct Config {
     pub pipeline: Pipeline,
     pub agents: crate::agents::Agents,
     pub providers: Providers,
+    pub retries: Retries,
     pub mirror: crate::mirror::Settings,
     pub store: Store,
     pub auth: Auth,
@@ -129,6 +130,35 @@ pub struct Providers {
     pub slack_bot_token: String,
     pub github_token: String,
     pub allow_private_targets: bool,
+}
+
+impl Providers {
+    /// The hub's own token for a provider, if it has one.
+    pub fn token(&self, provider: &str) -> Option<&str> {
+        let token = match provider {
+            "slack" => &self.slack_bot_token,
+            "clickup" => &self.clickup_api_token,
+            "github" => &self.github_token,
+            _ => return None,
+        };
+        Some(token.as_str()).filter(|token| !token.is_empty())
+    }
+}
+
+/// `[retries]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Retries {
+    pub attempts_max: u32,
+    pub mirror: BTreeMap<String, u32>,
+    pub lookups: BTreeMap<String, u32>,
+}
+
+impl Retries {
+    /// The attempts of a connector's own table, or those of all.
+    pub fn attempts(&self, own: &BTreeMap<String, u32>, provider: &str) -> u32 {
+        own.get(provider).copied().unwrap_or(self.attempts_max)
+    }
 }
 
 /// `[store]`

@@ -13,7 +13,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Fakes, World, auth, hooks, limits::Count, world::CLICKUP_TEAM};
+use super::{Fakes, World, auth, hooks, limits::Count, tell, world::CLICKUP_TEAM};
 use crate::identity::random_hex;
 
 /// Tasks and comments of a page, as the real one has them.
@@ -193,7 +193,7 @@ async fn create_task(
         told = hooks::created(world, &task, &us(), now_ms);
         Ok(task)
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -217,7 +217,7 @@ async fn update_task(
         told = hooks::updated(world, &before, &after, &us(), now_ms);
         Ok(after)
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -228,7 +228,7 @@ async fn delete_task(State(fakes): State<Fakes>, Path(id): Path<String>, headers
         told = hooks::deleted(world, &id);
         Ok(json!({}))
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -278,7 +278,7 @@ async fn create_comment(
         let (id, history) = (&comment["id"], &comment["hist_id"]);
         Ok(json!({"id": id.as_str().and_then(|id| id.parse::<u64>().ok()), "hist_id": history, "date": now_ms}))
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -300,7 +300,7 @@ async fn update_comment(
         told = hooks::commented(world, "taskCommentUpdated", &comment, now_ms);
         Ok(json!({}))
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -437,7 +437,8 @@ pub fn change(task: &mut Value, body: &Value, now_ms: u64) -> Result<(), &'stati
     Ok(())
 }
 
-fn uuid() -> String {
+/// A name as only one thing has it.
+pub(super) fn uuid() -> String {
     let id = random_hex();
     format!("{}-{}-4{}-8{}-{}", &id[..8], &id[8..12], &id[13..16], &id[17..20], &id[20..])
 }

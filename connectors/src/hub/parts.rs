@@ -6,7 +6,7 @@ use axum::Router;
 use pipeline::{
     event::Tenant,
     flow,
-    operators::{deduplicate::Deduplicate, lookup::Lookup},
+    operators::deduplicate::Deduplicate,
     ports::{Clock, Log},
     worker::Progress,
 };
@@ -26,6 +26,7 @@ use crate::{
     log::Opened,
     lookups::{self, Links, Lookups},
     mirror::{self, Mirror},
+    own_ids::OwnIds,
     roles::Role,
     sealing::Seal,
     store::{Store, announce::Announcer, project::Projector},
@@ -132,6 +133,10 @@ impl Parts {
             crew.man("announcer", move |post| announcer.clone().run(post));
             let projector = Projector { store: Arc::clone(store), log: Arc::clone(&self.log) };
             crew.man("projector", move |post| projector.clone().run(post));
+            let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
+            let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
+            let own_ids = Arc::new(OwnIds::new(config, Arc::clone(store), directory, links, clock)?);
+            crew.man("own_ids", move |post| Arc::clone(&own_ids).run(post));
         }
         roles.iter().try_for_each(|role| self.man_role(crew, config, *role))
     }
@@ -252,14 +257,7 @@ fn settings(config: &Config) -> flow::Settings {
             window_ms: config.pipeline.deduplicate_hours.saturating_mul(3_600_000),
             events_max: config.pipeline.deduplicate_events_max,
         },
-        lookup: Lookup { house_tenant: house_tenant(config), ..Lookup::default() },
+        house: config.house(),
         ..flow::Settings::default()
     }
-}
-
-/// Whose connections may use the settings' token. It must be named: what the
-/// pipeline does may not hang on how many tenants there are at the moment.
-fn house_tenant(config: &Config) -> Option<String> {
-    let has_token = !config.providers.clickup_api_token.is_empty();
-    (has_token && !config.default_tenant.is_empty()).then(|| config.default_tenant.clone())
 }

@@ -19,10 +19,21 @@ pub const NAME: &str = "directory";
 /// The kind of state entry in which rows are kept.
 pub const KIND: &str = "row";
 
+/// The settings' own tokens, which connections without one may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct House {
+    /// Whose connections. It must be named: what the pipeline does may not hang
+    /// on how many tenants there are at the moment.
+    pub tenant: Option<String>,
+    /// The providers that there is a token for.
+    pub providers: Vec<String>,
+}
+
 /// All tenants of the partition.
 #[derive(Default)]
 pub struct Directory {
     companies: HashMap<Arc<str>, Company>,
+    house: House,
 }
 
 /// One tenant's rows, and what they are found by.
@@ -100,6 +111,11 @@ fn set<R: Row>(
 }
 
 impl Directory {
+    /// One that knows nobody yet.
+    pub fn new(house: House) -> Self {
+        Directory { companies: HashMap::new(), house }
+    }
+
     /// Takes up a row of `control`. A row that cannot be read changes nothing.
     pub fn on(
         &mut self,
@@ -150,7 +166,9 @@ impl Directory {
     /// What is known of a tenant.
     pub fn of(&mut self, tenant: &str) -> Option<&Index> {
         let Company { rows, index } = self.companies.get_mut(tenant)?;
-        Some(index.get_or_insert_with(|| Index::of(rows)))
+        let is_house = self.house.tenant.as_deref() == Some(tenant);
+        let house = if is_house { self.house.providers.as_slice() } else { &[] };
+        Some(index.get_or_insert_with(|| Index::of(rows, house)))
     }
 
     /// How many tenants have rows.
