@@ -2,6 +2,7 @@
 //! event, however often the hub dies, and each agent is told of it once.
 
 mod agents;
+mod mirror;
 
 use std::{
     collections::BTreeSet,

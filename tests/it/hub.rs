@@ -96,6 +96,11 @@ impl Hub {
         let directory = tempfile::tempdir().unwrap();
         let mut config = config(directory.path());
         change(&mut config);
+        Hub::open(directory, config).await
+    }
+
+    /// One with these settings, in a directory that may hold something already.
+    pub async fn open(directory: TempDir, config: Config) -> Hub {
         let running = Running::start(&config, &Role::all()).await.unwrap();
         running.ready().await;
         Hub { running: Some(running), client: client(), directory }

@@ -162,7 +162,7 @@ async fn add_comment(State(fakes): State<Fakes>, Path(id): Path<String>, Json(bo
         let author = if body["user"] == "us" { clickup::us() } else { clickup::ada() };
         let made = clickup::new_comment(&mut world, &id, text, &author, now_ms);
         let Some(comment) = made else { return missing("task") };
-        let told = hooks::commented(&mut world, "taskCommentPosted", &comment, now_ms);
+        let told = hooks::commented(&mut world, "taskCommentPosted", &comment, &author, now_ms);
         (comment, told)
     };
     tell::send_all(&fakes, told);

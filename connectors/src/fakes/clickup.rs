@@ -274,7 +274,7 @@ async fn create_comment(
             }
             None => comment,
         };
-        told = hooks::commented(world, "taskCommentPosted", &comment, now_ms);
+        told = hooks::commented(world, "taskCommentPosted", &comment, &us(), now_ms);
         let (id, history) = (&comment["id"], &comment["hist_id"]);
         Ok(json!({"id": id.as_str().and_then(|id| id.parse::<u64>().ok()), "hist_id": history, "date": now_ms}))
     });
@@ -297,7 +297,7 @@ async fn update_comment(
             comment["comment"] = blocks;
         }
         let comment = comment.clone();
-        told = hooks::commented(world, "taskCommentUpdated", &comment, now_ms);
+        told = hooks::commented(world, "taskCommentUpdated", &comment, &us(), now_ms);
         Ok(json!({}))
     });
     tell::send_all(&fakes, told);

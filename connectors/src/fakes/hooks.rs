@@ -38,10 +38,10 @@ pub(super) fn deleted(world: &World, id: &str) -> Vec<Told> {
     tell(world, "taskDeleted", &json!(id), &Value::Null)
 }
 
-/// Of a comment.
-pub(super) fn commented(world: &mut World, event: &str, comment: &Value, now_ms: u64) -> Vec<Told> {
+/// Of a comment, and who wrote or changed it.
+pub(super) fn commented(world: &mut World, event: &str, comment: &Value, by: &Value, now_ms: u64) -> Vec<Told> {
     let task = world.clickup_tasks.get(comment["task_id"].as_str().unwrap_or_default()).cloned().unwrap_or_default();
-    let mut item = item(world, &task, "comment", &comment["user"], now_ms, &Value::Null, &comment["id"]);
+    let mut item = item(world, &task, "comment", by, now_ms, &Value::Null, &comment["id"]);
     item["id"] = comment["hist_id"].clone();
     item["comment"] = json!({
         "id": comment["id"], "date": comment["date"], "parent": comment["task_id"], "type": 1,

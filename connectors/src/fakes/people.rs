@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     Fakes, World,
     admin::missing,
-    github, hooks, slack, slack_events,
+    clickup, github, hooks, slack, slack_events,
     tell::{self, Told},
     world::SLACK_TEAM,
 };
@@ -89,14 +89,14 @@ async fn unsay(State(fakes): State<Fakes>, Path((channel, ts)): Path<(String, St
     done(&fakes, "message", |world, now_ms, told| slack::unsay(world, (&channel, &ts), now_ms, told))
 }
 
-/// Somebody changes a comment at ClickUp: `{text}`.
+/// Ada changes a comment at ClickUp, whoever wrote it: `{text}`.
 async fn change_comment(State(fakes): State<Fakes>, Path(id): Path<String>, Json(body): Json<Value>) -> Response {
     done(&fakes, "comment", |world, now_ms, told| {
         let comment = world.clickup_comments.get_mut(&id)?;
         comment["comment_text"] = json!(text(&body));
         comment["comment"] = json!([{"text": text(&body), "attributes": {}}]);
         let comment = comment.clone();
-        told.extend(hooks::commented(world, "taskCommentUpdated", &comment, now_ms));
+        told.extend(hooks::commented(world, "taskCommentUpdated", &comment, &clickup::ada(), now_ms));
         Some(comment)
     })
 }
