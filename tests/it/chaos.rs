@@ -3,6 +3,7 @@
 
 mod agents;
 mod gateways;
+mod mirror;
 
 use std::{
     collections::BTreeSet,

@@ -100,6 +100,11 @@ impl Hub {
     pub async fn start_in(directory: TempDir, change: impl FnOnce(&mut Config)) -> Hub {
         let mut config = config(directory.path());
         change(&mut config);
+        Hub::open(directory, config).await
+    }
+
+    /// One with these settings, in a directory that may hold something already.
+    pub async fn open(directory: TempDir, config: Config) -> Hub {
         let running = Running::start(&config, &Role::all()).await.unwrap();
         running.ready().await;
         Hub { running: Some(running), client: client(), directory }

@@ -57,7 +57,8 @@ pub struct ConnectionForm {
     /// Who the token belongs to, where the provider asks for it (Jira).
     #[schemars(length(max = 254), regex(pattern = EMAIL))]
     email: Option<String>,
-    /// Who we are there: the bot's user and bot ids.
+    /// Who we are there: the bot's user and bot ids. Found out by asking the
+    /// provider, unless they are given.
     #[serde(default)]
     #[schemars(length(max = 50), inner(length(min = 1, max = 200), regex(pattern = LINE)))]
     own_ids: Vec<String>,
@@ -272,6 +273,9 @@ async fn change(call: Call, patch: Patch<ConnectionForm>) -> Result<Data<Connect
         }
         if !patch.names("apiToken") {
             wanted.sealed_token = row.sealed_token.take();
+        } else if !patch.names("ownIds") {
+            // Another token may be somebody else's: the provider is asked.
+            wanted.own_ids.clear();
         }
         *row = wanted;
         Ok::<(), Refused>(())

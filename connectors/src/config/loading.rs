@@ -48,7 +48,7 @@ const NOT_SETTINGS: &[&str] = &["NEXUS_URL", "NEXUS_TOKEN", "NEXUS_CONFIG", "NEX
 const NOT_SETTINGS_PREFIXES: &[&str] = &["NEXUS_TEST_", "NEXUS_CHAOS_"];
 
 /// Tables whose keys are the user's own.
-const OPEN_TABLES: &[&str] = &["webhooks.secrets", "log.retention_days"];
+const OPEN_TABLES: &[&str] = &["webhooks.secrets", "log.retention_days", "retries.mirror", "retries.lookups"];
 
 pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_path_buf(), error })

@@ -15,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use pipeline::operators::directory::House;
 use toml::{Table, Value};
 
 use self::{
@@ -27,6 +28,9 @@ pub use settings::*;
 
 /// The manual.
 pub const DEFAULTS: &str = include_str!("../../../deploy/default.toml");
+
+/// The providers that are called.
+const PROVIDERS: &[&str] = &["slack", "clickup", "github", "jira"];
 
 /// What is wrong with a setting, and where it was set.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +114,13 @@ impl Config {
         tenants.all(|tenant| tenant == first).then_some(first)
     }
 
+    /// Who may use the settings' tokens, and for which providers.
+    pub fn house(&self) -> House {
+        let tenant = Some(self.default_tenant.clone()).filter(|tenant| !tenant.is_empty());
+        let providers = ["slack", "clickup", "github"].into_iter().filter(|name| self.providers.token(name).is_some());
+        House { tenant, providers: providers.map(str::to_owned).collect() }
+    }
+
     /// All of it as TOML, with what is secret replaced.
     pub fn masked(&self) -> String {
         let mut table = Table::try_from(self).unwrap_or_default();
@@ -144,6 +155,15 @@ impl Config {
         }
         if let Err((key, problem)) = self.governance.check() {
             return bad(&key, &problem);
+        }
+        for (connector, own) in [("mirror", &self.retries.mirror), ("lookups", &self.retries.lookups)] {
+            if let Some(name) = own.keys().find(|name| !PROVIDERS.contains(&name.as_str())) {
+                return bad(&format!("retries.{connector}.{name}"), "is no provider that is called");
+            }
+            let mut all = own.values().chain([&self.retries.attempts_max]);
+            if !all.all(|attempts| (1..=100).contains(attempts)) {
+                return bad(&format!("retries.{connector}"), "attempts must be from 1 to 100");
+            }
         }
         for name in self.log.retention_days.keys() {
             if pipeline::topics::Topic::from_name(name).is_none_or(|topic| topic.is_compacted()) {

@@ -21,6 +21,7 @@ pub struct Config {
     pub agents: crate::agents::Agents,
     pub governance: super::Governance,
     pub providers: Providers,
+    pub retries: Retries,
     pub mirror: crate::mirror::Settings,
     pub upkeep: crate::connections::Settings,
     pub oauth: OAuth,
@@ -148,6 +149,35 @@ pub struct OAuth {
     pub github_client_id: String,
     pub github_client_secret: String,
     pub github_oauth_url: String,
+}
+
+impl Providers {
+    /// The hub's own token for a provider, if it has one.
+    pub fn token(&self, provider: &str) -> Option<&str> {
+        let token = match provider {
+            "slack" => &self.slack_bot_token,
+            "clickup" => &self.clickup_api_token,
+            "github" => &self.github_token,
+            _ => return None,
+        };
+        Some(token.as_str()).filter(|token| !token.is_empty())
+    }
+}
+
+/// `[retries]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Retries {
+    pub attempts_max: u32,
+    pub mirror: BTreeMap<String, u32>,
+    pub lookups: BTreeMap<String, u32>,
+}
+
+impl Retries {
+    /// The attempts of a connector's own table, or those of all.
+    pub fn attempts(&self, own: &BTreeMap<String, u32>, provider: &str) -> u32 {
+        own.get(provider).copied().unwrap_or(self.attempts_max)
+    }
 }
 
 /// `[store]`

@@ -13,7 +13,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Fakes, World, auth, hooks, limits::Count, world::CLICKUP_TEAM};
+use super::{Fakes, World, auth, hooks, limits::Count, tell, world::CLICKUP_TEAM};
 use crate::identity::random_hex;
 
 /// Tasks and comments of a page, as the real one has them.
@@ -250,7 +250,7 @@ async fn create_task(
         told = hooks::created(world, &task, &us(), now_ms);
         Ok(task)
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -274,7 +274,7 @@ async fn update_task(
         told = hooks::updated(world, &before, &after, &us(), now_ms);
         Ok(after)
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -285,7 +285,7 @@ async fn delete_task(State(fakes): State<Fakes>, Path(id): Path<String>, headers
         told = hooks::deleted(world, &id);
         Ok(json!({}))
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -331,11 +331,11 @@ async fn create_comment(
             }
             None => comment,
         };
-        told = hooks::commented(world, "taskCommentPosted", &comment, now_ms);
+        told = hooks::commented(world, "taskCommentPosted", &comment, &us(), now_ms);
         let (id, history) = (&comment["id"], &comment["hist_id"]);
         Ok(json!({"id": id.as_str().and_then(|id| id.parse::<u64>().ok()), "hist_id": history, "date": now_ms}))
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -354,10 +354,10 @@ async fn update_comment(
             comment["comment"] = blocks;
         }
         let comment = comment.clone();
-        told = hooks::commented(world, "taskCommentUpdated", &comment, now_ms);
+        told = hooks::commented(world, "taskCommentUpdated", &comment, &us(), now_ms);
         Ok(json!({}))
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -494,7 +494,8 @@ pub fn change(task: &mut Value, body: &Value, now_ms: u64) -> Result<(), &'stati
     Ok(())
 }
 
-fn uuid() -> String {
+/// A name as only one thing has it.
+pub(super) fn uuid() -> String {
     let id = random_hex();
     format!("{}-{}-4{}-8{}-{}", &id[..8], &id[8..12], &id[13..16], &id[17..20], &id[20..])
 }

@@ -6,7 +6,7 @@ use axum::Router;
 use pipeline::{
     event::Tenant,
     flow,
-    operators::{deduplicate::Deduplicate, govern::Govern, lookup::Lookup},
+    operators::{deduplicate::Deduplicate, govern::Govern},
     ports::{Clock, Log},
     worker::Progress,
 };
@@ -28,6 +28,7 @@ use crate::{
     lookups::{self, Links, Lookups},
     mirror::{self, Mirror},
     outgoing::Ledger,
+    own_ids::OwnIds,
     roles::Role,
     sealing::Seal,
     store::{Store, announce::Announcer, project::Projector},
@@ -154,6 +155,10 @@ impl Parts {
             crew.man("announcer", move |post| announcer.clone().run(post));
             let projector = Projector { store: Arc::clone(store), log: Arc::clone(&self.log) };
             crew.man("projector", move |post| projector.clone().run(post));
+            let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
+            let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
+            let own_ids = Arc::new(OwnIds::new(config, Arc::clone(store), directory, links, clock)?);
+            crew.man("own_ids", move |post| Arc::clone(&own_ids).run(post));
         }
         roles.iter().try_for_each(|role| self.man_role(crew, config, *role))
     }
@@ -283,14 +288,7 @@ fn settings(config: &Config) -> flow::Settings {
             presence_ttl_ms: agents::PRESENCE_TTL_MS,
             ..Govern::default()
         },
-        lookup: Lookup { house_tenant: house_tenant(config), ..Lookup::default() },
+        house: config.house(),
         ..flow::Settings::default()
     }
-}
-
-/// Whose connections may use the settings' token. It must be named: what the
-/// pipeline does may not hang on how many tenants there are at the moment.
-fn house_tenant(config: &Config) -> Option<String> {
-    let has_token = !config.providers.clickup_api_token.is_empty();
-    (has_token && !config.default_tenant.is_empty()).then(|| config.default_tenant.clone())
 }

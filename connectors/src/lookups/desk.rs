@@ -38,9 +38,9 @@ const TENANT_CALLS_MAX: usize = 8;
 /// Calls of all tenants at the same time.
 const CALLS_MAX: usize = 256;
 
-/// Three attempts that have room within a deadline of five seconds.
-fn policies() -> Policies {
-    let retry = Policy { backoff_first_ms: 200, backoff_max_ms: 2_000, ..Policy::default() };
+/// Three attempts have room within a deadline of five seconds.
+fn policies(attempts_max: u32) -> Policies {
+    let retry = Policy { attempts_max, backoff_first_ms: 200, backoff_max_ms: 2_000, ..Policy::default() };
     Policies { retry, ..Policies::default() }
 }
 
@@ -79,7 +79,8 @@ impl Desk {
         let Providers { clickup_api_url, allow_private_targets, .. } = &config.providers;
         let clickup = clickup_api_url.parse().map_err(|error| format!("providers.clickup_api_url: {error}"))?;
         let limits = Limits { allow_private_targets: *allow_private_targets, ..Limits::default() };
-        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies());
+        let attempts_max = config.retries.attempts(&config.retries.lookups, "clickup");
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies(attempts_max));
         let calls = Calls {
             caller,
             clock: Arc::clone(&clock),

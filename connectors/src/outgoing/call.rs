@@ -78,7 +78,7 @@ pub enum Stopped {
 }
 
 /// How often, how patiently, how much.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Policies {
     /// Attempts.
     pub retry: Policy,
@@ -86,6 +86,15 @@ pub struct Policies {
     pub circuit: CircuitPolicy,
     /// Allowances that differ from the providers' own.
     pub limits: Vec<(Provider, Limit)>,
+    /// In which time a Slack channel takes one message.
+    pub slack_channel_ms: u64,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        let (retry, circuit, limits) = Default::default();
+        Policies { retry, circuit, limits, slack_channel_ms: 1_000 }
+    }
 }
 
 impl Policies {
@@ -97,7 +106,7 @@ impl Policies {
         match provider {
             Provider::ClickUp => Some(Limit { calls_max: 100, window_ms: 60_000 }),
             // A message a second and channel; other methods tell their limits.
-            Provider::Slack if has_scope => Some(Limit { calls_max: 1, window_ms: 1_000 }),
+            Provider::Slack if has_scope => Some(Limit { calls_max: 1, window_ms: self.slack_channel_ms }),
             // Of GitHub's and Slack's own, and Jira's, only the pauses count:
             // they are per method or by cost.
             Provider::Slack | Provider::GitHub | Provider::Jira => {

@@ -189,8 +189,9 @@ async fn write(store: &Store, config: &Config, seal: &Seal, seeded: &Seeded) -> 
     work.create(PROJECT, &project).await?;
     for seeded in &seeded.connections {
         let secret = seeded.webhook_secret.as_deref().unwrap_or_default();
-        let token = Some(config.providers.clickup_api_token.as_str());
-        let token = token.filter(|token| seeded.provider == "clickup" && !token.is_empty());
+        // Where the settings' tokens serve the tenant anyway, a copy would only
+        // outlive them.
+        let token = config.providers.token(seeded.provider).filter(|_| config.default_tenant != TENANT);
         connection(&mut work, seal, TENANT, &seeded.id, (seeded.provider, seeded.external_id), (secret, token)).await?;
     }
     Ok(work.commit().await?)

@@ -18,7 +18,7 @@ use super::{
     track::beginning,
 };
 use crate::{
-    event::{Actor, ActorKind, Change, Command, CommandResult, EventType, ProjectRef, Task, TaskState, Time, Trust},
+    event::{Actor, ActorKind, Change, Command, CommandResult, EventType, ProjectRef, Task, TaskState, Trust},
     flow::Chain,
 };
 
@@ -172,7 +172,7 @@ fn track_task(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) -> Resul
         return refuse("conflict", "another task is discussed in this thread");
     }
     if chain.tasks.get(key).is_none() {
-        chain.tasks.insert(key, &tenant_id, task_of(key, provider, external_id, at));
+        chain.tasks.insert(key, &tenant_id, Task::new(super::tasks::id_of(key), provider, external_id, at));
     }
     chain.tasks.update(key, |task| {
         task.project_id = Some(project_id);
@@ -188,30 +188,6 @@ fn track_task(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) -> Resul
     let bounds = chain.track.clone();
     chain.tasks.trim(&bounds, turn);
     Ok(json!({ "task": chain.tasks.get(key) }))
-}
-
-fn task_of(key: u128, provider: String, external_id: String, at: Time) -> Task {
-    Task {
-        id: super::tasks::id_of(key),
-        provider,
-        connection_id: None,
-        external_id,
-        project_id: None,
-        title: None,
-        description: None,
-        status: None,
-        state: TaskState::Todo,
-        priority: None,
-        assignees: Vec::new(),
-        agent_ids: Vec::new(),
-        channel_id: None,
-        thread_ts: None,
-        thread_seq: 0,
-        url: None,
-        created_at: at,
-        updated_at: at,
-        deleted: false,
-    }
 }
 
 fn tell(

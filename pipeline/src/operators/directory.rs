@@ -22,12 +22,23 @@ pub const NAME: &str = "directory";
 /// The kind of state entry in which rows are kept.
 pub const KIND: &str = "row";
 
+/// The settings' own tokens, which connections without one may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct House {
+    /// Whose connections. It must be named: what the pipeline does may not hang
+    /// on how many tenants there are at the moment.
+    pub tenant: Option<String>,
+    /// The providers that there is a token for.
+    pub providers: Vec<String>,
+}
+
 /// All tenants of the partition.
 #[derive(Default)]
 pub struct Directory {
     /// The limits of tenants that have none of their own.
-    house: Limits,
+    limits: Limits,
     companies: HashMap<Arc<str>, Company>,
+    house: House,
 }
 
 /// One tenant's rows, and what they are found by.
@@ -111,9 +122,10 @@ fn set<R: Row>(
 }
 
 impl Directory {
-    /// With the limits of tenants that have none of their own.
-    pub fn new(house: Limits) -> Self {
-        Directory { house, companies: HashMap::new() }
+    /// One that knows nobody yet, with the limits of tenants that have none of
+    /// their own.
+    pub fn new(limits: Limits, house: House) -> Self {
+        Directory { limits, house, companies: HashMap::new() }
     }
 
     /// Takes up a row of `control`. A row that cannot be read changes nothing.
@@ -166,14 +178,16 @@ impl Directory {
     /// What is known of a tenant.
     pub fn of(&mut self, tenant: &str) -> Option<&Index> {
         let Company { rows, index } = self.companies.get_mut(tenant)?;
-        Some(index.get_or_insert_with(|| Index::of(rows, &self.house)))
+        let is_house = self.house.tenant.as_deref() == Some(tenant);
+        let house = if is_house { self.house.providers.as_slice() } else { &[] };
+        Some(index.get_or_insert_with(|| Index::of(rows, &self.limits, house)))
     }
 
     /// What a tenant's agents may do.
     pub fn limits(&mut self, tenant: &str) -> &Limits {
         self.of(tenant);
         let index = self.companies.get(tenant).and_then(|company| company.index.as_ref());
-        index.map_or(&self.house, |index| &index.limits)
+        index.map_or(&self.limits, |index| &index.limits)
     }
 
     /// How many tenants have rows.

@@ -111,15 +111,19 @@ pub struct Index {
     cards: HashMap<AgentId, Card>,
     workgroups: BTreeMap<Box<str>, Squad>,
     jira: Option<Box<str>>,
+    /// The providers for which the tenant may use the settings' tokens.
+    house: Vec<String>,
 }
 
 impl Index {
-    /// Of a tenant's rows.
-    pub fn of(rows: &Rows, house: &Limits) -> Self {
+    /// Of a tenant's rows. `limits` are those of tenants that set none of their
+    /// own, `house` the providers for which it may use the settings' tokens.
+    pub fn of(rows: &Rows, limits: &Limits, house: &[String]) -> Self {
         let own = rows.tenants.values().find_map(|tenant| tenant.limits.clone());
         // The API lets no others in; what a later version wrote is not for us.
-        let own = own.and_then(|own| house.over(&Value::Object(own)).ok());
-        let mut index = Index { limits: own.unwrap_or_else(|| house.clone()), ..Index::default() };
+        let own = own.and_then(|own| limits.over(&Value::Object(own)).ok());
+        let limits = own.unwrap_or_else(|| limits.clone());
+        let mut index = Index { limits, house: house.to_vec(), ..Index::default() };
         index.add_agents(rows);
         index.add_places(rows);
         index.add_people(rows);
@@ -300,12 +304,22 @@ impl Index {
     /// A link that has no token, or is switched off, is written to by nobody.
     pub fn outgoing(&self, provider: &str) -> Option<&str> {
         let mut known = self.connections.iter().filter(|(_, connection)| connection.provider == provider);
-        known.find(|(_, connection)| may_write(connection)).map(|(id, _)| &**id)
+        known.find(|(_, connection)| self.is_usable(connection)).map(|(id, _)| &**id)
     }
 
-    /// Whether this connection may be written through.
-    pub fn may_write(&self, connection: &str) -> bool {
-        self.connection(connection).is_some_and(may_write)
+    /// Whether there is a token to call through this connection with.
+    pub fn may_call(&self, connection: &str) -> bool {
+        self.connection(connection).is_some_and(|connection| self.is_usable(connection))
+    }
+
+    /// Whether the settings' token for a provider is the tenant's to use.
+    pub fn has_house_token(&self, provider: &str) -> bool {
+        self.house.iter().any(|known| known == provider)
+    }
+
+    /// Whether a connection has a token: its own, or that of the settings.
+    pub fn is_usable(&self, connection: &Connection) -> bool {
+        connection.enabled && (connection.sealed_token.is_some() || self.has_house_token(&connection.provider))
     }
 
     /// How an agent shows itself.
@@ -333,10 +347,6 @@ impl Index {
     pub fn jira(&self) -> Option<&str> {
         self.jira.as_deref()
     }
-}
-
-fn may_write(connection: &Connection) -> bool {
-    connection.enabled && connection.sealed_token.is_some()
 }
 
 /// The channel of a project that has none of its own and whose workgroup wants

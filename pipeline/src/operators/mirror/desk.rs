@@ -261,7 +261,7 @@ impl Desk<'_> {
     pub fn home_connection(&self, task: &Task) -> Option<String> {
         let index = self.index?;
         match task.connection_id.as_deref().filter(|id| index.connection(id).is_some()) {
-            Some(id) => index.may_write(id).then(|| id.to_owned()),
+            Some(id) => index.may_call(id).then(|| id.to_owned()),
             None => index.outgoing(&task.provider).map(str::to_owned),
         }
     }

@@ -51,7 +51,7 @@ impl Desk<'_> {
     }
 
     fn step(&self, item: &Item) -> Step {
-        let can_write = self.index.is_some_and(|index| index.may_write(&item.connection));
+        let can_write = self.index.is_some_and(|index| index.may_call(&item.connection));
         let (place, parts) = (item.place.clone(), item.parts.clone());
         let work = match &item.aim {
             _ if item.gone && parts.is_empty() => return Step::Nothing,
