@@ -218,7 +218,9 @@ async fn queue(
     let more = [("NEXUS_MIRROR_SLACK_CHANNEL_MS", channel_ms.to_string()), ("NEXUS_DATA_DIR", unused)];
     let config = config(&url, &more)?;
     let (log, seal, clock) = (MemoryLog::new(PARTITIONS), Arc::new(Seal::new(&new_key())?), Arc::new(SystemClock));
-    let tenant = |channel: usize| format!("tenant-{}", channel * tenants / channels);
+    let of_tenant = (channels / tenants).max(1);
+    let channels = of_tenant * tenants;
+    let tenant = |channel: usize| format!("tenant-{}", channel / of_tenant);
     let mut rows = Vec::new();
     for number in 0..tenants {
         let (name, id) = (format!("tenant-{number}"), "con_slack");
@@ -239,7 +241,7 @@ async fn queue(
     for number in 0..commands {
         // Tenant after tenant: the first has asked for everything before the
         // last asks for anything.
-        let place = number * channels / commands;
+        let place = number * tenants / commands * of_tenant + number % of_tenant;
         let command = MirrorCommand {
             id: format!("mir_{number:032x}"),
             tenant_id: tenant(place),

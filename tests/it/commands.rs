@@ -35,6 +35,12 @@ fn the_demo_shows_the_whole_way_and_ends_well() {
         let assigned = steps.iter().find(is_assigned).unwrap();
         assert_eq!(assigned["data"]["task"]["title"], "The checkout fails on Safari");
     }
+    assert_eq!(count("mirrored"), 1, "{steps:#?}");
+    for side in ["clickup", "slack"] {
+        let says = |line: &Value| line["text"].as_str().is_some_and(|text| text.contains("A fix is on its way."));
+        let said = steps.iter().filter(|line| line["step"] == "shown" && line["side"] == side && says(line));
+        assert_eq!(said.count(), 1, "the agent's answer in {side}");
+    }
     assert!(steps.iter().any(|line| line["step"] == "repeat" && line["duplicate"] == true));
     assert!(steps.iter().any(|line| line["step"] == "forged" && line["refused"] == true));
 }
