@@ -74,6 +74,10 @@ pub struct Draft {
     /// By what a repeat of this event is known: if any of these was seen
     /// before in the tenant, this is one. Empty: never a repeat.
     pub marks: Vec<u128>,
+    /// What it tells of, where the hub could also find that by asking. What is
+    /// found is a repeat of what was told of the same thing, and the other way
+    /// round; two requests of the provider are told apart by their marks alone.
+    pub thing: Option<u128>,
     /// What the stages have found out about it for each other.
     pub facts: Facts,
 }
@@ -81,7 +85,7 @@ pub struct Draft {
 impl Draft {
     /// A draft of an event that the hub itself makes: never a repeat.
     pub fn of(event: StandardEvent) -> Self {
-        Draft { event, marks: Vec::new(), facts: Facts::default() }
+        Draft { event, marks: Vec::new(), thing: None, facts: Facts::default() }
     }
 }
 

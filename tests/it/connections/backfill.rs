@@ -7,7 +7,7 @@ use super::{House, TOKEN};
 use crate::api::text;
 
 const LIST: &str = "901200345678";
-const CHANNEL: &str = "C0FAKE0001";
+const CHANNEL: &str = "C0SHOPDEV1";
 
 fn now_s() -> u64 {
     pipeline::ports::Clock::now_ms(&connectors::clock::SystemClock) / 1000

@@ -112,7 +112,7 @@ async fn slack_is_installed_by_the_browser_that_began_and_by_no_other() {
     assert!(!taken.text.contains("orchard"), "{}", taken.text);
     // The token works, and is told nowhere.
     let channels = house.get(&format!("/api/connections/{}/channels", text(&rows[0]["id"]))).await;
-    assert_eq!(channels["data"][0]["id"], "C0FAKE0001");
+    assert_eq!(channels["data"][0]["id"], "C0SHOPDEV1");
     house.keeps_secrets(&["fake-slack-", "hush-app-secret"]).await;
 }
 

@@ -13,7 +13,7 @@ impl House {
         self.connection("clickup", json!({})).await;
         self.connection("slack", json!({ "externalId": "T0FAKE", "ownIds": ["U0NEXUS", "B0NEXUS"] })).await;
         let workgroup = json!({
-            "name": "Squad", "clickupSpaceId": "90120001", "onListCreated": on_list_created, "slackChannelId": "C0FAKE0001",
+            "name": "Squad", "clickupSpaceId": "90120001", "onListCreated": on_list_created, "slackChannelId": "C0SHOPDEV1",
         });
         let workgroup = text(&self.make("/api/workgroups", workgroup).await["id"]);
         self.until("the webhook", || async { self.provider.fakes.world().clickup_webhooks.all().next().map(|_| ()) })
@@ -87,7 +87,7 @@ async fn lists_share_their_workgroups_channel() {
     house
         .until("two threads", || async {
             let world = house.provider.fakes.world();
-            (world.slack_messages.with("channel", "C0FAKE0001").count() == 2).then_some(())
+            (world.slack_messages.with("channel", "C0SHOPDEV1").count() == 2).then_some(())
         })
         .await;
 }

@@ -37,7 +37,7 @@ async fn channels_come_page_by_page_and_say_where_they_are_mapped() {
     let project = house.make("/api/projects", json!({ "name": "Room", "slackChannelId": "C2" })).await;
     let path = format!("/api/connections/{slack}/channels");
     let rows = house.all(&path).await;
-    assert_eq!(ids(&json!(rows)), ["C0FAKE0001", "C0", "C1", "C2", "C3"]);
+    assert_eq!(ids(&json!(rows)), ["C0SHOPDEV1", "C0", "C1", "C2", "C3"]);
     assert_eq!((&rows[2]["isMember"], &rows[3]["projectId"]), (&json!(false), &project["id"]));
     assert_eq!(rows[1]["name"], "room-0");
     // Of another tenant there is nothing, and nothing is asked.

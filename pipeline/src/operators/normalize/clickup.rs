@@ -258,7 +258,7 @@ fn read_event(request: &Request<'_>, body: &Envelope<'_>) -> Result<Vec<Draft>, 
         }
     }
     draft.marks.push(mark(request, body, specific, first, content));
-    draft.marks.extend(found_mark(request, &draft.event));
+    draft.thing = thing(request, &draft.event);
     Ok(vec![draft])
 }
 
@@ -279,9 +279,9 @@ fn mark(
     }
 }
 
-/// By what a thing is known again however it was heard of: history ids are told
-/// by webhooks alone, so what the hub finds by asking has none.
-fn found_mark(request: &Request<'_>, event: &StandardEvent) -> Option<u128> {
+/// What is known again however it was heard of: history ids are told by webhooks
+/// alone, so what the hub finds by asking has none.
+fn thing(request: &Request<'_>, event: &StandardEvent) -> Option<u128> {
     let about = |what: &str| request.mark("clickup.found").add(request.connection()).add(what);
     let id = event.subject.as_ref()?.external_id.as_deref()?;
     let text = event.message.as_ref().map_or("", |message| &message.text);

@@ -325,7 +325,7 @@ fn a_mark_of_ours_is_found_wherever_it_is() {
 
 /// Whichever comes first is the event, the other its repeat.
 #[test]
-fn what_is_found_by_asking_shares_a_mark_with_its_webhook() {
+fn what_is_found_by_asking_is_known_from_its_webhook() {
     let of = |provider, body: &Value| one(&webhook(provider, body));
     let comment = |event: &str, history: Option<&str>, words: &str| {
         let mut item = json!({
@@ -340,8 +340,9 @@ fn what_is_found_by_asking_shares_a_mark_with_its_webhook() {
     };
     for event in ["taskCommentPosted", "taskCommentUpdated"] {
         let told = comment(event, Some("481"), "hello\n");
-        assert!(shares_a_mark(&told, &comment(event, None, "hello")), "{event}");
-        assert!(!shares_a_mark(&told, &comment(event, None, "other words")), "{event}");
+        assert_eq!(told.thing, comment(event, None, "hello").thing, "{event}");
+        assert_ne!(told.thing, comment(event, None, "other words").thing, "{event}");
+        assert!(told.thing.is_some());
     }
     let gone = comment("taskCommentDeleted", None, "");
     assert_eq!(
@@ -350,7 +351,7 @@ fn what_is_found_by_asking_shares_a_mark_with_its_webhook() {
     );
     let task =
         json!({ "event": "taskCreated", "webhook_id": "w1", "task_id": "t1", "task": { "id": "t1", "name": "A" } });
-    assert!(shares_a_mark(&of("clickup", &clickup("taskCreated", "task_creation", "481")), &of("clickup", &task)));
+    assert_eq!(of("clickup", &clickup("taskCreated", "task_creation", "481")).thing, of("clickup", &task).thing);
 
     let post = json!({ "type": "message", "channel": "C1", "user": "U1", "text": "now", "ts": "1.000001" });
     let mut read = post.clone();
@@ -382,7 +383,7 @@ fn what_is_found_by_asking_shares_a_mark_with_its_webhook() {
     for body in [issue, comment] {
         let mut read = body.clone();
         read["sender"] = json!({ "login": "ada" });
-        assert!(shares_a_mark(&github("guid-1", &body), &github("", &read)), "{body}");
+        assert_eq!(github("guid-1", &body).thing, github("", &read).thing, "{body}");
     }
     let mut marked = webhook("slack", &slack(json!({ "type": "message", "channel": "C1", "text": "x", "ts": "1.2" })));
     marked.reconciled = Some(crate::event::Reconciled::History);
