@@ -70,7 +70,9 @@ pub async fn agent(
 ) {
     let client = client();
     while !over.load(Relaxed) {
-        let (desk, door) = (desk.lock().unwrap().clone(), door.lock().unwrap().clone());
+        // One after the other: they may be the same.
+        let desk = desk.lock().unwrap().clone();
+        let door = door.lock().unwrap().clone();
         let asked = json!({ "client_id": login.0, "client_secret": login.1 });
         let answer = client.post(format!("{desk}/auth/token")).json(&asked).send().await;
         let token = match answer {
