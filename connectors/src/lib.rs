@@ -31,6 +31,7 @@ pub mod samples;
 pub mod sealing;
 pub mod seeding;
 pub mod sessions;
+pub mod sql;
 pub mod store;
 pub mod supervisor;
 pub mod tail;

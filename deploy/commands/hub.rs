@@ -28,6 +28,9 @@ fn known() -> String {
 impl Run {
     /// Runs the roles.
     pub async fn run(self, config: &Config) -> Result<()> {
+        if self.role.contains(&Role::Lake) && super::sql::ENGINE.is_none() {
+            return Err(anyhow!("this binary was built without the lake; build it with `--features sql`"));
+        }
         serve(config, &self.role).await
     }
 }
@@ -43,7 +46,7 @@ async fn serve(config: &Config, roles: &[Role]) -> Result<()> {
     }
     connectors::process::raise_open_files();
     let begun = std::time::Instant::now();
-    let hub = Hub::start(config, roles).await.map_err(|error| anyhow!(error))?;
+    let hub = Hub::start_with(config, roles, super::sql::ENGINE).await.map_err(|error| anyhow!(error))?;
     let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
     let say_when_ready = async {
         hub.ready().await;

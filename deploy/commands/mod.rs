@@ -16,6 +16,7 @@ mod replay;
 mod seed;
 mod send;
 mod show;
+mod sql;
 mod suppose;
 mod tail;
 mod token;
@@ -48,6 +49,8 @@ enum Command {
     Send(send::Send),
     /// Print a topic's records as lines of JSON
     Tail(tail::Tail),
+    /// Ask the streams in SQL
+    Sql(sql::Sql),
     /// Connect as an agent and print what arrives
     Agent(agent::Agent),
     /// Print an access token for a client
@@ -91,6 +94,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Demo(demo) => demo.run(config).await,
             Command::Send(send) => send.run(&config).await,
             Command::Tail(tail) => tail.run(&config).await,
+            Command::Sql(sql) => sql.run(&config).await,
             Command::Agent(agent) => agent.run(&config).await,
             Command::Token(token) => token.run(&config).await,
             Command::Replay(replay) => replay.run(&config).await,

@@ -57,6 +57,7 @@ pub fn config(directory: &std::path::Path) -> Config {
     let mut config = Config::load(None, std::iter::empty()).unwrap();
     directory.clone_into(&mut config.data_dir);
     config.server.port = 0;
+    config.sql.pg_port = 0;
     config.log.segment_mb = 4;
     config.default_tenant = "acme".to_owned();
     config.connections = [
@@ -105,7 +106,7 @@ impl Hub {
 
     /// One with these settings, in a directory that may hold something already.
     pub async fn open(directory: TempDir, config: Config) -> Hub {
-        let running = Running::start(&config, &Role::all()).await.unwrap();
+        let running = Running::start_with(&config, &Role::all(), super::ENGINE).await.unwrap();
         running.ready().await;
         Hub { running: Some(running), client: client(), directory }
     }
@@ -120,6 +121,12 @@ impl Hub {
 
     pub fn address(&self) -> SocketAddr {
         self.running().address()
+    }
+
+    /// Where it speaks the PostgreSQL wire protocol.
+    #[cfg(feature = "sql")]
+    pub fn sql_address(&self) -> SocketAddr {
+        self.running().sql_address().unwrap()
     }
 
     /// A fresh sample, signed as acme's (or `umbra`'s) provider signs.

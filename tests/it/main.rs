@@ -4,8 +4,13 @@
 //! Switched on by a variable each, and then a missing service is a failure:
 //! `NEXUS_FIXTURES` (a folder of real payloads), `NEXUS_TEST_KAFKA` (a broker),
 //! `NEXUS_TEST_POSTGRES` (a server), `NEXUS_TEST_CLIENTS=1` (node, npm and
-//! python3, and their registries).
+//! python3, and their registries), `NEXUS_TEST_PSQL=1` (psql).
 #![allow(clippy::unwrap_used)] // a test may say so when something is not there
+
+#[cfg(feature = "sql")]
+const ENGINE: Option<connectors::sql::MakeEngine> = Some(analytics::engine);
+#[cfg(not(feature = "sql"))]
+const ENGINE: Option<connectors::sql::MakeEngine> = None;
 
 mod agents;
 mod api;
@@ -22,6 +27,8 @@ mod lookups;
 mod mirror;
 mod process;
 mod schemas;
+#[cfg(feature = "sql")]
+mod sql;
 mod stopping;
 mod store;
 mod tidy;

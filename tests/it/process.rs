@@ -14,6 +14,7 @@ pub fn nexus() -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NEXUS_") || name.starts_with("KAFKA_")) {
         command.env_remove(name);
     }
+    command.env("NEXUS_PG_PORT", "0");
     command
 }
 

@@ -42,11 +42,12 @@ fn code(text: &str) -> String {
 
 #[test]
 fn dependence_goes_one_way() {
-    let own = ["udfs", "pipeline", "connectors"];
+    let own = ["udfs", "pipeline", "connectors", "analytics"];
     for (manifest, allowed) in [
         ("udfs/Cargo.toml", &[][..]),
         ("pipeline/Cargo.toml", &["udfs"]),
         ("connectors/Cargo.toml", &["pipeline", "udfs"]),
+        ("analytics/Cargo.toml", &["connectors", "pipeline", "udfs"]),
     ] {
         let found: Vec<_> = dependencies(manifest).into_iter().filter(|name| own.contains(&name.as_str())).collect();
         assert_eq!(found, allowed, "{manifest}");
@@ -87,7 +88,7 @@ fn the_pipeline_knows_no_runtime_and_no_world() {
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    for folder in ["udfs", "pipeline", "connectors", "deploy", "tests", "benches"] {
+    for folder in ["udfs", "pipeline", "connectors", "analytics", "deploy", "tests", "benches"] {
         for (path, text) in sources(folder) {
             assert!(text.starts_with("//!"), "{} does not open with //!", path.display());
         }
@@ -96,7 +97,7 @@ fn every_file_says_what_it_is_for() {
 
 #[test]
 fn no_file_is_a_drawer() {
-    for folder in ["udfs/src", "pipeline/src", "connectors/src", "deploy"] {
+    for folder in ["udfs/src", "pipeline/src", "connectors/src", "analytics/src", "deploy"] {
         for (path, text) in sources(folder) {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
             assert!(
@@ -113,7 +114,7 @@ fn no_file_is_a_drawer() {
 #[test]
 fn panics_are_rare_and_said() {
     let mut expects: BTreeMap<PathBuf, usize> = BTreeMap::new();
-    for folder in ["udfs/src", "pipeline/src", "connectors/src", "deploy"] {
+    for folder in ["udfs/src", "pipeline/src", "connectors/src", "analytics/src", "deploy"] {
         for (path, text) in sources(folder) {
             if path.components().any(|part| part.as_os_str() == "testing" || part.as_os_str() == "tests.rs") {
                 continue;
@@ -131,7 +132,7 @@ fn panics_are_rare_and_said() {
 
 #[test]
 fn unsafe_stands_only_in_named_modules() {
-    for folder in ["udfs/src", "pipeline/src", "connectors/src", "deploy"] {
+    for folder in ["udfs/src", "pipeline/src", "connectors/src", "analytics/src", "deploy"] {
         for (path, text) in sources(folder) {
             assert!(!code(&text).contains("unsafe "), "{}", path.display());
         }

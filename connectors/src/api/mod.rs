@@ -27,6 +27,7 @@ mod projects;
 mod query;
 mod rows;
 mod schemas;
+mod sql;
 mod talk;
 mod tasks;
 mod tenants;
@@ -57,9 +58,11 @@ use crate::{
     http::{
         body::{Budget, Limits},
         problem::Problem,
+        sse::Listeners,
     },
     ingest::Ingest,
     sealing::Seal,
+    sql::Engine,
     store::Store,
     supervisor::{Board, Failure, Post},
     telemetry::metrics::Metrics,
@@ -134,6 +137,10 @@ pub struct Desk {
     pub trusted_proxies: Vec<IpAddr>,
     /// Looks after connections.
     pub connections: Arc<Connections>,
+    /// Who follows a query.
+    pub listeners: Arc<Listeners>,
+    /// Answers what is asked in SQL, if this hub was built with it.
+    pub engine: Option<Arc<dyn Engine>>,
 }
 
 /// What a desk is made of.
@@ -157,13 +164,15 @@ pub struct Parts {
     pub online: Option<Arc<Online>>,
     /// Looks after connections.
     pub connections: Arc<Connections>,
+    /// Answers what is asked in SQL.
+    pub engine: Option<Arc<dyn Engine>>,
 }
 
 impl Desk {
     /// With the limits of a configuration.
     pub fn new(config: &Config, parts: Parts) -> Desk {
         let server = &config.server;
-        let Parts { log, clock, store, directory, tokens, gate, seal, online, connections } = parts;
+        let Parts { log, clock, store, directory, tokens, gate, seal, online, connections, engine } = parts;
         let online_followed = online.is_some();
         let online = online.unwrap_or_else(|| Online::new(Arc::clone(&directory), Arc::clone(&clock)));
         Desk {
@@ -192,7 +201,9 @@ impl Desk {
             tokens,
             gate,
             seal,
+            listeners: Listeners::new(config.sql.following_max),
             connections,
+            engine,
         }
     }
 
@@ -233,6 +244,7 @@ pub fn operations() -> Vec<Operation> {
         unrouted::operations(),
         deadletters::operations(),
         topics::operations(),
+        sql::operations(),
         tenants::operations(),
         governance::operations(),
         clients::operations(),

@@ -1,6 +1,6 @@
 //! `POST /auth/token`: client credentials (RFC 6749 §4.4) for a token.
 
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use pipeline::event::Client;
 use schemars::JsonSchema;
@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
+    Desk,
     call::{Call, problem_of},
     input::Credentials,
     operation::{Operation, operation},
     output::Bare,
 };
 use crate::{
-    auth::{Access, Denied, Guess, Known, TOKEN_TTL_S},
+    auth::{Access, Denied, Gate, Guess, Known, LOCAL, Principal, TOKEN_TTL_S},
     http::problem::{FieldError, Problem},
     store::StoreError,
 };
@@ -61,9 +62,18 @@ async fn token(call: Call, Credentials(form): Credentials<TokenForm>) -> Result<
     let (client_id, secret) = credentials(&call.headers, form)?;
     let now_ms = call.now().as_ms();
     let guess = Guess { client_id: &client_id, secret: &secret, address: call.address, now_ms };
-    let mut row = None;
+    let known = proven(&call.desk, guess).await?;
+    let subject = known.agent_id.as_deref().unwrap_or(&client_id);
+    let access_token = call.desk.tokens.issue(&known.tenant_id, &client_id, subject, known.role);
+    Ok(Bare(Token { access_token, token_type: "Bearer", expires_in: TOKEN_TTL_S }))
+}
+
+/// The client that a guess names, if the guess is right. A client that was made
+/// or changed a moment ago holds in this process when this answers.
+async fn proven(desk: &Desk, guess: Guess<'_>) -> Result<Known, Problem> {
+    let (client_id, mut row) = (guess.client_id, None);
     let find = async {
-        let Some(found) = call.desk.store.clients().credentials(&client_id).await? else { return Ok(None) };
+        let Some(found) = desk.store.clients().credentials(client_id).await? else { return Ok(None) };
         let client = row.insert(found.client.row);
         Ok::<_, StoreError>(Some(Known {
             tenant_id: found.tenant_id,
@@ -73,13 +83,47 @@ async fn token(call: Call, Credentials(form): Credentials<TokenForm>) -> Result<
             secret_hash: found.bcrypt_hash,
         }))
     };
-    let known = call.desk.login.prove(guess, find).await.map_err(problem_of)?.map_err(denied)?;
-    // A client that was made or changed a moment ago: its token shall count
-    // when it is used.
-    call.desk.settled::<Client>(&known.tenant_id, &client_id, row.as_ref()).await;
-    let subject = known.agent_id.as_deref().unwrap_or(&client_id);
-    let access_token = call.desk.tokens.issue(&known.tenant_id, &client_id, subject, known.role);
-    Ok(Bare(Token { access_token, token_type: "Bearer", expires_in: TOKEN_TTL_S }))
+    let known = desk.login.prove(guess, find).await.map_err(problem_of)?.map_err(denied)?;
+    desk.settled::<Client>(&known.tenant_id, client_id, row.as_ref()).await;
+    Ok(known)
+}
+
+impl Desk {
+    /// Lets in whoever asks by another way than HTTP: a client by its secret, or
+    /// the bearer of a token, given in its place.
+    pub async fn let_in(&self, access: Access, guess: Guess<'_>) -> Result<Principal, Problem> {
+        let secret = guess.secret;
+        let who = match HeaderValue::try_from(format!("Bearer {secret}")) {
+            Ok(bearer) if looks_like_a_token(secret) => {
+                self.gate.principal(&HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]))?
+            }
+            _ => {
+                let (client_id, now_ms) = (guess.client_id.to_owned(), guess.now_ms);
+                let known = proven(self, guess).await?;
+                Principal {
+                    tenant_id: known.tenant_id,
+                    subject: known.agent_id.unwrap_or_else(|| client_id.clone()),
+                    client_id,
+                    role: known.role,
+                    expires_at_ms: now_ms + TOKEN_TTL_S * 1_000,
+                }
+            }
+        };
+        Gate::admit(access, &who)?;
+        Ok(who)
+    }
+}
+
+impl Desk {
+    /// Whether somebody who was let in before may still be there.
+    pub fn may_stay(&self, who: &Principal) -> bool {
+        who.client_id == LOCAL || self.tokens.still_counts(who)
+    }
+}
+
+/// Tokens have two dots; secrets, which are made here, have none.
+fn looks_like_a_token(secret: &str) -> bool {
+    secret.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
 /// The client's id and secret, given in one way and no other.

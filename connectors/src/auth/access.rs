@@ -25,6 +25,8 @@ impl Access {
     pub const ALL: Access = Access::Roles(&[Role::Agent, Role::Member, Role::Analyst, Role::Admin, Role::Platform]);
     /// People of the tenant.
     pub const PEOPLE: Access = Access::Roles(&[Role::Member, Role::Analyst, Role::Admin, Role::Platform]);
+    /// Who asks in SQL.
+    pub const ANALYSTS: Access = Access::Roles(&[Role::Analyst, Role::Admin, Role::Platform]);
     /// Who moves tasks: agents, and people who do more than look.
     pub const WORKERS: Access = Access::Roles(&[Role::Agent, Role::Member, Role::Admin, Role::Platform]);
     /// People who do more than look.

@@ -29,6 +29,7 @@ pub struct Config {
     pub auth: Auth,
     pub telemetry: Telemetry,
     pub sql: Sql,
+    pub lake: Lake,
     #[serde(default)]
     pub connections: Vec<Connection>,
 }
@@ -221,6 +222,26 @@ pub enum Format {
 #[allow(missing_docs)]
 pub struct Sql {
     pub pg_port: u16,
+    pub pg_connections_max: usize,
+    pub timeout_ms: u64,
+    pub rows_max: usize,
+    pub answer_mb_max: usize,
+    pub memory_mb_max: usize,
+    pub running_max: usize,
+    pub following_max: usize,
+    pub threads: usize,
+}
+
+/// `[lake]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Lake {
+    pub folder: String,
+    pub flush_ms: u64,
+    pub rows_max: usize,
+    pub file_mb_max: usize,
+    pub files_max: usize,
+    pub keep_days: u64,
 }
 
 /// One of `[[connections]]`.

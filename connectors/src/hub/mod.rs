@@ -16,6 +16,7 @@ use crate::{
     identity::random_hex,
     log,
     roles::Role,
+    sql::MakeEngine,
     store::Store,
     supervisor::{Board, Failure, Status},
 };
@@ -31,6 +32,7 @@ const LOST_CHECK: Duration = Duration::from_millis(500);
 /// A hub that runs.
 pub struct Hub {
     address: SocketAddr,
+    sql_address: Option<SocketAddr>,
     log: Arc<dyn Log>,
     store: Option<Arc<Store>>,
     board: Arc<Board>,
@@ -40,8 +42,13 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Opens the log, takes the address, and starts the roles.
+    /// Opens the log, takes the address, and starts the roles; without SQL.
     pub async fn start(config: &Config, roles: &[Role]) -> Result<Hub, Failure> {
+        Hub::start_with(config, roles, None).await
+    }
+
+    /// The same, with what makes an SQL engine, for who has the role `api`.
+    pub async fn start_with(config: &Config, roles: &[Role], engine: Option<MakeEngine>) -> Result<Hub, Failure> {
         let opened = log::open_known(config).await?;
         let (host, port) = (config.server.host, config.server.port);
         let listener = TcpListener::bind((host, port))
@@ -49,7 +56,11 @@ impl Hub {
             .map_err(|error| format!("cannot listen on {host}:{port}: {error}; is another hub running?"))?;
         let address = listener.local_addr()?;
         let notice = Notice { url: format!("http://{}", reachable(address)), token: random_hex() };
-        let parts = Parts::make(config, roles, opened, &notice).await?;
+        let parts = Parts::make(config, roles, opened, &notice, engine).await?;
+        let sql_address = match parts.desk.as_ref().and_then(|desk| desk.engine.clone()) {
+            Some(engine) => Some(engine.listen().await?),
+            None => None,
+        };
         parts.announce_what_waits().await;
         let (stop, stopped) = watch::channel(false);
         let mut crew = Crew::new(Arc::clone(&parts.metrics), Arc::clone(&parts.board), stopped.clone());
@@ -63,7 +74,7 @@ impl Hub {
         tasks.spawn(server::serve(listener, parts.router(config), serving, stopped));
         let notice = notice.write(&config.data_dir)?;
         let Parts { log, store, board, .. } = parts;
-        Ok(Hub { address, log, store, board, stop, tasks, notice: Some(notice) })
+        Ok(Hub { address, sql_address, log, store, board, stop, tasks, notice: Some(notice) })
     }
 
     /// Where it listens.
@@ -74,6 +85,11 @@ impl Hub {
     /// Where it listens, for people on this machine.
     pub fn url(&self) -> String {
         format!("http://{}", reachable(self.address))
+    }
+
+    /// Where it speaks the PostgreSQL wire protocol, if it does.
+    pub fn sql_address(&self) -> Option<SocketAddr> {
+        self.sql_address
     }
 
     /// Its log.

@@ -31,6 +31,7 @@ use crate::{
     own_ids::OwnIds,
     roles::Role,
     sealing::Seal,
+    sql::{Engine, MakeEngine},
     store::{Store, announce::Announcer, project::Projector},
     supervisor::{Board, Failure, Post, Status, supervise},
     telemetry::metrics::Metrics,
@@ -54,13 +55,21 @@ pub(super) struct Parts {
     pub gateway: Option<Arc<Gateway>>,
     pub gate: Arc<Gate>,
     pub desk: Option<Arc<Desk>>,
+    /// Answers in SQL, and fills the lake, if this was built with it.
+    pub engine: Option<Arc<dyn Engine>>,
     /// What the tokens have spent, whichever role spends it.
     pub ledger: Ledger,
 }
 
 impl Parts {
     /// Makes what these roles need, and nothing else.
-    pub async fn make(config: &Config, roles: &[Role], opened: Opened, notice: &Notice) -> Result<Parts, Failure> {
+    pub async fn make(
+        config: &Config,
+        roles: &[Role],
+        opened: Opened,
+        notice: &Notice,
+        engine: Option<MakeEngine>,
+    ) -> Result<Parts, Failure> {
         let has = |role| roles.contains(&role);
         let Opened { log, journal } = opened;
         let epoch = match &journal {
@@ -112,6 +121,10 @@ impl Parts {
             }
             None => None,
         };
+        let engine = match engine.filter(|_| has(Role::Api) || has(Role::Lake)) {
+            Some(make) => Some(make(config, Arc::clone(&log))?),
+            None => None,
+        };
         let desk = store.as_ref().zip(connections).map(|(store, connections)| {
             let parts = api::Parts {
                 connections,
@@ -122,12 +135,28 @@ impl Parts {
                 tokens: Arc::clone(&tokens),
                 gate: Arc::clone(&gate),
                 seal: Arc::clone(&seal),
+                engine: engine.clone(),
                 online: gateway.as_ref().map(|gateway| gateway.online()),
             };
             Arc::new(Desk::new(config, parts))
         });
         let (board, progress) = (Arc::default(), Arc::default());
-        Ok(Parts { log, clock, metrics, board, progress, seal, directory, store, ingest, gateway, gate, desk, ledger })
+        Ok(Parts {
+            log,
+            clock,
+            metrics,
+            board,
+            progress,
+            seal,
+            directory,
+            store,
+            ingest,
+            gateway,
+            gate,
+            desk,
+            engine,
+            ledger,
+        })
     }
 
     fn announcer(&self) -> Option<Announcer> {
@@ -200,9 +229,18 @@ impl Parts {
                     crew.man(role.name(), move |post| Arc::clone(&ingest).follow(post));
                 }
             }
+            Role::Lake => {
+                if let Some(engine) = self.engine.clone() {
+                    crew.man(role.name(), move |post| Arc::clone(&engine).fill(post));
+                }
+            }
             Role::Api => {
                 if let Some(desk) = self.desk.clone() {
                     let connections = Arc::clone(&desk.connections);
+                    if let Some(engine) = desk.engine.clone() {
+                        let desk = Arc::clone(&desk);
+                        crew.man("sql", move |post| Arc::clone(&engine).serve(Arc::clone(&desk), post));
+                    }
                     crew.man(role.name(), move |post| Arc::clone(&desk).run(post));
                     crew.man("connections", move |post| Arc::clone(&connections).run(post));
                 }

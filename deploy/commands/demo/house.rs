@@ -19,7 +19,7 @@ use pipeline::event::{ExternalId, User};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::commands::{remote, show::paint};
+use crate::commands::{remote, show::paint, sql::ENGINE};
 
 /// What the demo's webhooks are signed with; it protects nothing.
 pub const SECRET: &str = "demo-secret";
@@ -141,12 +141,13 @@ fn connection(provider: &str, seeded: &Seeded) -> Connection {
 
 async fn start(mut config: Config) -> Result<Hub> {
     let roles = Role::all();
-    match Hub::start(&config, &roles).await {
+    match Hub::start_with(&config, &roles, ENGINE).await {
         Ok(hub) => Ok(hub),
         // Somebody else has the usual address; the demo can do without it.
         Err(error) if error.to_string().contains("cannot listen") => {
             config.server.port = 0;
-            Hub::start(&config, &roles).await.map_err(|error| anyhow!(error))
+            config.sql.pg_port = 0;
+            Hub::start_with(&config, &roles, ENGINE).await.map_err(|error| anyhow!(error))
         }
         Err(error) => Err(anyhow!(error)),
     }

@@ -1,0 +1,269 @@
+//! Answers questions: each in a session of its own, on threads that give way to
+//! everything else in the process.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, OnceLock, atomic::Ordering},
+};
+
+use bytes::Bytes;
+use connectors::{
+    api::Desk,
+    clock::SystemClock,
+    config::Config,
+    sql::{Engine, Followed, Later, Question, Refused},
+    supervisor::{Failure, Post},
+};
+use datafusion::{dataframe::DataFrame, execution::SendableRecordBatchStream, prelude::SessionContext};
+use futures_util::StreamExt;
+use pipeline::ports::Log;
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    sync::{Semaphore, mpsc},
+};
+
+use crate::{
+    answer::{self, Writer},
+    catalog,
+    lake::{Lake, Sink},
+    limits::Limits,
+    statement,
+    table::{Follow, Source, Whose},
+    wire,
+};
+
+/// How far the queries' threads stand back, as `nice` counts it.
+const NICENESS: i32 = 10;
+
+/// Rows that wait for whoever follows; beyond it the query waits.
+const FOLLOWED_WAITING_MAX: usize = 64;
+
+/// The engine of one hub.
+pub struct Analysts {
+    /// What is read.
+    pub source: Source,
+    /// What a query may take.
+    pub limits: Limits,
+    /// Queries at the same time.
+    pub running: Arc<Semaphore>,
+    /// Connections over the wire protocol at the same time.
+    pub connected: Arc<Semaphore>,
+    /// Where queries run. An engine is dropped within another runtime, where one
+    /// may not be waited for: it is let go in the background.
+    runtime: Option<Runtime>,
+    filling: connectors::config::Lake,
+    address: (IpAddr, u16),
+    listener: OnceLock<TcpListener>,
+}
+
+impl Analysts {
+    /// With the limits of a configuration.
+    pub fn new(config: &Config, log: Arc<dyn Log>) -> Result<Analysts, Failure> {
+        let settings = &config.sql;
+        let limits = Limits::new(settings);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(limits.threads.get())
+            .thread_name("sql")
+            .on_thread_start(stand_back)
+            .enable_all()
+            .build()?;
+        let folder = match config.lake.folder.as_str() {
+            "" => config.data_dir.join("lake"),
+            folder => folder.into(),
+        };
+        Ok(Analysts {
+            source: Source { log, lake: Arc::new(Lake::new(&folder)), follow: None },
+            filling: config.lake.clone(),
+            limits,
+            running: Arc::new(Semaphore::new(settings.running_max.max(1))),
+            connected: Arc::new(Semaphore::new(settings.pg_connections_max.max(1))),
+            runtime: Some(runtime),
+            address: (config.server.host, settings.pg_port),
+            listener: OnceLock::new(),
+        })
+    }
+
+    /// Runs something where queries run.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<tokio::task::JoinHandle<T>> {
+        self.runtime.as_ref().map(|runtime| runtime.spawn(work))
+    }
+
+    async fn answer(&self, question: Question) -> Result<Bytes, Refused> {
+        let Ok(running) = Arc::clone(&self.running).try_acquire_owned() else { return Err(Refused::Busy) };
+        let (source, limits) = (self.source.clone(), self.limits);
+        let work = async move {
+            // Held until the work has ended, also where nobody waits any more.
+            let _running = running;
+            run(&source, &limits, question).await
+        };
+        let Some(task) = self.spawn(work) else { return Err(Refused::Busy) };
+        let stop = task.abort_handle();
+        match tokio::time::timeout(self.limits.timeout, task).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(ended)) => Err(Refused::Failed(format!("the query broke off: {ended}"))),
+            Err(_) => {
+                stop.abort();
+                Err(self.limits.slow())
+            }
+        }
+    }
+}
+
+impl Drop for Analysts {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A thread of its own is told to stand back; where that is not allowed, it
+/// does not.
+fn stand_back() {
+    let thread = rustix::thread::gettid();
+    let _ = rustix::process::setpriority_process(Some(thread), NICENESS);
+}
+
+async fn run(source: &Source, limits: &Limits, question: Question) -> Result<Bytes, Refused> {
+    let refusal = |error| limits.refusal(&error);
+    let session = catalog::session(source, &Whose::tenant(&question.tenant), limits).map_err(refusal)?;
+    let frame = frame(&session, &question.text).await?.map_err(refusal)?;
+    let mut batches = frame.execute_stream().await.map_err(refusal)?;
+    let mut writer = Writer::new(question.format, &batches.schema()).map_err(refusal)?;
+    let mut rows = 0;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.map_err(refusal)?;
+        rows += batch.num_rows();
+        limits.hold(rows, writer.bytes())?;
+        writer.write(&batch).map_err(refusal)?;
+        limits.hold(rows, writer.bytes())?;
+    }
+    writer.finish().map_err(refusal)
+}
+
+/// Tells the rows as they come, until there are no more or nobody listens.
+async fn tell(
+    mut rows: SendableRecordBatchStream,
+    follow: Arc<Follow>,
+    limits: Limits,
+    to: mpsc::Sender<Result<(u64, String), Refused>>,
+) {
+    loop {
+        let batch = tokio::select! {
+            batch = rows.next() => batch,
+            () = to.closed() => return,
+        };
+        let lines = match batch {
+            None => return,
+            Some(batch) => batch.and_then(|batch| answer::lines(&batch)).map_err(|error| limits.refusal(&error)),
+        };
+        let cursor = follow.read.load(Ordering::Relaxed);
+        let told = match lines {
+            Ok(lines) => lines.into_iter().map(|line| Ok((cursor, line))).collect(),
+            Err(refused) => vec![Err(refused)],
+        };
+        for row in told {
+            let is_last = row.is_err();
+            if to.send(row).await.is_err() || is_last {
+                return;
+            }
+        }
+    }
+}
+
+async fn frame(
+    session: &SessionContext,
+    text: &str,
+) -> Result<Result<DataFrame, datafusion::error::DataFusionError>, Refused> {
+    let plan = match statement::plan(&session.state(), text).await? {
+        Ok(plan) => plan,
+        Err(error) => return Ok(Err(error)),
+    };
+    Ok(session.execute_logical_plan(plan).await)
+}
+
+impl Engine for Analysts {
+    fn ask(&self, question: Question) -> Later<'_, Result<Bytes, Refused>> {
+        Box::pin(self.answer(question))
+    }
+
+    fn follow(&self, question: Question, after: Option<u64>) -> Later<'_, Result<Followed, Refused>> {
+        let (limits, follow) = (self.limits, Follow::after(after));
+        let source = Source { follow: Some(Arc::clone(&follow)), ..self.source.clone() };
+        let work = async move {
+            let refusal = |error| limits.refusal(&error);
+            let session = catalog::session(&source, &Whose::tenant(&question.tenant), &limits).map_err(refusal)?;
+            let frame = frame(&session, &question.text).await?.map_err(refusal)?;
+            let rows = frame.execute_stream().await.map_err(refusal)?;
+            let (to, followed) = mpsc::channel(FOLLOWED_WAITING_MAX);
+            tokio::spawn(tell(rows, follow, limits, to));
+            Ok(followed)
+        };
+        Box::pin(async move {
+            let Some(task) = self.spawn(work) else { return Err(Refused::Busy) };
+            match tokio::time::timeout(self.limits.timeout, task).await {
+                Ok(Ok(followed)) => followed,
+                Ok(Err(ended)) => Err(Refused::Failed(format!("the query broke off: {ended}"))),
+                Err(_) => Err(self.limits.slow()),
+            }
+        })
+    }
+
+    fn listen(&self) -> Later<'_, Result<SocketAddr, Failure>> {
+        Box::pin(async {
+            let (host, port) = self.address;
+            let listener = TcpListener::bind((host, port)).await.map_err(|error| {
+                format!("cannot listen on {host}:{port} for SQL: {error}; name another with NEXUS_PG_PORT")
+            })?;
+            let address = listener.local_addr()?;
+            let _ = self.listener.set(listener);
+            Ok(address)
+        })
+    }
+
+    fn serve(self: Arc<Self>, desk: Arc<Desk>, mut post: Post) -> Later<'static, Result<(), Failure>> {
+        Box::pin(async move {
+            let Some(listener) = self.listener.get() else { return Err("nothing listens for SQL".into()) };
+            post.running();
+            loop {
+                let (socket, peer) = tokio::select! {
+                    accepted = listener.accept() => match accepted {
+                        Ok(accepted) => accepted,
+                        Err(error) => {
+                            // As a rule too many open files: it passes.
+                            tracing::warn!(%error, "an SQL connection was not taken");
+                            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                            continue;
+                        }
+                    },
+                    _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+                };
+                let Ok(place) = Arc::clone(&self.connected).try_acquire_owned() else {
+                    tracing::warn!(%peer, "an SQL connection too many was refused");
+                    continue;
+                };
+                let (desk, stop) = (Arc::clone(&desk), post.stop.clone());
+                let engine = Arc::clone(&self);
+                self.spawn(async move {
+                    wire::serve(engine, desk, socket, peer, stop).await;
+                    drop(place);
+                });
+            }
+        })
+    }
+
+    fn fill(self: Arc<Self>, post: Post) -> Later<'static, Result<(), Failure>> {
+        Box::pin(async move {
+            let Source { log, lake, .. } = self.source.clone();
+            let sink = Sink::new(log, Arc::new(SystemClock), lake.folder().to_owned(), self.filling.clone());
+            match self.spawn(async move { sink.run(post).await }) {
+                Some(task) => task.await?,
+                None => Err("the engine is going".into()),
+            }
+        })
+    }
+}

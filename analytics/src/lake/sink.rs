@@ -1,0 +1,166 @@
+//! The role `lake`: follows the streams and writes what they hold into files.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use connectors::{
+    config::Lake as Settings,
+    supervisor::{Failure, Post},
+};
+use datafusion::arrow::array::RecordBatch;
+use pipeline::{
+    ports::{Clock, Log, LogError, Reader, Record, Start, Visibility},
+    topics::{CLOCK, Topic},
+};
+
+use super::{
+    manifest::{File, Manifest},
+    merge, topics, write,
+};
+use crate::table::Rows;
+
+/// Records that are read at once.
+const RECORDS_AT_ONCE: usize = 1_024;
+
+/// What writes the lake of one log. There is one of them: on Kafka too, one
+/// process has the role.
+pub struct Sink {
+    log: Arc<dyn Log>,
+    clock: Arc<dyn Clock>,
+    folder: PathBuf,
+    settings: Settings,
+}
+
+impl Sink {
+    /// Into a folder.
+    pub fn new(log: Arc<dyn Log>, clock: Arc<dyn Clock>, folder: PathBuf, settings: Settings) -> Sink {
+        Sink { log, clock, folder, settings }
+    }
+
+    /// Writes until told to stop; what has been read by then is written.
+    pub async fn run(&self, mut post: Post) -> Result<(), Failure> {
+        let mut manifest = self.open()?;
+        post.running();
+        loop {
+            self.turn(&mut manifest).await?;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(self.settings.flush_ms)) => {}
+                _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes up the manifest, and removes what no manifest names.
+    pub fn open(&self) -> Result<Manifest, Failure> {
+        fs::create_dir_all(&self.folder)?;
+        let path = self.folder.join(super::MANIFEST);
+        let identity = self.log.identity();
+        let manifest = if path.exists() { Manifest::read(&path, identity)? } else { Manifest::new(identity) };
+        merge::sweep(&self.folder, &manifest)?;
+        Ok(manifest)
+    }
+
+    /// Writes what there is now, joins small files, lets old ones go.
+    pub async fn turn(&self, manifest: &mut Manifest) -> Result<(), Failure> {
+        let ends = self.log.lag("", &topics().collect::<Vec<_>>()).await?;
+        for end in ends {
+            self.catch_up(manifest, end.topic, end.partition, end.first_offset, end.end_offset).await?;
+        }
+        let now_ms = self.clock.now_ms();
+        let gone = merge::join(&self.folder, manifest, self.settings.files_max)?;
+        let old = merge::expire(manifest, now_ms, self.settings.keep_days);
+        if !gone.is_empty() || !old.is_empty() {
+            manifest.write(&self.folder)?;
+            remove(&self.folder, gone.iter().chain(&old))?;
+        }
+        Ok(())
+    }
+
+    async fn catch_up(
+        &self,
+        manifest: &mut Manifest,
+        topic: Topic,
+        partition: u32,
+        first: u64,
+        end: u64,
+    ) -> Result<(), Failure> {
+        let mut next = manifest.next(topic.name(), partition).max(first);
+        if next >= end {
+            return Ok(());
+        }
+        let mut reader = self.reader(topic, partition, next).await?;
+        let rows = Rows::of_all(topic);
+        let mut read = Read::default();
+        while next < end {
+            let mut records = reader.ready(RECORDS_AT_ONCE).await?;
+            let Some(last) = records.last() else {
+                // Nothing is left below the end: what is not there is not missing.
+                next = end;
+                break;
+            };
+            next = last.position.offset + 1;
+            records.retain(|record| &*record.key != CLOCK.as_bytes());
+            read.add(&rows, records)?;
+            if read.count >= self.settings.rows_max || read.bytes >= self.settings.file_mb_max << 20 {
+                self.put(manifest, topic, partition, next, std::mem::take(&mut read))?;
+            }
+        }
+        self.put(manifest, topic, partition, next, read)
+    }
+
+    async fn reader(&self, topic: Topic, partition: u32, from: u64) -> Result<Box<dyn Reader>, LogError> {
+        match self.log.read(topic, partition, Start::Offset(from), Visibility::Durable).await {
+            // Retention was faster than we were: what is gone is gone.
+            Err(LogError::Gone { .. }) => self.log.read(topic, partition, Start::Oldest, Visibility::Durable).await,
+            other => other,
+        }
+    }
+
+    /// Files first, then the manifest that names them.
+    fn put(&self, manifest: &mut Manifest, topic: Topic, partition: u32, next: u64, read: Read) -> Result<(), Failure> {
+        for (day, batches) in read.days {
+            manifest.files.push(write::file(&self.folder, topic, partition, &day, &batches)?);
+        }
+        manifest.set_next(topic.name(), partition, next);
+        Ok(manifest.write(&self.folder)?)
+    }
+}
+
+/// What was read and is not written yet, by day.
+#[derive(Default)]
+struct Read {
+    days: BTreeMap<String, Vec<RecordBatch>>,
+    count: usize,
+    bytes: usize,
+}
+
+impl Read {
+    fn add(&mut self, rows: &Rows, records: Vec<Record>) -> Result<(), Failure> {
+        let mut days: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+        for record in records {
+            self.count += 1;
+            self.bytes += record.value.as_ref().map_or(0, bytes::Bytes::len);
+            days.entry(write::day(record.at_ms)).or_default().push(record);
+        }
+        for (day, records) in days {
+            self.days.entry(day).or_default().push(rows.batch(&records)?);
+        }
+        Ok(())
+    }
+}
+
+/// Removes files that no manifest names any more.
+fn remove<'a>(folder: &Path, files: impl Iterator<Item = &'a File>) -> std::io::Result<()> {
+    for file in files {
+        match fs::remove_file(folder.join(&file.path)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}

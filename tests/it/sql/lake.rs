@@ -1,0 +1,177 @@
+//! The lake: files and log are one table, nothing is missing or twice.
+
+use std::{path::Path, sync::Arc};
+
+use analytics::lake::{Manifest, Sink};
+use connectors::{
+    clock::SystemClock,
+    config::{Config, Lake as Settings},
+    sql::{Engine, Format, Question},
+};
+use pipeline::{
+    ports::{Headers, Log, NewRecord},
+    testing::{ManualClock, MemoryLog},
+    topics::Topic,
+};
+use serde_json::{Value, json};
+
+const DAY_MS: u64 = 86_400_000;
+/// 2026-01-01, 12:00 UTC.
+const NEW_YEAR_MS: u64 = 1_767_268_800_000;
+
+struct Shore {
+    log: Arc<MemoryLog>,
+    folder: tempfile::TempDir,
+    settings: Settings,
+    engine: Arc<dyn Engine>,
+}
+
+impl Shore {
+    fn new(change: impl FnOnce(&mut Settings)) -> Shore {
+        let (log, folder) = (Arc::new(MemoryLog::new(1)), tempfile::tempdir().unwrap());
+        let mut config = Config::load(None, std::iter::empty()).unwrap();
+        config.lake.folder = folder.path().display().to_string();
+        change(&mut config.lake);
+        let engine = analytics::engine(&config, log.clone()).unwrap();
+        Shore { log, folder, settings: config.lake, engine }
+    }
+
+    fn sink(&self, now_ms: u64) -> Sink {
+        let clock = Arc::new(ManualClock::at(now_ms));
+        Sink::new(self.log.clone(), clock, self.folder.path().to_owned(), self.settings.clone())
+    }
+
+    /// Events of a tenant, an hour apart.
+    async fn events(&self, tenant: &str, first: u64, count: u64) {
+        let event = |number: u64| {
+            let at_ms = NEW_YEAR_MS + number * 3_600_000;
+            let value = json!({
+                "id": format!("{tenant}-{number}"), "type": "MessagePosted", "tenantId": tenant,
+                "receivedAt": udfs::time::to_rfc3339(at_ms as i64), "source": { "provider": "slack", "event": "m" },
+                "mentions": [{ "alias": "@Bob" }], "unrouted": number % 2 == 0,
+            });
+            NewRecord {
+                topic: Topic::Events,
+                partition: 0,
+                at_ms,
+                key: tenant.to_owned().into(),
+                value: Some(value.to_string().into()),
+                headers: Headers::default(),
+            }
+        };
+        self.log.append((first..first + count).map(event).collect()).await.unwrap();
+    }
+
+    async fn rows(&self, tenant: &str, sql: &str) -> Vec<Value> {
+        let question = Question { tenant: tenant.to_owned(), text: sql.to_owned(), format: Format::Json };
+        let answer = self.engine.ask(question).await.unwrap_or_else(|refused| panic!("{sql}: {refused}"));
+        serde_json::from_slice::<Value>(&answer).unwrap()["data"].as_array().cloned().unwrap()
+    }
+
+    async fn ids(&self, tenant: &str) -> Vec<String> {
+        let rows = self.rows(tenant, "SELECT id FROM events ORDER BY log_offset").await;
+        rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn files(&self) -> usize {
+        fn count(folder: &Path) -> usize {
+            let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+        }
+        // Without the manifest.
+        count(self.folder.path()).saturating_sub(1)
+    }
+}
+
+fn ids(tenant: &str, count: u64) -> Vec<String> {
+    (0..count).map(|number| format!("{tenant}-{number}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_log_are_one_table() {
+    let shore = Shore::new(|_| {});
+    shore.events("acme", 0, 30).await;
+    shore.events("umbra", 0, 3).await;
+    assert_eq!(shore.ids("acme").await, ids("acme", 30), "before there is a lake");
+    let sink = shore.sink(NEW_YEAR_MS);
+    let mut manifest = sink.open().unwrap();
+    sink.turn(&mut manifest).await.unwrap();
+    // Thirty hours are two days.
+    assert_eq!((manifest.files.len(), shore.files()), (2, 2));
+    assert_eq!(manifest.next("events", 0), 33);
+    assert_eq!(shore.ids("acme").await, ids("acme", 30), "all in files");
+    shore.events("acme", 30, 5).await;
+    assert_eq!(shore.ids("acme").await, ids("acme", 35), "in files and log");
+    assert_eq!(shore.ids("umbra").await, ids("umbra", 3));
+    assert_eq!(shore.ids("acm").await, ids("acm", 0), "who lies between them has nothing");
+    // What the log keeps no more is still there.
+    shore.log.clean(NEW_YEAR_MS + 60 * DAY_MS);
+    let past = shore.ids("acme").await;
+    assert_eq!(past[..30], ids("acme", 30)[..]);
+    // The columns are those of the log.
+    let columns = "id, type, provider, received_at, mentioned, unrouted, tenant_id, log_at, log_partition, log_offset";
+    let row = &shore.rows("acme", &format!("SELECT {columns} FROM events WHERE log_offset = 1")).await[0];
+    assert_eq!((&row["id"], &row["unrouted"], &row["log_partition"]), (&json!("acme-1"), &json!(false), &json!(0)));
+    assert_eq!(row["mentioned"], json!(["{\"alias\":\"@Bob\"}"]));
+    let between = "SELECT count(*) AS n FROM events WHERE log_at >= '2026-01-01T20:00:00Z' \
+                   AND log_at < '2026-01-02T02:00:00Z'";
+    assert_eq!(shore.rows("acme", between).await, [json!({ "n": 6 })]);
+    assert_eq!(
+        shore.rows("acme", "SELECT count(*) AS n FROM events WHERE tenant_id = 'umbra'").await,
+        [json!({ "n": 0 })]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_leaves_nothing_missing_or_twice() {
+    let shore = Shore::new(|_| {});
+    shore.events("acme", 0, 10).await;
+    let sink = shore.sink(NEW_YEAR_MS);
+    let mut manifest = sink.open().unwrap();
+    sink.turn(&mut manifest).await.unwrap();
+    // It died after the file and before the manifest: the manifest is that of before.
+    let before = std::fs::read(shore.folder.path().join("manifest.json")).unwrap();
+    shore.events("acme", 10, 10).await;
+    sink.turn(&mut manifest).await.unwrap();
+    assert_eq!(shore.files(), 2);
+    std::fs::write(shore.folder.path().join("manifest.json"), before).unwrap();
+    let sink = shore.sink(NEW_YEAR_MS);
+    let mut manifest = sink.open().unwrap();
+    assert_eq!((manifest.next("events", 0), shore.files()), (10, 1), "what no manifest names goes");
+    assert_eq!(shore.ids("acme").await, ids("acme", 20));
+    sink.turn(&mut manifest).await.unwrap();
+    assert_eq!(shore.ids("acme").await, ids("acme", 20));
+    assert_eq!(shore.rows("acme", "SELECT count(*) AS n FROM events").await, [json!({ "n": 20 })]);
+    // A folder of another log is not touched.
+    let other = Sink::new(
+        Arc::new(MemoryLog::new(1).with_identity(77)),
+        Arc::new(SystemClock),
+        shore.folder.path().to_owned(),
+        shore.settings.clone(),
+    );
+    assert!(other.open().unwrap_err().to_string().contains("another log"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_become_one_and_old_ones_go() {
+    let shore = Shore::new(|settings| {
+        settings.files_max = 3;
+        settings.keep_days = 10;
+    });
+    let sink = shore.sink(NEW_YEAR_MS);
+    let mut manifest = sink.open().unwrap();
+    for number in 0..8 {
+        shore.events("acme", number, 1).await;
+        sink.turn(&mut manifest).await.unwrap();
+        assert!(manifest.files.len() <= 4, "{number}: {}", manifest.files.len());
+        assert_eq!(shore.files(), manifest.files.len(), "{number}");
+        assert_eq!(shore.ids("acme").await, ids("acme", number + 1));
+    }
+    let written = Manifest::read(&shore.folder.path().join("manifest.json"), shore.log.identity()).unwrap();
+    assert_eq!(written, manifest);
+    // One that is full is begun anew.
+    let later = shore.sink(NEW_YEAR_MS + 30 * DAY_MS);
+    later.turn(&mut manifest).await.unwrap();
+    assert_eq!((manifest.files.len(), shore.files()), (0, 0), "ten days are kept");
+    assert!(shore.ids("acme").await.is_empty(), "what has gone from the files is not read from the log again");
+}
