@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use datafusion::{
-    catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider, ViewTable},
+    catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider},
     common::config::Dialect,
+    datasource::ViewTable,
     error::Result,
     execution::{
         SessionState, SessionStateBuilder,

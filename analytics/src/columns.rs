@@ -13,8 +13,6 @@ pub enum Kind {
     Text,
     /// A whole number.
     Whole,
-    /// Any number.
-    Number,
     /// True or false; false where the value does not say.
     Truth,
     /// A point in time.
@@ -40,7 +38,7 @@ const fn column(name: &'static str, path: &'static str, kind: Kind) -> Column {
     Column { name, path, kind }
 }
 
-use Kind::{Json, List, Number, Text, Time, Truth, Whole};
+use Kind::{Json, List, Text, Time, Truth, Whole};
 
 /// What a record says of itself, in every table, behind the columns of its value.
 pub const TENANT: &str = "tenant_id";
@@ -273,7 +271,6 @@ impl Kind {
         match self {
             Text | Json => DataType::Utf8,
             Whole => DataType::Int64,
-            Number => DataType::Float64,
             Truth => DataType::Boolean,
             Time => time_type(),
             List => DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))),

@@ -39,6 +39,10 @@ const NICENESS: i32 = 10;
 /// Rows that wait for whoever follows; beyond it the query waits.
 const FOLLOWED_WAITING_MAX: usize = 64;
 
+/// A statement of many thousand terms is a tree as deep, which is taken apart
+/// by calls within calls. Only what is used takes memory.
+const STACK_BYTES: usize = 64 << 20;
+
 /// The engine of one hub.
 pub struct Analysts {
     /// What is read.
@@ -65,6 +69,7 @@ impl Analysts {
         let runtime = Builder::new_multi_thread()
             .worker_threads(limits.threads.get())
             .thread_name("sql")
+            .thread_stack_size(STACK_BYTES)
             .on_thread_start(stand_back)
             .enable_all()
             .build()?;

@@ -13,6 +13,7 @@ mod sink;
 mod write;
 
 use std::{
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
@@ -33,11 +34,15 @@ pub fn topics() -> impl Iterator<Item = Topic> {
     streams.map(|spec| spec.topic).filter(|topic| !matches!(topic, Topic::Commands | Topic::CommandsResults))
 }
 
+/// When a manifest was written and which file it is: two may be written within
+/// what the clock of a file system tells apart.
+type Written = (SystemTime, u64);
+
 /// A lake, as its readers see it.
 pub struct Lake {
     folder: PathBuf,
     /// The manifest as it was last read, and when that was written.
-    read: Mutex<Option<(SystemTime, Arc<Manifest>)>>,
+    read: Mutex<Option<(Written, Arc<Manifest>)>>,
 }
 
 impl Lake {
@@ -56,7 +61,7 @@ impl Lake {
     pub fn manifest(&self, log: u64) -> std::io::Result<Arc<Manifest>> {
         let path = self.folder.join(MANIFEST);
         let written = match path.metadata() {
-            Ok(metadata) => metadata.modified()?,
+            Ok(metadata) => (metadata.modified()?, metadata.ino()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Arc::default()),
             Err(error) => return Err(error),
         };

@@ -145,6 +145,14 @@ impl TableProvider for TopicTable {
             if follow.begun.swap(true, Ordering::Relaxed) {
                 return Err(DataFusionError::Plan("a query that is followed reads one table, once".to_owned()));
             }
+            // Where it begins is settled before anybody is told that it has.
+            asked.first = match follow.after {
+                Some(after) => after.saturating_add(1),
+                None => {
+                    let lags = log.lag("", &[self.topic]).await.map_err(stream::external)?;
+                    lags.iter().find(|lag| lag.partition == partition).map_or(0, |lag| lag.end_offset)
+                }
+            };
             let follow = Some(Arc::clone(follow));
             let schema_of = Arc::clone(&schema);
             let records = Records { log, topic: self.topic, partition, tenant, asked, schema: schema_of, follow };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::{
     arrow::{
         array::{
-            ArrayRef, BooleanBuilder, Float64Builder, Int32Array, Int64Array, Int64Builder, ListBuilder, RecordBatch,
+            ArrayRef, BooleanBuilder, Int32Array, Int64Array, Int64Builder, ListBuilder, RecordBatch,
             RecordBatchOptions, StringArray, StringBuilder, TimestampMillisecondArray, TimestampMillisecondBuilder,
         },
         datatypes::SchemaRef,
@@ -112,11 +112,6 @@ fn array(column: &Column, values: &[Option<Value>]) -> ArrayRef {
         Kind::Whole => {
             let mut built = Int64Builder::new();
             found.for_each(|value| built.append_option(value.and_then(Value::as_i64)));
-            Arc::new(built.finish())
-        }
-        Kind::Number => {
-            let mut built = Float64Builder::new();
-            found.for_each(|value| built.append_option(value.and_then(Value::as_f64)));
             Arc::new(built.finish())
         }
         Kind::Truth => {

@@ -116,7 +116,7 @@ impl Reading {
         let reader = match &mut self.reader {
             Some(reader) => reader,
             None => {
-                let start = follow.after.map_or(Start::Newest, |after| Start::Offset(after.saturating_add(1)));
+                let start = Start::Offset(self.asked.first);
                 let reader = match self.log.read(self.topic, self.partition, start, Visibility::Durable).await {
                     Err(LogError::Gone { .. }) => {
                         self.log.read(self.topic, self.partition, Start::Oldest, Visibility::Durable).await
@@ -227,6 +227,6 @@ fn is_wanted(tenant: &str, asked: &Asked, record: &Record) -> bool {
     asked.kind.as_ref().is_none_or(|kind| parts.next() == Some(kind.as_bytes()))
 }
 
-fn external(error: LogError) -> DataFusionError {
+pub fn external(error: LogError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }

@@ -15,6 +15,10 @@ use serde_json::{Value, json};
 
 use super::{api::Api, hub::Answer};
 
+/// What never ends, in little memory.
+const ENDLESS: &str =
+    "SELECT sum((a.value + b.value) % 7) AS n FROM generate_series(1, 50000) a, generate_series(1, 1000000000) b";
+
 /// A hub with some events of two tenants, and an analyst of each.
 pub struct Asked {
     pub api: Api,

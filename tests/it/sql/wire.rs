@@ -113,8 +113,7 @@ async fn limits_hold_over_the_wire() {
     let code = |error: sqlx::Error| error.into_database_error().and_then(|error| error.code().map(|c| c.into_owned()));
     let many = sqlx::query("SELECT value FROM generate_series(1, 1001)").fetch_all(&mut connection).await.unwrap_err();
     assert_eq!(code(many).as_deref(), Some("54000"));
-    let endless = "SELECT count(*) FROM generate_series(1, 10000000) a, generate_series(1, 10000000) b";
-    let slow = sqlx::query(endless).fetch_all(&mut connection).await.unwrap_err();
+    let slow = sqlx::query(super::ENDLESS).fetch_all(&mut connection).await.unwrap_err();
     assert_eq!(code(slow).as_deref(), Some("57014"));
     let rows = sqlx::query("SELECT value FROM generate_series(1, 1000)").fetch_all(&mut connection).await.unwrap();
     assert_eq!(rows.len(), 1_000, "the connection goes on");
