@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::{
     arrow::{
-        array::{Array, ArrayRef, AsArray, ListBuilder, StringBuilder},
+        array::{ArrayRef, ListBuilder, StringBuilder},
         datatypes::{DataType, Field},
     },
     common::cast::as_string_array,
@@ -102,7 +102,10 @@ fn on_texts(
 
 #[cfg(test)]
 mod tests {
-    use datafusion::prelude::SessionContext;
+    use datafusion::{
+        arrow::array::{Array, AsArray},
+        prelude::SessionContext,
+    };
 
     use super::*;
 
