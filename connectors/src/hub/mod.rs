@@ -61,7 +61,7 @@ impl Hub {
             Some(engine) => Some(engine.listen().await?),
             None => None,
         };
-        parts.announce_what_waits().await;
+        parts.announce_what_waits(config).await;
         let (stop, stopped) = watch::channel(false);
         let mut crew = Crew::new(Arc::clone(&parts.metrics), Arc::clone(&parts.board), stopped.clone());
         parts.man(&mut crew, config, roles)?;
