@@ -5,8 +5,10 @@
 //! puts a process together.
 
 pub mod agents;
+pub mod alerts;
 pub mod api;
 pub mod auth;
+pub mod brake;
 pub mod clock;
 pub mod config;
 pub mod dead_letters;
@@ -31,4 +33,5 @@ pub mod store;
 pub mod supervisor;
 pub mod tail;
 pub mod telemetry;
+pub mod trail;
 pub mod workers;

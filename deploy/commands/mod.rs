@@ -4,6 +4,7 @@
 //! usage.
 
 mod agent;
+mod audit;
 mod config;
 mod demo;
 mod doctor;
@@ -56,6 +57,8 @@ enum Command {
     Migrate(migrate::Migrate),
     /// Make a tenant to begin with
     Seed(seed::Seed),
+    /// Check or export the audit trail
+    Audit(audit::Audit),
     /// Print the settings in force
     Config(config::Show),
     /// Serve fake providers: ClickUp, Slack, GitHub, Jira
@@ -92,6 +95,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Replay(replay) => replay.run(&config).await,
             Command::Migrate(migrate) => migrate.run(&config).await,
             Command::Seed(seed) => seed.run(&config).await,
+            Command::Audit(audit) => audit.run(&config).await,
             Command::Config(show) => show.run(&config),
             Command::Fakes(fakes) => fakes.run().await,
             Command::Doctor(doctor) => doctor.run(&config).await,

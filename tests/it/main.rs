@@ -9,6 +9,7 @@
 
 mod agents;
 mod api;
+mod black_box;
 mod chaos;
 mod commands;
 mod fairness;

@@ -4,6 +4,7 @@
 //! document at `/openapi.json`. A resource is a file that adds its operations;
 //! [`operation`] says what happens to every request before and after them.
 
+mod actions;
 mod agents;
 mod aliases;
 mod call;
@@ -21,12 +22,14 @@ mod projects;
 mod query;
 mod rows;
 mod schemas;
+mod switch;
 mod talk;
 mod tasks;
 mod tenants;
 mod token;
 mod topics;
 mod unrouted;
+mod usage;
 mod users;
 mod webhooks;
 mod workgroups;
@@ -39,10 +42,11 @@ use pipeline::{
     worker::Progress,
 };
 
-use self::{input::Bodies, operation::Schemas};
+use self::{actions::TraceLinks, input::Bodies, operation::Schemas};
 use crate::{
     agents::Online,
     auth::{Buckets, Gate, Login, Origins, Tokens, allow},
+    brake::{Brake, kubernetes, switch::Switch},
     config::{Access, Config},
     directory::Directory,
     http::{
@@ -111,6 +115,14 @@ pub struct Desk {
     pub origins: Arc<Origins>,
     /// Asks the pipeline.
     pub commands: Arc<Commands>,
+    /// Who is stopped.
+    pub brake: Arc<Brake>,
+    /// Stops.
+    pub switch: Switch,
+    /// Where agents' deployments are.
+    pub kubernetes: kubernetes::Settings,
+    /// Where traces are seen.
+    pub trace_links: TraceLinks,
     /// Who is connected.
     pub online: Arc<Online>,
     /// Whether that is kept up to date by somebody else.
@@ -137,6 +149,8 @@ pub struct Parts {
     pub gate: Arc<Gate>,
     /// Seals connections' secrets.
     pub seal: Arc<Seal>,
+    /// Who is stopped.
+    pub brake: Arc<Brake>,
     /// Who is connected, where a gateway of this process keeps that; else the
     /// desk does.
     pub online: Option<Arc<Online>>,
@@ -146,7 +160,7 @@ impl Desk {
     /// With the limits of a configuration.
     pub fn new(config: &Config, parts: Parts) -> Desk {
         let server = &config.server;
-        let Parts { log, clock, store, directory, tokens, gate, seal, online } = parts;
+        let Parts { log, clock, store, directory, tokens, gate, seal, brake, online } = parts;
         let online_followed = online.is_some();
         let online = online.unwrap_or_else(|| Online::new(Arc::clone(&directory), Arc::clone(&clock)));
         Desk {
@@ -166,6 +180,10 @@ impl Desk {
                 depth_max: server.json_depth_max,
             },
             trusted_proxies: server.trusted_proxies.clone(),
+            switch: Switch::new(Arc::clone(&log), Arc::clone(&brake), Arc::clone(&clock)),
+            kubernetes: config.kubernetes.clone(),
+            trace_links: TraceLinks::new(&config.traces.trace_link, &config.langfuse.host, &config.langfuse.project_id),
+            brake,
             log,
             clock,
             store,
@@ -207,6 +225,9 @@ pub fn operations() -> Vec<Operation> {
         connections::operations(),
         tasks::operations(),
         unrouted::operations(),
+        actions::operations(),
+        usage::operations(),
+        switch::operations(),
         deadletters::operations(),
         topics::operations(),
         tenants::operations(),

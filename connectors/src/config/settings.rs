@@ -24,6 +24,11 @@ pub struct Config {
     pub store: Store,
     pub auth: Auth,
     pub telemetry: Telemetry,
+    pub traces: crate::telemetry::traces::Settings,
+    pub langfuse: crate::telemetry::traces::Langfuse,
+    pub alerts: crate::alerts::Settings,
+    pub usage: Usage,
+    pub kubernetes: crate::brake::kubernetes::Settings,
     pub sql: Sql,
     #[serde(default)]
     pub connections: Vec<Connection>,
@@ -158,6 +163,13 @@ pub struct Telemetry {
     pub level: String,
 }
 
+/// `[usage]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Usage {
+    pub prices: crate::trail::spending::Prices,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -208,3 +220,10 @@ macro_rules! shown_masked {
 }
 
 shown_masked!(Config, Webhooks, Kafka, Providers, Store, Auth, Connection);
+
+// Settings that are kept beside the code that they are for.
+use crate::{
+    alerts::Settings as Alerts,
+    telemetry::traces::{Langfuse, Settings as Traces},
+};
+shown_masked!(Alerts, Langfuse, Traces);

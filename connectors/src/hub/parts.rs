@@ -15,8 +15,10 @@ use tokio::{sync::watch, task::JoinSet};
 use super::Notice;
 use crate::{
     agents::{self, Counts, Gateway},
+    alerts::{Alerts, Herald},
     api::{self, Desk, Services},
     auth::{Gate, Tokens},
+    brake::{Brake, Gauges, follow::Follower},
     clock::SystemClock,
     config::Config,
     directory::Directory,
@@ -30,7 +32,11 @@ use crate::{
     sealing::Seal,
     store::{Store, announce::Announcer, project::Projector},
     supervisor::{Board, Failure, Post, Status, supervise},
-    telemetry::metrics::Metrics,
+    telemetry::{
+        metrics::Metrics,
+        traces::{self, Exporter},
+    },
+    trail::Trail,
     workers::Workers,
 };
 
@@ -46,6 +52,8 @@ pub(super) struct Parts {
     pub progress: Arc<Progress>,
     pub seal: Arc<Seal>,
     pub directory: Arc<Directory>,
+    pub brake: Arc<Brake>,
+    pub exporter: Option<Arc<Exporter>>,
     pub store: Option<Arc<Store>>,
     pub ingest: Option<Arc<Ingest>>,
     pub gateway: Option<Arc<Gateway>>,
@@ -58,6 +66,8 @@ impl Parts {
     pub async fn make(config: &Config, roles: &[Role], opened: Opened, notice: &Notice) -> Result<Parts, Failure> {
         let has = |role| roles.contains(&role);
         let Opened { log, journal } = opened;
+        let traces = traces::open(&config.traces, &config.langfuse)?;
+        let log = traces::tapped(log, traces.as_ref().map(|(tracer, _)| tracer));
         let epoch = match &journal {
             Some(journal) => epoch::of_journal(config, journal.epoch())?,
             None => epoch::FIRST,
@@ -67,8 +77,14 @@ impl Parts {
         if let Some(journal) = journal {
             metrics.watch(journal)?;
         }
+        let exporter = traces.map(|(_, exporter)| Arc::new(exporter));
+        if let Some(exporter) = &exporter {
+            metrics.include(exporter.counts().collectors())?;
+        }
         let Keys { jwt_secret, seal } = Keys::load(config)?;
         let (seal, directory) = (Arc::new(seal), Arc::new(Directory::default()));
+        let brake = Brake::set();
+        metrics.include(vec![Box::new(Gauges::new(Arc::clone(&brake))?)])?;
         let tokens = Arc::new(Tokens::new(&jwt_secret, Arc::clone(&directory), Arc::clone(&clock)));
         let gate = Arc::new(gate(config, notice, &directory, &tokens));
         let store = if has(Role::Api) { Some(Arc::new(Store::open(config).await?)) } else { None };
@@ -85,6 +101,7 @@ impl Parts {
                 tokens: Arc::clone(&tokens),
                 clock: Arc::clone(&clock),
                 counts,
+                brake: Arc::clone(&brake),
                 settings: config.agents.settings(epoch),
             }))
         } else {
@@ -99,12 +116,28 @@ impl Parts {
                 tokens: Arc::clone(&tokens),
                 gate: Arc::clone(&gate),
                 seal: Arc::clone(&seal),
+                brake: Arc::clone(&brake),
                 online: gateway.as_ref().map(|gateway| gateway.online()),
             };
             Arc::new(Desk::new(config, parts))
         });
         let (board, progress) = (Arc::default(), Arc::default());
-        Ok(Parts { log, clock, metrics, board, progress, seal, directory, store, ingest, gateway, gate, desk })
+        Ok(Parts {
+            log,
+            clock,
+            metrics,
+            board,
+            progress,
+            seal,
+            directory,
+            brake,
+            exporter,
+            store,
+            ingest,
+            gateway,
+            gate,
+            desk,
+        })
     }
 
     fn announcer(&self) -> Option<Announcer> {
@@ -128,10 +161,23 @@ impl Parts {
     pub fn man(&self, crew: &mut Crew, config: &Config, roles: &[Role]) -> Result<(), Failure> {
         let (directory, log) = (Arc::clone(&self.directory), Arc::clone(&self.log));
         crew.man("directory", move |post| follow(Arc::clone(&directory), Arc::clone(&log), post));
+        let follower = Follower {
+            brake: Arc::clone(&self.brake),
+            log: Arc::clone(&self.log),
+            clock: Arc::clone(&self.clock),
+            roles: roles.iter().map(|role| role.name().to_owned()).collect(),
+        };
+        crew.man("brake", move |post| follower.clone().run(post));
+        if let Some(exporter) = self.exporter.clone() {
+            crew.man("traces", move |post| Arc::clone(&exporter).run(post));
+        }
         if let (Some(announcer), Some(store)) = (self.announcer(), &self.store) {
             crew.man("announcer", move |post| announcer.clone().run(post));
             let projector = Projector { store: Arc::clone(store), log: Arc::clone(&self.log) };
             crew.man("projector", move |post| projector.clone().run(post));
+            let prices = Arc::new(config.usage.prices.clone());
+            let trail = Trail { store: Arc::clone(store), log: Arc::clone(&self.log), prices };
+            crew.man("trail", move |post| trail.clone().run(post));
         }
         roles.iter().try_for_each(|role| self.man_role(crew, config, *role))
     }
@@ -150,6 +196,7 @@ impl Parts {
             Role::Lookups => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
                 let desk = lookups::Desk::new(config, links, Arc::clone(&self.clock), Arc::clone(&self.metrics))?;
+                let desk = desk.under(Arc::clone(&self.brake));
                 let (log, directory) = (Arc::clone(&self.log), Arc::clone(&self.directory));
                 let lookups = Lookups { log, directory, desk: Arc::new(desk) };
                 crew.man(role.name(), move |post| lookups.clone().run(post));
@@ -157,10 +204,16 @@ impl Parts {
             Role::Mirror => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
                 let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
-                let bench = Arc::new(mirror::Bench::new(config, links, directory, clock)?);
+                let bench = mirror::Bench::new(config, links, directory, clock)?.under(Arc::clone(&self.brake));
+                let bench = Arc::new(bench);
                 self.metrics.include(bench.counts.collectors())?;
                 let mirror = Mirror { log: Arc::clone(&self.log), bench };
                 crew.man(role.name(), move |post| mirror.clone().run(post));
+                let (directory, seal) = (Arc::clone(&self.directory), Arc::clone(&self.seal));
+                let herald = Herald::new(config, directory, seal, Arc::clone(&self.clock))?;
+                self.metrics.include(herald.counts.collectors())?;
+                let alerts = Alerts { log: Arc::clone(&self.log), herald: Arc::new(herald) };
+                crew.man("alerts", move |post| alerts.clone().run(post));
             }
             Role::Gateway => {
                 if let Some(gateway) = self.gateway.clone() {

@@ -28,6 +28,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
+    brake::Brake,
     config::{Config, Providers},
     directory::Directory,
     lookups::Links,
@@ -48,6 +49,7 @@ pub struct Bench {
     pub(super) directory: Arc<Directory>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) caller: Caller,
+    pub(super) brake: Arc<Brake>,
     /// Jobs in memory, of all sessions.
     pub(super) in_hand: AtomicUsize,
     pub(super) parked: AtomicUsize,
@@ -73,7 +75,14 @@ impl Bench {
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies);
         let (in_hand, parked) = Default::default();
         let counts = Counts::new()?;
-        Ok(Bench { counts, settings, providers, links, directory, clock, caller, in_hand, parked })
+        let brake = Brake::free();
+        Ok(Bench { counts, settings, providers, links, directory, clock, caller, brake, in_hand, parked })
+    }
+
+    /// Under this brake.
+    pub fn under(mut self, brake: Arc<Brake>) -> Bench {
+        self.brake = brake;
+        self
     }
 
     pub(super) fn now(&self) -> Time {

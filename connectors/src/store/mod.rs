@@ -9,10 +9,11 @@
 mod agents;
 mod aliases;
 pub mod announce;
+pub mod black_box;
 mod candidates;
 mod clients;
 mod connections;
-mod database;
+pub(crate) mod database;
 mod error;
 mod mappings;
 mod migrations;
@@ -21,6 +22,7 @@ mod projects;
 mod rows;
 mod tasks;
 mod tenants;
+pub mod trail;
 mod unrouted;
 mod users;
 mod work;
@@ -29,12 +31,12 @@ mod workgroups;
 use std::sync::Arc;
 
 use pipeline::{
-    event::{Agent, Alias, Client, Connection, Project, Tenant, User, UserMapping, Workgroup},
+    event::{Agent, Alias, Client, Connection, Project, Tenant, Time, User, UserMapping, Workgroup},
     ports::Clock,
 };
 use tokio::sync::Notify;
 
-use self::database::Database;
+use self::database::{Database, Tx};
 use crate::{clock::SystemClock, config::Config};
 
 pub use candidates::Candidates;
@@ -43,7 +45,7 @@ pub use error::StoreError;
 pub use rows::{Entry, PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging, Rows, Stored};
 pub use tasks::{TaskFilter, Tasks};
 pub use unrouted::Unrouted;
-pub use work::Work;
+pub use work::{Asked, Work, asked};
 
 /// The file of the embedded database in a data directory.
 const FILE: &str = "nexus.db";
@@ -100,6 +102,21 @@ impl Store {
     /// Whether it answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.database.rows(sql!("store_ping"), &[]).await.map(drop)
+    }
+
+    /// Begins to write, for who writes no rows of the directory.
+    pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
+        self.database.begin().await
+    }
+
+    /// There is something in the outbox.
+    pub(crate) fn announce_soon(&self) {
+        self.written.notify_one();
+    }
+
+    /// The time that rows are given.
+    pub(crate) fn now(&self) -> Time {
+        Time::from_ms(self.clock.now_ms())
     }
 
     /// Closes its connections.

@@ -1,0 +1,168 @@
+//! The kill switch with agents at work and the mirror busy.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use pipeline::{event::Act, topics::Topic};
+use reqwest::StatusCode;
+use serde_json::json;
+
+use super::{
+    super::agents::{Kind, Socket, socket::Refusal},
+    House, now_ms, until,
+};
+
+/// How often it is thrown.
+const TRIALS: u64 = 20;
+/// Words that the mirror has to say in each trial.
+const WORDS: u64 = 12;
+
+/// Sockets that are open when it is thrown: a hundred and fifty, or as many as
+/// the benchmark asks for.
+fn sockets_open() -> usize {
+    std::env::var("NEXUS_TEST_SOCKETS").ok().and_then(|count| count.parse().ok()).unwrap_or(150)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_silent_within_a_second_and_nothing_is_lost() {
+    connectors::process::raise_open_files();
+    let count = sockets_open();
+    let house = House::open_with(|config| config.agents.agent_sockets_max = count + 10).await;
+    let issue = house.issue();
+    // So slow that some are always on their way.
+    house.provider.fault(json!({"provider": "github", "latencyMs": 40}));
+    let mut took_ms = Vec::new();
+    for trial in 0..TRIALS {
+        let mut sockets = Vec::new();
+        for number in 0..count {
+            let kind = if number % 2 == 0 { Kind::Plain } else { Kind::SocketIo };
+            sockets.push(house.socket(kind).await);
+        }
+        for number in 0..WORDS {
+            house.wants(issue.clone(), 1 + trial * WORDS + number).await;
+        }
+        let begun = house.said().len();
+        until("the mirror speaks", || house.said().len() > begun).await;
+        let stopped = house.stop("an agent runs wild").await;
+        let (acknowledged_ms, calls) = (now_ms(), house.provider.fakes.world().calls.len());
+        assert_eq!(stopped["instances"][0]["state"], "silent", "{stopped}");
+        took_ms.push(stopped["silentAfterMs"].as_u64().unwrap());
+        for mut socket in sockets {
+            let told = socket.rest().await;
+            assert_eq!(told.last().map(|(name, _)| name.as_str()), Some("stopped"), "{told:?}");
+            assert_eq!(told.last().unwrap().1["reason"], "an agent runs wild");
+        }
+        let refused = Socket::open(house.api.hub.address(), Kind::Plain, &house.agent.2).await;
+        assert!(matches!(refused, Err(Refusal::Status(StatusCode::SERVICE_UNAVAILABLE))));
+        assert_eq!(house.webhook("github", "issues.opened", &[]).await.status, StatusCode::OK);
+        // Longer than anything takes that was not stopped.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let world = house.provider.fakes.world();
+        let late: Vec<_> = world.calls.iter().skip(calls).filter(|made| made.at_ms > acknowledged_ms).collect();
+        assert!(late.is_empty(), "calls after the acknowledgement: {late:?}");
+        drop(world);
+        house.resume().await;
+    }
+    took_ms.sort_unstable();
+    println!("silent after {took_ms:?} ms with {count} sockets");
+    assert!(took_ms[took_ms.len() - 1] < 1_000, "{took_ms:?}");
+    let said = || house.said().into_iter().filter(|word| word.starts_with("word ")).collect::<Vec<_>>();
+    until("all is said", || said().len() >= (TRIALS * WORDS) as usize).await;
+    let all: BTreeSet<_> = said().into_iter().collect();
+    assert_eq!((said().len(), all.len()), ((TRIALS * WORDS) as usize, (TRIALS * WORDS) as usize), "each once");
+    // What was on its way is in the trail as uncertain, and as done later.
+    let acts = house.api.hub.values(Topic::Audit, 1).await;
+    let acts: Vec<Act> = acts.into_iter().map(|act| serde_json::from_value(act).unwrap()).collect();
+    assert!(acts.iter().any(|act| act.outcome == "uncertain" && act.action == "comment.posted"), "{acts:#?}");
+    house.api.hub.is_unharmed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenants_own_switch_is_its_own_and_the_platforms_is_everybodys() {
+    let house = House::open().await;
+    let other = house.api.agent_of("umbra", "watcher").await;
+    let address = house.api.hub.address();
+    let mut umbra = Socket::open(address, Kind::Plain, &other.2).await.unwrap();
+    umbra.expect("hello").await;
+    house.stop("ours").await;
+    assert!(Socket::open(address, Kind::Plain, &house.agent.2).await.is_err());
+    umbra.say("heartbeat", json!({})).await;
+    umbra.hears_nothing().await;
+    let state = house.ask("GET", "/admin/state", None).await;
+    assert_eq!((&state["data"]["stopped"], &state["data"]["tenant"]["reason"]), (&json!(true), &json!("ours")));
+    assert!(state["data"]["everybody"].is_null() && state["data"]["stoppedTenants"].is_null(), "{state}");
+
+    let local = house.api.local();
+    let stop = Some(json!({ "reason": "all of you" }));
+    let stopped = house.api.ask("POST", "/admin/stop-all-agents", &local, stop).await;
+    assert_eq!(
+        (stopped.status, &stopped.json()["data"]["scope"]),
+        (StatusCode::OK, &json!("_all")),
+        "{}",
+        stopped.text
+    );
+    assert_eq!(umbra.rest().await.last().unwrap().0, "stopped");
+    // An administrator lifts the own switch, and not everybody's.
+    house.resume().await;
+    let refused = Socket::open(address, Kind::SocketIo, &house.agent.2).await;
+    let Err(Refusal::ConnectError(why)) = refused else { panic!("it was let in") };
+    assert!(why.contains("all of you"), "{why}");
+    let resumed = house.api.ask("POST", "/admin/resume", &local, None).await;
+    assert_eq!(resumed.status, StatusCode::OK, "{}", resumed.text);
+    house.socket(Kind::Plain).await;
+    Socket::open(address, Kind::Plain, &other.2).await.unwrap();
+    for role in ["member", "analyst", "agent"] {
+        let token = house.api.client_of("umbra", role).await.1;
+        let answer = house.api.ask("POST", "/admin/stop-all-agents", &token, Some(json!({"reason": "x"}))).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{role}");
+    }
+    let alerts = house.api.hub.values(Topic::Alerts, 4).await;
+    let kinds: Vec<_> = alerts.iter().map(|alert| alert["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "hub.stopped").count(), 2, "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| **kind == "hub.resumed").count(), 2, "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_listed_and_dropped_before_it_goes_on() {
+    let house = House::open().await;
+    let issue = house.issue();
+    house.stop("look first").await;
+    let mut ids = Vec::new();
+    for number in 1..=6 {
+        ids.push(house.wants(issue.clone(), number).await);
+    }
+    let listed = house
+        .until("the commands", "/admin/commands?limit=4", |page| page["data"].as_array().unwrap().len() == 4)
+        .await;
+    let next = listed["page"]["next"].as_str().unwrap();
+    let rest = house
+        .until("the rest", &format!("/admin/commands?cursor={next}"), |page| {
+            page["data"].as_array().unwrap().len() == 2
+        })
+        .await;
+    assert_eq!(rest["page"]["next"], json!(null));
+    assert_eq!((&listed["data"][0]["id"], &listed["data"][0]["claimed"]), (&json!(ids[0]), &json!(false)));
+    assert!(!listed.to_string().contains("word 1"), "nobody's words are shown: {listed}");
+    let odd = house.ask("GET", "/admin/commands?taskId=task_1", None).await;
+    assert_eq!(odd["data"].as_array().unwrap().len(), 3);
+
+    let dropped = house.ask("POST", "/admin/commands/drop", Some(json!({ "taskId": "task_1" }))).await;
+    assert_eq!(dropped["data"], json!({ "dropped": 3, "more": false }));
+    let again = house.ask("POST", "/admin/commands/drop", Some(json!({ "taskId": "task_1" }))).await;
+    assert_eq!(again["data"]["dropped"], 0, "those are dropped already");
+    let other = house.api.client_of("umbra", "admin").await.1;
+    let foreign = house.api.ask("POST", "/admin/commands/drop", &other, Some(json!({ "all": true }))).await;
+    assert_eq!(foreign.json()["data"]["dropped"], 0, "{}", foreign.text);
+    house.resume().await;
+    house.until("all has ended", "/admin/commands", |page| page["data"] == json!([])).await;
+    let mut said = house.said();
+    said.sort();
+    assert_eq!(said, ["word 2", "word 4", "word 6"]);
+    let acts = house
+        .until("the trail", "/api/actions?limit=100", |page| {
+            let acts = page["data"].as_array().unwrap();
+            acts.iter().filter(|act| act["outcome"] == "failed").count() == 3
+        })
+        .await;
+    let by = |action: &str| acts["data"].as_array().unwrap().iter().filter(|act| act["action"] == action).count();
+    assert_eq!((by("command.dropped"), by("hub.stopped"), by("hub.resumed")), (3, 1, 1), "{acts:#}");
+}
