@@ -5,6 +5,7 @@
 
 mod agent;
 mod audit;
+mod backfill;
 mod config;
 mod demo;
 mod doctor;
@@ -16,6 +17,7 @@ mod replay;
 mod seed;
 mod send;
 mod show;
+mod suppose;
 mod tail;
 mod token;
 
@@ -53,6 +55,8 @@ enum Command {
     Token(token::Token),
     /// Send dead letters on their way once more
     Replay(replay::Replay),
+    /// Find what webhooks did not tell, and feed it in
+    Backfill(backfill::Backfill),
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
     /// Make a tenant to begin with
@@ -93,6 +97,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Agent(agent) => agent.run(&config).await,
             Command::Token(token) => token.run(&config).await,
             Command::Replay(replay) => replay.run(&config).await,
+            Command::Backfill(backfill) => backfill.run(&config).await,
             Command::Migrate(migrate) => migrate.run(&config).await,
             Command::Seed(seed) => seed.run(&config).await,
             Command::Audit(audit) => audit.run(&config).await,

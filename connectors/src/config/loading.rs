@@ -46,6 +46,13 @@ const ECOSYSTEM_NAMES: &[(&str, &str)] = &[
     ("LANGFUSE_PROJECT_ID", "langfuse.project_id"),
     ("KUBERNETES_SERVICE_HOST", "kubernetes.host"),
     ("KUBERNETES_SERVICE_PORT", "kubernetes.port"),
+    ("NEXUS_PUBLIC_URL", "server.public_url"),
+    ("SLACK_CLIENT_ID", "oauth.slack_client_id"),
+    ("SLACK_CLIENT_SECRET", "oauth.slack_client_secret"),
+    ("CLICKUP_CLIENT_ID", "oauth.clickup_client_id"),
+    ("CLICKUP_CLIENT_SECRET", "oauth.clickup_client_secret"),
+    ("GITHUB_CLIENT_ID", "oauth.github_client_id"),
+    ("GITHUB_CLIENT_SECRET", "oauth.github_client_secret"),
 ];
 
 /// `WEBHOOK_SECRET_ACME_CI` is the secret of the provider `acme-ci`.
@@ -57,7 +64,8 @@ const NOT_SETTINGS: &[&str] = &["NEXUS_URL", "NEXUS_TOKEN", "NEXUS_CONFIG", "NEX
 const NOT_SETTINGS_PREFIXES: &[&str] = &["NEXUS_TEST_", "NEXUS_CHAOS_"];
 
 /// Tables whose keys are the user's own.
-const OPEN_TABLES: &[&str] = &["webhooks.secrets", "log.retention_days", "usage.prices"];
+const OPEN_TABLES: &[&str] =
+    &["webhooks.secrets", "log.retention_days", "retries.mirror", "retries.lookups", "usage.prices"];
 
 pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_path_buf(), error })

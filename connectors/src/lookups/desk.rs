@@ -23,7 +23,7 @@ use crate::{
     brake::Brake,
     config::{Config, Providers},
     outgoing::{
-        Answer, Call, Caller, Credential, Fault, Http, Limits, Outcome, Policies, Provider, Stopped, WhileDown,
+        Answer, Call, Caller, Credential, Fault, Http, Ledger, Limits, Outcome, Policies, Provider, Stopped, WhileDown,
     },
     supervisor::Failure,
     telemetry::metrics::Metrics,
@@ -39,9 +39,9 @@ const TENANT_CALLS_MAX: usize = 8;
 /// Calls of all tenants at the same time.
 const CALLS_MAX: usize = 256;
 
-/// Three attempts that have room within a deadline of five seconds.
-fn policies() -> Policies {
-    let retry = Policy { backoff_first_ms: 200, backoff_max_ms: 2_000, ..Policy::default() };
+/// Three attempts have room within a deadline of five seconds.
+fn policies(attempts_max: u32) -> Policies {
+    let retry = Policy { attempts_max, backoff_first_ms: 200, backoff_max_ms: 2_000, ..Policy::default() };
     Policies { retry, ..Policies::default() }
 }
 
@@ -81,7 +81,8 @@ impl Desk {
         let Providers { clickup_api_url, allow_private_targets, .. } = &config.providers;
         let clickup = clickup_api_url.parse().map_err(|error| format!("providers.clickup_api_url: {error}"))?;
         let limits = Limits { allow_private_targets: *allow_private_targets, ..Limits::default() };
-        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies());
+        let attempts_max = config.retries.attempts(&config.retries.lookups, "clickup");
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies(attempts_max));
         let calls = Calls {
             caller,
             brake: Brake::free(),
@@ -98,6 +99,15 @@ impl Desk {
     pub fn under(mut self, brake: Arc<Brake>) -> Desk {
         if let Some(calls) = Arc::get_mut(&mut self.calls) {
             calls.brake = brake;
+        }
+        self
+    }
+
+    /// The same, counting calls where others count theirs.
+    pub fn counting_in(mut self, ledger: &Ledger) -> Desk {
+        // Nobody else has them before the desk is at work.
+        if let Some(calls) = Arc::get_mut(&mut self.calls) {
+            calls.caller.count_in(ledger);
         }
         self
     }

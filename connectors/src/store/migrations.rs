@@ -25,7 +25,9 @@ const STEPS: &[Step] = &[
     (1, "directory", migration!("0001_directory"), migration!("0001_directory")),
     (2, "outbox", migration!("0002_outbox"), migration!("0002_outbox.postgres")),
     (3, "projections", migration!("0003_projections"), migration!("0003_projections")),
-    (5, "box", migration!("0005_box"), migration!("0005_box")),
+    (4, "upkeep", migration!("0004_upkeep"), migration!("0004_upkeep")),
+    (5, "limits", migration!("0005_limits"), migration!("0005_limits")),
+    (6, "box", migration!("0006_box"), migration!("0006_box")),
 ];
 
 /// Brings a database up to date; several processes may try at once.

@@ -17,6 +17,7 @@ pub(crate) mod database;
 mod error;
 mod mappings;
 mod migrations;
+mod notices;
 pub mod project;
 mod projects;
 mod rows;
@@ -24,6 +25,7 @@ mod tasks;
 mod tenants;
 pub mod trail;
 mod unrouted;
+mod upkeep;
 mod users;
 mod work;
 mod workgroups;
@@ -42,13 +44,15 @@ use crate::{clock::SystemClock, config::Config};
 pub use candidates::Candidates;
 pub use clients::Credentials;
 pub use error::StoreError;
+pub use notices::Notices;
 pub use rows::{Entry, PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging, Rows, Stored};
 pub use tasks::{TaskFilter, Tasks};
 pub use unrouted::Unrouted;
+pub use upkeep::{Note, Upkeep};
 pub use work::{Asked, Work, asked};
 
 /// The file of the embedded database in a data directory.
-const FILE: &str = "nexus.db";
+pub(crate) const FILE: &str = "nexus.db";
 
 /// A statement of `sql/queries`.
 macro_rules! sql {
@@ -64,6 +68,8 @@ pub struct Store {
     clock: Arc<dyn Clock>,
     /// Told of every commit, for the announcer of this process.
     written: Notify,
+    /// Told by the projector of what rows may follow from.
+    noticed: Notify,
 }
 
 impl Store {
@@ -96,7 +102,7 @@ impl Store {
             }
             url => Database::postgres(url, config.store.connections_max).await?,
         };
-        Ok(Store { database, clock: Arc::new(SystemClock), written: Notify::new() })
+        Ok(Store { database, clock: Arc::new(SystemClock), written: Notify::new(), noticed: Notify::new() })
     }
 
     /// Whether it answers.
@@ -178,6 +184,21 @@ impl Store {
     /// Lists and channels that could become projects.
     pub fn candidates(&self) -> Candidates<'_> {
         Candidates(self)
+    }
+
+    /// What it notices of connections and projects.
+    pub fn notices(&self) -> Notices<'_> {
+        Notices(self)
+    }
+
+    /// Notes on connections beside their rows.
+    pub fn upkeep(&self) -> Upkeep<'_> {
+        Upkeep(self)
+    }
+
+    /// Waits until the pipeline has kept something that a row may follow from.
+    pub async fn noticed(&self) {
+        self.noticed.notified().await;
     }
 }
 

@@ -66,6 +66,7 @@ pub const SCHEMAS: &[SchemaOf] = &[
     ("nexus.candidate.v1", || schemars::schema_for!(Candidate)),
     ("nexus.state.v1", || schemars::schema_for!(StateEntry)),
     ("nexus.presence.v1", || schemars::schema_for!(Presence)),
+    ("nexus.barred.v1", || schemars::schema_for!(Barred)),
     ("nexus.cursor.v1", || schemars::schema_for!(Cursor)),
     ("nexus.alert.v1", || schemars::schema_for!(Alert)),
     ("nexus.audit.v1", || schemars::schema_for!(Act)),
