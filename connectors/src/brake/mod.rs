@@ -221,7 +221,7 @@ impl Brake {
 
     /// Counts something of a tenant that is under way, until it is dropped.
     pub fn enter(self: &Arc<Self>, tenant: &str) -> Flight {
-        *self.lock().under_way.entry_ref(tenant).or_default() += 1;
+        *self.lock().under_way.entry(tenant.into()).or_default() += 1;
         Flight { brake: Arc::clone(self), tenant: tenant.into(), has_begun: true }
     }
 

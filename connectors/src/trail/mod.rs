@@ -143,7 +143,7 @@ impl Trail {
                     self.write(std::mem::take(&mut pending)).await?;
                     due = Instant::now() + IDLE;
                 }
-                _ = post.stop.wait_for(|stop| *stop) => return Ok(self.write(pending).await?),
+                () = told(&mut post) => return Ok(self.write(pending).await?),
             }
         }
     }
@@ -227,8 +227,11 @@ impl Desk {
                 Err(error) => return error,
             };
             match batch {
-                Ok(batch) if sender.send((self.partition, batch)).await.is_ok() => {}
-                Ok(_) => return LogError::Closed,
+                Ok(batch) => {
+                    if sender.send((self.partition, batch)).await.is_err() {
+                        return LogError::Closed;
+                    }
+                }
                 Err(error) => return error,
             }
         }
@@ -326,6 +329,11 @@ impl Desk {
             _ => None,
         }
     }
+}
+
+/// Waits until told to stop.
+async fn told(post: &mut Post) {
+    let _ = post.stop.wait_for(|stop| *stop).await;
 }
 
 fn read<T: DeserializeOwned>(record: &Record) -> Option<T> {
