@@ -16,6 +16,7 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use crate::{
+    brake::Brake,
     config::{Config, Providers},
     directory::Directory,
     lookups::{Link, Links, Way},
@@ -36,6 +37,8 @@ const AGAIN_REFUSED_MS: u64 = 600_000;
 const SETTLED_MS: u64 = 5_000;
 /// How late a wait may end that nothing else ends.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How long a process waits for its lease when it begins.
+const LEASE_PATIENCE: Duration = Duration::from_secs(2);
 /// Who a GitHub app is, which the address for people does not tell.
 const VIEWER: &str = "query { viewer { login } }";
 
@@ -50,6 +53,7 @@ pub struct OwnIds {
     providers: Providers,
     caller: Caller,
     clock: Arc<dyn Clock>,
+    brake: Arc<Brake>,
     house: Option<String>,
 }
 
@@ -70,11 +74,12 @@ impl OwnIds {
         directory: Arc<Directory>,
         links: Links,
         clock: Arc<dyn Clock>,
+        brake: Arc<Brake>,
     ) -> Result<OwnIds, Failure> {
         let providers = config.providers.clone();
         let limits = Limits { allow_private_targets: providers.allow_private_targets, ..Limits::default() };
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), Policies::default());
-        Ok(OwnIds { store, directory, links, providers, caller, clock, house: config.house().tenant })
+        Ok(OwnIds { store, directory, links, providers, caller, clock, brake, house: config.house().tenant })
     }
 
     /// Keeps all connections' ids known until told to stop.
@@ -84,6 +89,7 @@ impl OwnIds {
             _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
         }
         post.running();
+        self.brake.leased(LEASE_PATIENCE).await;
         let mut changes = self.directory.changes();
         let mut asked = self.house_connections();
         let mut later = BTreeMap::new();
@@ -157,12 +163,12 @@ impl OwnIds {
         let way = link.way(&self.providers).map_err(|(_, detail)| Unknown::Refused(detail.to_owned()))?;
         let connection = format!("{tenant}/{id}");
         let asked = request(&way).ok_or_else(|| Unknown::Refused("there is nobody to ask".to_owned()))?;
-        let answer = match self.call(&connection, asked).await {
+        let answer = match self.call(tenant, &connection, asked).await {
             // An app is nobody's account: it is asked about otherwise.
             Err(Unknown::Refused(_)) if way.provider == Provider::GitHub => {
                 let viewer = post_json(&way, &["graphql"], &json!({ "query": VIEWER }));
                 let asked = viewer.ok_or_else(|| Unknown::Refused("there is nobody to ask".to_owned()))?;
-                self.call(&connection, asked).await?
+                self.call(tenant, &connection, asked).await?
             }
             answer => answer?,
         };
@@ -170,7 +176,7 @@ impl OwnIds {
         if ids.is_empty() { Err(Unknown::Refused("the answer names nobody".to_owned())) } else { Ok(ids) }
     }
 
-    async fn call(&self, connection: &str, request: Request) -> Result<Value, Unknown> {
+    async fn call(&self, tenant: &str, connection: &str, request: Request) -> Result<Value, Unknown> {
         let call = Call {
             connection: connection.to_owned(),
             request,
@@ -178,7 +184,9 @@ impl OwnIds {
             deadline_ms: None,
             while_down: WhileDown::Tell,
         };
-        match self.caller.call(&call).await {
+        let answered = self.brake.run(tenant, self.caller.call(&call)).await;
+        // It only asks: cut off or never begun is the same.
+        match answered.map_err(|_| Unknown::NotNow("the hub is stopped".to_owned()))? {
             Ok(answer) => {
                 serde_json::from_slice(&answer.body).map_err(|_| Unknown::NotNow("the answer is not JSON".to_owned()))
             }

@@ -11,6 +11,9 @@ const REMEMBERED_MAX: usize = 50_000;
 /// told too often.
 const EACH_ITS_OWN: &[&str] = &["dead_letter"];
 
+/// Each of these ends the other: what begins again after its end is news.
+const OPPOSITES: &[(&str, &str)] = &[("agent.offline", "agent.online"), ("hub.stopped", "hub.resumed")];
+
 /// See the module.
 pub(super) struct Quiet {
     window_ms: u64,
@@ -25,7 +28,15 @@ impl Quiet {
     /// Whether an alert is to be told.
     pub fn lets(&mut self, alert: &Alert) -> bool {
         let subject = if EACH_ITS_OWN.contains(&&*alert.kind) { "" } else { alert.subject.as_str() };
-        let key = Parts::new().add(&alert.tenant_id).add(&alert.kind).add(subject).finish();
+        let key_of = |kind: &str| Parts::new().add(&alert.tenant_id).add(kind).add(subject).finish();
+        let key = key_of(&alert.kind);
+        for (one, other) in OPPOSITES {
+            match &*alert.kind {
+                kind if kind == *one => _ = self.told.remove(&key_of(other)),
+                kind if kind == *other => _ = self.told.remove(&key_of(one)),
+                _ => {}
+            }
+        }
         let at_ms = alert.at.as_ms();
         if self.told.len() >= REMEMBERED_MAX {
             let window_ms = self.window_ms;
@@ -56,6 +67,9 @@ mod tests {
         assert!(lets("agent.stuck", "agt_1", 5_999), "another kind");
         assert!(lets("agent.muted", "agt_1", 6_000));
         assert!(!lets("agent.muted", "agt_1", 4_000), "one that comes late");
+        assert!(lets("agent.offline", "agt_1", 5_000) && lets("agent.online", "agt_1", 5_100));
+        assert!(lets("agent.offline", "agt_1", 5_200), "it was back in between");
+        assert!(!lets("agent.offline", "agt_1", 5_300));
         assert!(lets("dead_letter", "dl_1", 5_000));
         assert!(!lets("dead_letter", "dl_2", 5_001), "each is its own, and they may be many");
     }

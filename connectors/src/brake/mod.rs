@@ -58,6 +58,15 @@ pub enum Halted {
     NoLease,
 }
 
+impl std::fmt::Display for Halted {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Halted::Stopped { reason } => formatter.write_str(reason),
+            Halted::NoLease => formatter.write_str("nobody can tell whether somebody stopped it"),
+        }
+    }
+}
+
 impl Halted {
     /// One word, for metrics.
     pub fn word(&self) -> &'static str {
@@ -249,6 +258,15 @@ impl Brake {
         }
     }
 
+    /// Waits for the lease, for a while: nobody has it when a process begins.
+    pub async fn leased(&self, patience: Duration) {
+        let wait = async {
+            let mut changes = self.changes();
+            while self.lease_left().is_zero() && changes.changed().await.is_ok() {}
+        };
+        let _ = tokio::time::timeout(patience, wait).await;
+    }
+
     /// How long something may still be begun.
     fn lease_left(&self) -> Duration {
         match self.lease_until_ms.load(SeqCst) {
@@ -260,7 +278,11 @@ impl Brake {
     /// All that was there at `then` is known.
     fn extend_lease(&self, then: Instant) {
         let until = then.saturating_duration_since(self.begun) + LEASE;
+        let had_none = self.lease_left().is_zero();
         self.lease_until_ms.fetch_max(u64::try_from(until.as_millis()).unwrap_or(0), SeqCst);
+        if had_none {
+            self.tell();
+        }
     }
 
     fn end_lease(&self) {

@@ -122,6 +122,7 @@ impl Parts {
                     directory: Arc::clone(&directory),
                     seal: Arc::clone(&seal),
                     ledger: ledger.clone(),
+                    brake: Arc::clone(&brake),
                 };
                 let connections = Arc::new(Connections::new(config, parts)?);
                 metrics.include(connections.counts.collectors())?;
@@ -201,7 +202,8 @@ impl Parts {
             crew.man("projector", move |post| projector.clone().run(post));
             let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
             let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
-            let own_ids = Arc::new(OwnIds::new(config, Arc::clone(store), directory, links, clock)?);
+            let own_ids =
+                Arc::new(OwnIds::new(config, Arc::clone(store), directory, links, clock, Arc::clone(&self.brake))?);
             crew.man("own_ids", move |post| Arc::clone(&own_ids).run(post));
             let prices = Arc::new(config.usage.prices.clone());
             let trail = Trail { store: Arc::clone(store), log: Arc::clone(&self.log), prices };

@@ -11,14 +11,9 @@ use udfs::{
     markup::Document,
 };
 
-/// Alerts that tell of something that was done to an agent, and what.
-const ALERTS_THAT_ARE_ACTS: &[(&str, &str)] = &[
-    ("agent.muted", "agent.muted"),
-    ("agent.unmuted", "agent.unmuted"),
-    ("agent.stuck", "agent.disconnected"),
-    ("agent.disconnected", "agent.disconnected"),
-    ("project.throttled", "project.throttled"),
-];
+/// Alerts that tell of something that was done. What is done to agents is in
+/// `audit`: an alert alone does not say whether anything was.
+const ALERTS_THAT_ARE_ACTS: &[&str] = &["project.throttled", "agent.offline", "agent.online"];
 
 /// The id of what a record tells, the same however often it is read.
 pub fn id_of(log: u64, record: &Record) -> String {
@@ -167,7 +162,7 @@ pub fn of_decision(entry: &InboxEntry, id: String) -> Act {
 
 /// What an alert says was done, if it says that.
 pub fn of_alert(alert: &Alert, id: String) -> Option<Act> {
-    let (_, action) = ALERTS_THAT_ARE_ACTS.iter().find(|(kind, _)| *kind == alert.kind)?;
+    let action = ALERTS_THAT_ARE_ACTS.iter().find(|kind| **kind == alert.kind)?;
     let kind = action.split('.').next().unwrap_or_default();
     Some(Act {
         id,
@@ -244,10 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn a_mute_is_an_act_and_a_warning_is_none() {
-        let alert = |kind| Alert::new(kind, "acme", "agt_1", "eleven messages", Time(3));
-        let act = of_alert(&alert("agent.muted"), "aud_1".to_owned()).expect("an act");
-        assert_eq!((&*act.action, act.agent_id.as_deref()), ("agent.muted", Some("agt_1")));
-        assert!(of_alert(&alert("agent.no_progress"), "aud_1".to_owned()).is_none());
+    fn an_agent_that_is_gone_is_in_the_trail_and_a_warning_is_not() {
+        let alert = |kind| Alert::new(kind, "acme", "agt_1", "not heard for 90 s", Time(3));
+        let act = of_alert(&alert("agent.offline"), "aud_1".to_owned()).expect("an act");
+        assert_eq!((&*act.action, act.agent_id.as_deref()), ("agent.offline", Some("agt_1")));
+        assert!(of_alert(&alert("agent.repeating"), "aud_1".to_owned()).is_none());
     }
 }

@@ -30,9 +30,9 @@ impl Severity {
 pub const ALERTS: &[(&str, Severity, &str)] = &[
     ("agent.muted", Severity::Warning, "an agent said more than it may, and is muted until there is room"),
     ("agent.stuck", Severity::Critical, "an agent says the same again and again; its socket is cut"),
-    ("agent.near_duplicate", Severity::Warning, "an agent says nearly the same again and again"),
-    ("agent.handoff_cycle", Severity::Warning, "agents hand a task to each other and no person takes part"),
-    ("agent.no_progress", Severity::Warning, "an agent says much about a task that does not move"),
+    ("agent.repeating", Severity::Warning, "an agent says nearly the same again and again"),
+    ("task.handoffs", Severity::Warning, "agents hand a task to each other and no person takes part"),
+    ("task.no_progress", Severity::Warning, "much is said about a task that does not move"),
     ("agent.offline", Severity::Warning, "an agent is not heard any more"),
     ("agent.online", Severity::Info, "an agent that was offline is heard again"),
     ("project.throttled", Severity::Warning, "a project's changes wait, because there are too many"),
