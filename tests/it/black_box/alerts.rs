@@ -19,12 +19,12 @@ use udfs::signature::{STANDARD_WEBHOOKS, verify};
 
 use super::{ADMINS, House, now_ms, until};
 
-const HOOK_SECRET: &str = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cw==";
+pub const HOOK_SECRET: &str = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cw==";
 
 /// A webhook: refuses what it is told to, and checks every signature.
 #[derive(Clone, Default)]
-struct Hook {
-    taken: Arc<Mutex<Vec<(String, Value)>>>,
+pub struct Hook {
+    pub taken: Arc<Mutex<Vec<(String, Value)>>>,
     refuse: Arc<Mutex<u32>>,
 }
 
@@ -43,7 +43,7 @@ async fn take(State(hook): State<Hook>, headers: HeaderMap, body: Bytes) -> Stat
 }
 
 impl Hook {
-    async fn start() -> (Hook, String) {
+    pub async fn start() -> (Hook, String) {
         let hook = Hook::default();
         let router = Router::new().route("/hook", post(take)).with_state(hook.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

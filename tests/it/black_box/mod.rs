@@ -3,6 +3,7 @@
 
 mod alerts;
 mod audit;
+mod governed;
 mod kubernetes;
 mod monitoring;
 mod stopping;

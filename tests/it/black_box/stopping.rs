@@ -7,7 +7,10 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use super::{
-    super::agents::{Kind, Socket, socket::Refusal},
+    super::{
+        agents::{Kind, Socket, socket::Refusal},
+        api::Api,
+    },
     House, now_ms, until,
 };
 
@@ -165,4 +168,86 @@ async fn what_waits_is_listed_and_dropped_before_it_goes_on() {
         .await;
     let by = |action: &str| acts["data"].as_array().unwrap().iter().filter(|act| act["action"] == action).count();
     assert_eq!((by("command.dropped"), by("hub.stopped"), by("hub.resumed")), (3, 1, 1), "{acts:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_who_looks_after_connections_calls_either() {
+    let house = House::open_with(|config| {
+        (config.upkeep.health_interval_ms, config.upkeep.reconcile_interval_ms) = (50, 50);
+        config.server.public_url = "http://127.0.0.1:9".to_owned();
+    })
+    .await;
+    let calls = || house.provider.fakes.world().calls.len();
+    let before = calls();
+    until("connections are looked at", || calls() > before + 10).await;
+    // Something is to be changed there, and the answer is slow.
+    house.provider.fault(json!({"provider": "clickup", "method": "POST", "latencyMs": 3_000}));
+    let connection = json!({ "provider": "clickup", "apiToken": "token-acme" });
+    let made = house.api.ask("POST", "/api/connections", &house.admin, Some(connection)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let register = |world: &connectors::fakes::world::World| {
+        world.calls.iter().any(|call| call.method == "POST" && call.path.ends_with("/webhook"))
+    };
+    until("a webhook is asked for", || register(&house.provider.fakes.world())).await;
+    house.stop("leave them alone").await;
+    let (acknowledged_ms, made) = (now_ms(), calls());
+    for path in ["/api/connections/con-slack/channels", "/api/connections/con-github/lists"] {
+        let refused = house.api.ask("GET", path, &house.admin, None).await;
+        assert_eq!(
+            (refused.status, refused.json()["code"].clone()),
+            (StatusCode::SERVICE_UNAVAILABLE, json!("stopped")),
+            "{path}: {}",
+            refused.text
+        );
+        assert!(refused.headers.contains_key("retry-after"));
+    }
+    // An event of ClickUp's has details to be asked for.
+    house.api.hub.webhook("clickup", "taskCreated").await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let world = house.provider.fakes.world();
+    let late: Vec<_> = world.calls.iter().skip(made).filter(|call| call.at_ms > acknowledged_ms).collect();
+    assert!(late.is_empty(), "calls after the acknowledgement: {late:?}");
+    drop(world);
+    let cut = |page: &serde_json::Value| {
+        let mut acts = page["data"].as_array().unwrap().iter();
+        acts.any(|act| act["outcome"] == "uncertain" && act["subject"]["kind"] == "clickup")
+    };
+    house.until("what was cut off", "/api/actions?limit=100", cut).await;
+    house.resume().await;
+    let before = calls();
+    until("connections are looked at again", || calls() > before + 10).await;
+    house.api.hub.is_unharmed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_survives_a_restart() {
+    let house = House::open().await;
+    let issue = house.issue();
+    house.stop("until tomorrow").await;
+    house.wants(issue, 1).await;
+    let House { api, provider, agent, admin, project } = house;
+    let calls = || provider.fakes.world().calls.len();
+    let made = calls();
+    let directory = api.hub.stop().await;
+    let url = provider.url.clone();
+    let api = Api::start_in(directory, |config| {
+        config.providers.clickup_api_url = format!("{url}/clickup/api/v2");
+        config.providers.slack_api_url = format!("{url}/slack/api");
+        config.providers.github_api_url = format!("{url}/github");
+        config.providers.allow_private_targets = true;
+    })
+    .await;
+    assert!(Socket::open(api.hub.address(), Kind::Plain, &agent.2).await.is_err());
+    let state = api.ask("GET", "/admin/state", &admin, None).await.json();
+    assert_eq!(
+        (&state["data"]["stopped"], &state["data"]["tenant"]["reason"]),
+        (&json!(true), &json!("until tomorrow"))
+    );
+    assert_eq!(state["data"]["instances"].as_array().unwrap().len(), 1, "who went has said so: {state}");
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(calls(), made, "nothing is begun");
+    let house = House { api, provider, agent, admin, project };
+    house.resume().await;
+    until("it goes on where it stopped", || house.said() == ["word 1"]).await;
+    house.socket(Kind::Plain).await;
 }
