@@ -31,6 +31,7 @@ fn faults(answer: &Value) -> Vec<(i64, String)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_act_has_its_row_and_every_tampering_is_found() {
     let house = House::open().await;
+    house.issue_of(17);
     let mut socket = house.socket(Kind::Plain).await;
     let trace = "5f1e2d3c4b5a69788796a5b4c3d2e1f0";
     let parent = format!("00-{trace}-00f067aa0ba902b7-01");
@@ -42,8 +43,16 @@ async fn every_act_has_its_row_and_every_tampering_is_found() {
     socket
         .say("tool_request", json!({"requestId": "r2", "tool": "shell", "action": "run", "args": {}, "traceId": trace}))
         .await;
+    let traced = format!("/api/actions?traceId={trace}&limit=200");
+    let done = |page: &Value| {
+        page["data"].as_array().unwrap().iter().any(|act| act["action"] == "comment.posted" && act["outcome"] == "done")
+    };
+    let page = house.until("the comment", &traced, done).await;
     let rotate = format!("/api/agents/{}/rotate-secret", house.agent.1);
     house.ask("POST", &rotate, None).await;
+    let agent = format!("/api/agents/{}", house.agent.1);
+    house.ask("PATCH", &agent, Some(json!({ "enabled": false }))).await;
+    socket.rest().await;
     house.stop("enough").await;
     house.resume().await;
     let (has, all) = (
@@ -52,11 +61,6 @@ async fn every_act_has_its_row_and_every_tampering_is_found() {
     );
     let wanted = ["tool.decided", "agent.disconnected", "hub.stopped", "POST /api/agents/{id}/rotate-secret"];
     house.until("the acts", all, |page| wanted.iter().all(|action| has(page, action))).await;
-    let traced = format!("/api/actions?traceId={trace}&limit=200");
-    let done = |page: &Value| {
-        page["data"].as_array().unwrap().iter().any(|act| act["action"] == "comment.posted" && act["outcome"] == "done")
-    };
-    let page = house.until("the comment", &traced, done).await;
     let comment = page["data"].as_array().unwrap().iter().find(|act| act["action"] == "comment.posted").unwrap();
     assert_eq!(comment["actor"], json!({"kind": "agent", "id": house.agent.1}), "{comment:#}");
     assert_eq!((&comment["agentId"], &comment["subject"]["kind"]), (&json!(house.agent.1), &json!("github")));

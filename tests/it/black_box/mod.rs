@@ -108,9 +108,17 @@ impl House {
             connection: Some(format!("con-{provider}")),
             external_id: Some(external_id.to_owned()),
         };
-        let mut request = sender.request(0, now_ms()).unwrap();
-        request.headers.extend(headers.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        self.api.hub.post(request).await
+        let begun = Instant::now();
+        loop {
+            let mut request = sender.request(0, now_ms()).unwrap();
+            request.headers.extend(headers.iter().map(|(name, value)| (*name, (*value).to_owned())));
+            let answer = self.api.hub.post(request).await;
+            // A connection is known a moment after it is made.
+            if answer.status != StatusCode::UNAUTHORIZED || begun.elapsed() > PATIENCE {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// The administrator asks.
@@ -166,13 +174,18 @@ impl House {
 
     /// An issue that can be spoken about.
     pub fn issue(&self) -> MirrorPlace {
+        self.issue_of(7)
+    }
+
+    /// The same, of a number.
+    pub fn issue_of(&self, number: u64) -> MirrorPlace {
         let issue = json!({
-            "id": 1, "number": 7, "title": "Checkout fails", "state": "open", "state_reason": null,
+            "id": number, "number": number, "title": "Checkout fails", "state": "open", "state_reason": null,
             "updated_at": "2026-11-20T08:00:00Z", "closed_at": null, "comments": 0,
             "repository_url": format!("https://api.github.com/repos/{REPOSITORY}"),
         });
-        self.provider.fakes.world().github_issues.put(&format!("{REPOSITORY} 7"), issue);
-        MirrorPlace::Github { repository: REPOSITORY.to_owned(), number: 7 }
+        self.provider.fakes.world().github_issues.put(&format!("{REPOSITORY} {number}"), issue);
+        MirrorPlace::Github { repository: REPOSITORY.to_owned(), number }
     }
 
     /// What was said about the issue.

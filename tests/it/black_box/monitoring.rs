@@ -32,6 +32,7 @@ async fn rules_and_dashboard_name_metrics_that_are_there() {
     house.webhook("github", "issues.opened", &[]).await;
     house.api.hub.webhook("clickup", "taskCreated").await;
     socket.skip_to("task_assigned").await;
+    socket.say("usage", serde_json::json!({ "model": "m", "inputTokens": 1, "outputTokens": 1 })).await;
     house.wants(issue, 1).await;
     super::until("it is said", || house.said().len() == 1).await;
     house.stop("to be seen").await;

@@ -134,11 +134,13 @@ async fn what_waits_is_listed_and_dropped_before_it_goes_on() {
         ids.push(house.wants(issue.clone(), number).await);
     }
     let listed = house
-        .until("the commands", "/admin/commands?limit=4", |page| page["data"].as_array().unwrap().len() == 4)
+        .until("the commands", "/admin/commands?provider=github&limit=4", |page| {
+            page["data"].as_array().unwrap().len() == 4
+        })
         .await;
     let next = listed["page"]["next"].as_str().unwrap();
     let rest = house
-        .until("the rest", &format!("/admin/commands?cursor={next}"), |page| {
+        .until("the rest", &format!("/admin/commands?provider=github&cursor={next}"), |page| {
             page["data"].as_array().unwrap().len() == 2
         })
         .await;
