@@ -1,10 +1,14 @@
 //! The kill switch with agents at work and the mirror busy.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use pipeline::{event::Act, topics::Topic};
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::{
     super::{
@@ -25,48 +29,84 @@ fn sockets_open() -> usize {
     std::env::var("NEXUS_TEST_SOCKETS").ok().and_then(|count| count.parse().ok()).unwrap_or(150)
 }
 
+/// Sockets that are opened at the same time, and sockets of one agent.
+const OPENING: usize = 32;
+const OF_AN_AGENT: usize = 100;
+
+/// A socket that waits for its end: what it was told last, and when that was.
+type Waiting = JoinHandle<(Option<(String, Value)>, Instant)>;
+
+async fn open_sockets(house: &House, tokens: &[String], count: usize) -> Vec<Waiting> {
+    let (address, mut sockets) = (house.api.hub.address(), Vec::with_capacity(count));
+    while sockets.len() < count {
+        let numbers = sockets.len()..(sockets.len() + OPENING).min(count);
+        let opening = numbers.map(|number| async move {
+            let kind = if number % 2 == 0 { Kind::Plain } else { Kind::SocketIo };
+            let mut socket = Socket::open(address, kind, &tokens[number / OF_AN_AGENT]).await.unwrap();
+            socket.expect("hello").await;
+            socket
+        });
+        let opened = futures_util::future::join_all(opening).await.into_iter();
+        sockets.extend(opened.map(|mut socket| {
+            tokio::spawn(async move {
+                let told = socket.rest().await.pop();
+                (told, Instant::now())
+            })
+        }));
+    }
+    sockets
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_silent_within_a_second_and_nothing_is_lost() {
     connectors::process::raise_open_files();
     let count = sockets_open();
-    let house = House::open_with(|config| config.agents.agent_sockets_max = count + 10).await;
+    let house = House::open_with(|config| {
+        config.agents.agent_sockets_max = OF_AN_AGENT;
+        config.upkeep.health_interval_ms = 100;
+    })
+    .await;
+    let mut tokens = vec![house.agent.2.clone()];
+    while tokens.len() * OF_AN_AGENT < count {
+        tokens.push(house.api.agent_of("acme", &format!("one of many {}", tokens.len())).await.2);
+    }
     let issue = house.issue();
     // So slow that some are always on their way.
     house.provider.fault(json!({"provider": "github", "latencyMs": 40}));
-    let mut took_ms = Vec::new();
+    let (mut took_ms, mut said_ms) = (Vec::new(), Vec::new());
     for trial in 0..TRIALS {
-        let mut sockets = Vec::new();
-        for number in 0..count {
-            let kind = if number % 2 == 0 { Kind::Plain } else { Kind::SocketIo };
-            sockets.push(house.socket(kind).await);
-        }
+        let sockets = open_sockets(&house, &tokens, count).await;
         for number in 0..WORDS {
             house.wants(issue.clone(), 1 + trial * WORDS + number).await;
         }
-        let begun = house.said().len();
-        until("the mirror speaks", || house.said().len() > begun).await;
+        let before = house.said().len();
+        until("the mirror speaks", || house.said().len() > before).await;
+        let begun = Instant::now();
         let stopped = house.stop("an agent runs wild").await;
-        let (acknowledged_ms, calls) = (now_ms(), house.provider.fakes.world().calls.len());
+        let (acknowledged, calls) = (now_ms(), house.provider.fakes.world().calls.len());
+        let mut silent = Instant::now();
         assert_eq!(stopped["instances"][0]["state"], "silent", "{stopped}");
-        took_ms.push(stopped["silentAfterMs"].as_u64().unwrap());
-        for mut socket in sockets {
-            let told = socket.rest().await;
-            assert_eq!(told.last().map(|(name, _)| name.as_str()), Some("stopped"), "{told:?}");
-            assert_eq!(told.last().unwrap().1["reason"], "an agent runs wild");
+        for socket in sockets {
+            let (told, closed) = socket.await.unwrap();
+            let (name, data) = told.unwrap();
+            assert_eq!((&*name, &data["reason"]), ("stopped", &json!("an agent runs wild")));
+            silent = silent.max(closed);
         }
+        took_ms.push((silent - begun).as_millis());
+        said_ms.push(stopped["silentAfterMs"].as_u64().unwrap());
         let refused = Socket::open(house.api.hub.address(), Kind::Plain, &house.agent.2).await;
         assert!(matches!(refused, Err(Refusal::Status(StatusCode::SERVICE_UNAVAILABLE))));
         assert_eq!(house.webhook("github", "issues.opened", &[]).await.status, StatusCode::OK);
         // Longer than anything takes that was not stopped.
         tokio::time::sleep(Duration::from_millis(150)).await;
         let world = house.provider.fakes.world();
-        let late: Vec<_> = world.calls.iter().skip(calls).filter(|made| made.at_ms > acknowledged_ms).collect();
+        let late: Vec<_> = world.calls.iter().skip(calls).filter(|made| made.at_ms > acknowledged).collect();
         assert!(late.is_empty(), "calls after the acknowledgement: {late:?}");
         drop(world);
         house.resume().await;
     }
     took_ms.sort_unstable();
-    println!("silent after {took_ms:?} ms with {count} sockets");
+    println!("{count} sockets: the last closed after {took_ms:?} ms; the hub says {said_ms:?}");
     assert!(took_ms[took_ms.len() - 1] < 1_000, "{took_ms:?}");
     let said = || house.said().into_iter().filter(|word| word.starts_with("word ")).collect::<Vec<_>>();
     until("all is said", || said().len() >= (TRIALS * WORDS) as usize).await;
@@ -210,7 +250,7 @@ async fn nobody_who_looks_after_connections_calls_either() {
     let late: Vec<_> = world.calls.iter().skip(made).filter(|call| call.at_ms > acknowledged_ms).collect();
     assert!(late.is_empty(), "calls after the acknowledgement: {late:?}");
     drop(world);
-    let cut = |page: &serde_json::Value| {
+    let cut = |page: &Value| {
         let mut acts = page["data"].as_array().unwrap().iter();
         acts.any(|act| act["outcome"] == "uncertain" && act["subject"]["kind"] == "clickup")
     };
