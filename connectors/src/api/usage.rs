@@ -10,6 +10,7 @@ use super::{
     actions::time,
     call::{Call, problem_of},
     input::Body,
+    limits::without_format,
     operation::{Operation, operation},
     output::{Data, Gone, Page},
     query::{CURSOR, Kind, LIMIT, param},
@@ -29,7 +30,7 @@ pub struct BudgetForm {
     /// In which time.
     period: Period,
     /// How many dollars.
-    #[schemars(range(min = 0.01, max = 1_000_000_000))]
+    #[schemars(range(min = 0.01, max = 1_000_000_000), transform = without_format)]
     limit: f64,
     /// Whether agents that have spent it have no sockets until the period ends.
     #[serde(default)]
