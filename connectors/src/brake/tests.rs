@@ -1,3 +1,5 @@
+//! The switch and the brakes of several processes over one log, without a hub.
+
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use pipeline::{

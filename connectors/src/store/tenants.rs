@@ -49,6 +49,11 @@ const CLEAR: &[&str] = &[
     sql!("candidates_delete_tenant"),
     sql!("notices_delete_tenant"),
     sql!("upkeep_delete_tenant"),
+    // What was done stays in the trail, which only grows and has nobody's words.
+    sql!("mirror_waiting_delete_tenant"),
+    sql!("usage_days_delete_tenant"),
+    sql!("budgets_delete_tenant"),
+    sql!("budget_told_delete_tenant"),
 ];
 
 /// Rows that are told of at once.

@@ -181,6 +181,13 @@ async fn story(bench: Bench) {
     assert_eq!(waiting(WaitingFilter::default()).await, [("mir_9".to_owned(), false)]);
     let (faults, heads) = store.verify(Some("a")).await.expect("read");
     assert!(faults.is_empty() && heads[0].1 >= 5, "{faults:?} {heads:?}");
+
+    // The trail outlives its tenant, the rest does not.
+    store.tenants().delete_all("a").await.expect("gone");
+    assert!(waiting(WaitingFilter::default()).await.is_empty() && budgets(&store).await.is_empty());
+    let usage = store.usage("a", &UsageFilter::default(), &Paging::default()).await.expect("a page");
+    assert!(usage.rows.is_empty(), "{usage:?}");
+    assert_eq!(store.verify(Some("a")).await.expect("read").1, heads);
 }
 
 #[tokio::test]
