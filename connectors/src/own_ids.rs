@@ -37,8 +37,6 @@ const AGAIN_REFUSED_MS: u64 = 600_000;
 const SETTLED_MS: u64 = 5_000;
 /// How late a wait may end that nothing else ends.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// How long a process waits for its lease when it begins.
-const LEASE_PATIENCE: Duration = Duration::from_secs(2);
 /// Who a GitHub app is, which the address for people does not tell.
 const VIEWER: &str = "query { viewer { login } }";
 
@@ -89,7 +87,7 @@ impl OwnIds {
             _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
         }
         post.running();
-        self.brake.leased(LEASE_PATIENCE).await;
+        self.brake.leased().await;
         let mut changes = self.directory.changes();
         let mut asked = self.house_connections();
         let mut later = BTreeMap::new();

@@ -43,6 +43,9 @@ pub const LEASE: Duration = Duration::from_secs(1);
 /// through the system.
 const LINGER: Duration = Duration::from_millis(20);
 
+/// How long somebody waits for a lease before trying without.
+const LEASE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A lease that does not end.
 const FOR_EVER: u64 = u64::MAX;
 
@@ -259,12 +262,12 @@ impl Brake {
     }
 
     /// Waits for the lease, for a while: nobody has it when a process begins.
-    pub async fn leased(&self, patience: Duration) {
+    pub async fn leased(&self) {
         let wait = async {
             let mut changes = self.changes();
             while self.lease_left().is_zero() && changes.changed().await.is_ok() {}
         };
-        let _ = tokio::time::timeout(patience, wait).await;
+        let _ = tokio::time::timeout(LEASE_PATIENCE, wait).await;
     }
 
     /// How long something may still be begun.

@@ -35,10 +35,8 @@ const RECONCILE: &str = "reconcile";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Changes of the directory that come this close are looked at together.
 const PAUSE: Duration = Duration::from_millis(100);
-/// What is due of a stopped tenant is looked at again so much later; and how long
-/// a process waits for its lease when it begins.
+/// What is due of a stopped tenant is looked at again so much later.
 const STOPPED_MS: u64 = 2_000;
-const LEASE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long what is in hand may go on after a stop.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 /// Things that are done at the same time, backfills apart.
@@ -72,7 +70,7 @@ impl Connections {
             }
         }
         post.running();
-        self.brake.leased(LEASE_PATIENCE).await;
+        self.brake.leased().await;
         let (mut known, mut checks, mut backfills) = (Known::default(), JoinSet::new(), JoinSet::new());
         let (mut has_changed, mut is_noticed) = (true, true);
         loop {

@@ -39,9 +39,6 @@ const TENANT_CALLS_MAX: usize = 8;
 /// Calls of all tenants at the same time.
 const CALLS_MAX: usize = 256;
 
-/// How long a process waits for its lease when it begins.
-const LEASE_PATIENCE: Duration = Duration::from_secs(2);
-
 /// Three attempts have room within a deadline of five seconds.
 fn policies(attempts_max: u32) -> Policies {
     let retry = Policy { attempts_max, backoff_first_ms: 200, backoff_max_ms: 2_000, ..Policy::default() };
@@ -200,7 +197,7 @@ impl Calls {
         // in the queue that all share. (The semaphores are never closed.)
         let _own = tenant.acquire().await;
         let _all = self.places.acquire().await;
-        self.brake.leased(LEASE_PATIENCE).await;
+        self.brake.leased().await;
         match self.brake.run(&errand.tenant, self.caller.call(&errand.call)).await {
             Ok(Ok(answer)) => self.read(&errand, &answer),
             Ok(Err(stopped)) => Err(self.explain(&errand, &stopped)),

@@ -29,6 +29,15 @@ fn sockets_open() -> usize {
     std::env::var("NEXUS_TEST_SOCKETS").ok().and_then(|count| count.parse().ok()).unwrap_or(150)
 }
 
+impl House {
+    /// Of all calls but the first `known`, none came after a time.
+    fn is_silent_since(&self, known: usize, acknowledged_ms: u64) {
+        let world = self.provider.fakes.world();
+        let late: Vec<_> = world.calls.iter().skip(known).filter(|made| made.at_ms > acknowledged_ms).collect();
+        assert!(late.is_empty(), "calls after the acknowledgement: {late:?}");
+    }
+}
+
 /// Sockets that are opened at the same time, and sockets of one agent.
 const OPENING: usize = 32;
 const OF_AN_AGENT: usize = 100;
@@ -99,10 +108,7 @@ async fn it_is_silent_within_a_second_and_nothing_is_lost() {
         assert_eq!(house.webhook("github", "issues.opened", &[]).await.status, StatusCode::OK);
         // Longer than anything takes that was not stopped.
         tokio::time::sleep(Duration::from_millis(150)).await;
-        let world = house.provider.fakes.world();
-        let late: Vec<_> = world.calls.iter().skip(calls).filter(|made| made.at_ms > acknowledged).collect();
-        assert!(late.is_empty(), "calls after the acknowledgement: {late:?}");
-        drop(world);
+        house.is_silent_since(calls, acknowledged);
         house.resume().await;
     }
     took_ms.sort_unstable();
@@ -246,10 +252,7 @@ async fn nobody_who_looks_after_connections_calls_either() {
     // An event of ClickUp's has details to be asked for.
     house.api.hub.webhook("clickup", "taskCreated").await;
     tokio::time::sleep(Duration::from_millis(600)).await;
-    let world = house.provider.fakes.world();
-    let late: Vec<_> = world.calls.iter().skip(made).filter(|call| call.at_ms > acknowledged_ms).collect();
-    assert!(late.is_empty(), "calls after the acknowledgement: {late:?}");
-    drop(world);
+    house.is_silent_since(made, acknowledged_ms);
     let cut = |page: &Value| {
         let mut acts = page["data"].as_array().unwrap().iter();
         acts.any(|act| act["outcome"] == "uncertain" && act["subject"]["kind"] == "clickup")
