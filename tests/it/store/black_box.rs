@@ -152,7 +152,7 @@ async fn story(bench: Bench) {
     assert_eq!((rest.rows[0].agent_id.as_str(), rest.next), ("agt_2", None));
     assert_eq!(budgets(&store).await, [(EVERYBODY.to_owned(), 505_000), ("agt_1".to_owned(), 105_000)]);
     // Half of the tenant's, and all steps of the agent's, each once.
-    let announcer = Announcer { store: Arc::clone(&store), log: Arc::new(log.clone()) };
+    let announcer = Announcer { store: Arc::clone(&store), log: Arc::new(log.clone()), house: None };
     announcer.catch_up().await.expect("announced");
     let told = log.records(Topic::Alerts);
     let mut kinds: Vec<_> = told
