@@ -5,7 +5,8 @@
 //! commands ──────▸ (moves, re-routes, …) ────┤   ┌─▸ lookups.requests
 //! agents.actions ▸ act ──────────────────────┼─▸ lookup ─▸ enrich ─▸ sift ─▸ track ─▸ route ─▸ mirror ─▸ publish ─▸ events
 //! lookups.results ▸ (what was held goes on) ─┤                                          │          └────▸ agents.inbox
-//! mirror.results ─▸ (what stands there now) ─┘                                          └─▸ mirror.commands
+//! mirror.results ─▸ (what stands there now) ─┤                                          └─▸ mirror.commands
+//! memory.results ─▸ (summaries are events) ──┘                                            ─▸ memory.requests
 //! control ───────▸ the directory that enrich looks into
 //! a tick a second ▸ lets every stage forget what is old, and go on without what did not come
 //! ```
@@ -20,7 +21,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use udfs::hash::Parts;
 
 use crate::{
-    event::{AgentAction, Command, Control, InboxEntry, LookupResult, MirrorResult, Severity, StateEntry, Time},
+    event::{
+        AgentAction, Command, Control, InboxEntry, LookupResult, MemoryResult, MirrorResult, Severity, StateEntry, Time,
+    },
     operators::{
         Draft, Kept, Operator, Turn, Verdict, act, command,
         deduplicate::{Deduplicate, Seen},
@@ -28,6 +31,7 @@ use crate::{
         lookup::{self, Lookup},
         mirror::{self, Mirror},
         normalize::{self, Rejected},
+        remember,
         track::Track,
         unrouted::Unrouted,
     },
@@ -43,6 +47,7 @@ pub const INPUTS: &[Topic] = &[
     Topic::Control,
     Topic::LookupsResults,
     Topic::MirrorResults,
+    Topic::MemoryResults,
     Topic::Commands,
     Topic::AgentsActions,
     Topic::WebhooksRaw,
@@ -157,6 +162,7 @@ impl Flow {
             Topic::AgentsActions => self.on_action(record, outputs),
             Topic::LookupsResults => self.on_found(record, outputs),
             Topic::MirrorResults => self.on_mirrored(record, outputs),
+            Topic::MemoryResults => self.on_remembered(record, outputs),
             _ => {}
         }
         self.counts.published = self.chain.published;
@@ -239,6 +245,13 @@ impl Flow {
         let Some(result) = self.read::<MirrorResult>(record, mirror::NAME, outputs) else { return };
         if let Some(mut turn) = self.begin(record, &result.tenant_id, outputs) {
             self.chain.on_mirrored(&result, &mut turn);
+        }
+    }
+
+    fn on_remembered(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
+        let Some(result) = self.read::<MemoryResult>(record, remember::NAME, outputs) else { return };
+        if let Some(mut turn) = self.begin(record, result.tenant_id(), outputs) {
+            self.chain.on_remembered(&result, &mut turn);
         }
     }
 

@@ -14,6 +14,7 @@ pub mod made;
 pub mod mirror;
 pub mod normalize;
 pub mod publish;
+pub mod remember;
 pub mod route;
 pub mod tasks;
 pub mod track;
