@@ -10,6 +10,8 @@ mod doctor;
 mod fakes;
 mod hub;
 mod migrate;
+mod model;
+mod reembed;
 mod remote;
 mod replay;
 mod seed;
@@ -54,6 +56,10 @@ enum Command {
     Replay(replay::Replay),
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
+    /// Fetch models that run in the hub itself
+    Model(model::Model),
+    /// Move the memory to another model
+    Reembed(reembed::Reembed),
     /// Make a tenant to begin with
     Seed(seed::Seed),
     /// Print the settings in force
@@ -91,6 +97,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Token(token) => token.run(&config).await,
             Command::Replay(replay) => replay.run(&config).await,
             Command::Migrate(migrate) => migrate.run(&config).await,
+            Command::Model(model) => model.run(&config).await,
+            Command::Reembed(reembed) => reembed.run(&config).await,
             Command::Seed(seed) => seed.run(&config).await,
             Command::Config(show) => show.run(&config),
             Command::Fakes(fakes) => fakes.run().await,

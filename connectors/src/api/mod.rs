@@ -14,6 +14,8 @@ mod connections;
 mod deadletters;
 mod health;
 mod input;
+mod mcp;
+mod memory;
 mod openapi;
 mod operation;
 mod output;
@@ -24,6 +26,7 @@ mod schemas;
 mod talk;
 mod tasks;
 mod tenants;
+mod threads;
 mod token;
 mod topics;
 mod unrouted;
@@ -50,6 +53,7 @@ use crate::{
         problem::Problem,
     },
     ingest::Ingest,
+    memory::Recall,
     sealing::Seal,
     store::Store,
     supervisor::{Board, Failure, Post},
@@ -95,6 +99,8 @@ pub struct Desk {
     pub clock: Arc<dyn Clock>,
     /// The rows as they are written.
     pub store: Arc<Store>,
+    /// What is remembered.
+    pub recall: Arc<Recall>,
     /// The rows as they hold.
     pub directory: Arc<Directory>,
     /// Issues tokens.
@@ -129,6 +135,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The rows as they are written.
     pub store: Arc<Store>,
+    /// What is remembered.
+    pub recall: Arc<Recall>,
     /// The rows as they hold.
     pub directory: Arc<Directory>,
     /// Issues tokens.
@@ -146,7 +154,7 @@ impl Desk {
     /// With the limits of a configuration.
     pub fn new(config: &Config, parts: Parts) -> Desk {
         let server = &config.server;
-        let Parts { log, clock, store, directory, tokens, gate, seal, online } = parts;
+        let Parts { log, clock, store, recall, directory, tokens, gate, seal, online } = parts;
         let online_followed = online.is_some();
         let online = online.unwrap_or_else(|| Online::new(Arc::clone(&directory), Arc::clone(&clock)));
         Desk {
@@ -169,6 +177,7 @@ impl Desk {
             log,
             clock,
             store,
+            recall,
             directory,
             tokens,
             gate,
@@ -206,6 +215,9 @@ pub fn operations() -> Vec<Operation> {
         users::operations(),
         connections::operations(),
         tasks::operations(),
+        threads::operations(),
+        memory::operations(),
+        mcp::operations(),
         unrouted::operations(),
         deadletters::operations(),
         topics::operations(),

@@ -76,6 +76,7 @@ async fn change(call: Call, patch: Patch<TenantForm>) -> Result<Data<Shown<Tenan
 }
 
 async fn delete(call: Call, (): ()) -> Result<Data<Gone>, Problem> {
+    call.desk.recall.forget_tenant(call.id()).await.map_err(super::memory::problem_of)?;
     call.desk.store.tenants().delete_all(call.id()).await.map_err(problem_of)?;
     call.desk.settled::<Tenant>(call.id(), call.id(), None).await;
     Ok(Gone::id(call.id()))

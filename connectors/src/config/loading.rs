@@ -29,6 +29,8 @@ const ECOSYSTEM_NAMES: &[(&str, &str)] = &[
     ("CLICKUP_API_TOKEN", "providers.clickup_api_token"),
     ("SLACK_BOT_TOKEN", "providers.slack_bot_token"),
     ("GITHUB_TOKEN", "providers.github_token"),
+    ("OPENAI_API_KEY", "memory.openai_api_key"),
+    ("OPENAI_BASE_URL", "memory.openai_base_url"),
     ("NEXUS_ALLOW_PRIVATE_TARGETS", "providers.allow_private_targets"),
 ];
 

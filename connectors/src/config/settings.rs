@@ -21,6 +21,7 @@ pub struct Config {
     pub agents: crate::agents::Agents,
     pub providers: Providers,
     pub mirror: crate::mirror::Settings,
+    pub memory: crate::memory::Settings,
     pub store: Store,
     pub auth: Auth,
     pub telemetry: Telemetry,

@@ -8,6 +8,7 @@ use pipeline::{
     flow,
     operators::{deduplicate::Deduplicate, lookup::Lookup},
     ports::{Clock, Log},
+    retry::Policy,
     worker::Progress,
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -25,12 +26,14 @@ use crate::{
     keys::Keys,
     log::Opened,
     lookups::{self, Links, Lookups},
+    memory::{self, Memory, Recall},
     mirror::{self, Mirror},
     roles::Role,
     sealing::Seal,
     store::{Store, announce::Announcer, project::Projector},
     supervisor::{Board, Failure, Post, Status, supervise},
     telemetry::metrics::Metrics,
+    tools,
     workers::Workers,
 };
 
@@ -47,6 +50,7 @@ pub(super) struct Parts {
     pub seal: Arc<Seal>,
     pub directory: Arc<Directory>,
     pub store: Option<Arc<Store>>,
+    pub recall: Option<Arc<Recall>>,
     pub ingest: Option<Arc<Ingest>>,
     pub gateway: Option<Arc<Gateway>>,
     pub gate: Arc<Gate>,
@@ -71,7 +75,14 @@ impl Parts {
         let (seal, directory) = (Arc::new(seal), Arc::new(Directory::default()));
         let tokens = Arc::new(Tokens::new(&jwt_secret, Arc::clone(&directory), Arc::clone(&clock)));
         let gate = Arc::new(gate(config, notice, &directory, &tokens));
-        let store = if has(Role::Api) { Some(Arc::new(Store::open(config).await?)) } else { None };
+        let store = match has(Role::Api) || has(Role::Memory) {
+            true => Some(Arc::new(Store::open(config).await?)),
+            false => None,
+        };
+        let recall = match &store {
+            Some(store) => Some(Arc::new(Recall::open(config, Arc::clone(store), Arc::clone(&clock))?)),
+            None => None,
+        };
         let ingest = has(Role::Ingest).then(|| {
             let (log, clock, metrics) = (Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics));
             Arc::new(Ingest::new(config, log, clock, metrics, Arc::clone(&directory), Arc::clone(&seal)))
@@ -90,11 +101,12 @@ impl Parts {
         } else {
             None
         };
-        let desk = store.as_ref().map(|store| {
+        let desk = store.as_ref().zip(recall.as_ref()).filter(|_| has(Role::Api)).map(|(store, recall)| {
             let parts = api::Parts {
                 log: Arc::clone(&log),
                 clock: Arc::clone(&clock),
                 store: Arc::clone(store),
+                recall: Arc::clone(recall),
                 directory: Arc::clone(&directory),
                 tokens: Arc::clone(&tokens),
                 gate: Arc::clone(&gate),
@@ -104,10 +116,11 @@ impl Parts {
             Arc::new(Desk::new(config, parts))
         });
         let (board, progress) = (Arc::default(), Arc::default());
-        Ok(Parts { log, clock, metrics, board, progress, seal, directory, store, ingest, gateway, gate, desk })
+        Ok(Parts { log, clock, metrics, board, progress, seal, directory, store, recall, ingest, gateway, gate, desk })
     }
 
     fn announcer(&self) -> Option<Announcer> {
+        self.desk.as_ref()?;
         let store = Arc::clone(self.store.as_ref()?);
         Some(Announcer { store, log: Arc::clone(&self.log) })
     }
@@ -162,6 +175,16 @@ impl Parts {
                 let mirror = Mirror { log: Arc::clone(&self.log), bench };
                 crew.man(role.name(), move |post| mirror.clone().run(post));
             }
+            Role::Memory => {
+                if let Some(recall) = &self.recall {
+                    let policy = Policy { attempts_max: config.memory.attempts_max, ..Policy::default() };
+                    let counts = memory::role::Counts::new()?;
+                    self.metrics.include(counts.collectors())?;
+                    let bench = memory::role::Bench { recall: Arc::clone(recall), policy, counts };
+                    let memory = Memory { log: Arc::clone(&self.log), bench: Arc::new(bench) };
+                    crew.man(role.name(), move |post| memory.clone().run(post));
+                }
+            }
             Role::Gateway => {
                 if let Some(gateway) = self.gateway.clone() {
                     crew.man(role.name(), move |post| Arc::clone(&gateway).run(post));
@@ -174,6 +197,8 @@ impl Parts {
             }
             Role::Api => {
                 if let Some(desk) = self.desk.clone() {
+                    let tools = tools::worker::Worker { log: Arc::clone(&self.log), desk: Arc::clone(&desk) };
+                    crew.man("tools", move |post| tools.clone().run(post));
                     crew.man(role.name(), move |post| Arc::clone(&desk).run(post));
                 }
             }

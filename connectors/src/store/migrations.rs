@@ -25,6 +25,7 @@ const STEPS: &[Step] = &[
     (1, "directory", migration!("0001_directory"), migration!("0001_directory")),
     (2, "outbox", migration!("0002_outbox"), migration!("0002_outbox.postgres")),
     (3, "projections", migration!("0003_projections"), migration!("0003_projections")),
+    (7, "memory", migration!("0007_memory"), migration!("0007_memory")),
 ];
 
 /// Brings a database up to date; several processes may try at once.

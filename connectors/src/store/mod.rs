@@ -21,8 +21,10 @@ mod projects;
 mod rows;
 mod tasks;
 mod tenants;
+mod texts;
 mod unrouted;
 mod users;
+mod vectors;
 mod work;
 mod workgroups;
 
@@ -42,7 +44,9 @@ pub use clients::Credentials;
 pub use error::StoreError;
 pub use rows::{Entry, PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging, Rows, Stored};
 pub use tasks::{TaskFilter, Tasks};
+pub use texts::{Kept, Place, Texts, Thread};
 pub use unrouted::Unrouted;
+pub use vectors::{Changed, Chunk, VectorRows};
 pub use work::Work;
 
 /// The file of the embedded database in a data directory.
@@ -151,6 +155,16 @@ impl Store {
     /// Work items.
     pub fn tasks(&self) -> Tasks<'_> {
         Tasks(self)
+    }
+
+    /// What is remembered.
+    pub fn texts(&self) -> Texts<'_> {
+        Texts(self)
+    }
+
+    /// Its vectors, where they are kept here.
+    pub fn vectors(&self) -> VectorRows<'_> {
+        VectorRows(self)
     }
 
     /// Events of no project.

@@ -41,6 +41,9 @@ const CLEAR: &[&str] = &[
     sql!("tasks_delete_tenant"),
     sql!("unrouted_delete_tenant"),
     sql!("candidates_delete_tenant"),
+    sql!("texts_delete_tenant"),
+    sql!("summaries_delete_tenant"),
+    sql!("vectors_delete_tenant"),
 ];
 
 /// Rows that are told of at once.

@@ -1,0 +1,29 @@
+//! `[memory]`, as the manual describes it.
+
+use std::{fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// `[memory]`
+#[derive(Clone, Serialize, Deserialize)]
+#[allow(missing_docs)] // each is described in the manual
+pub struct Settings {
+    pub embedder: String,
+    pub summariser: String,
+    pub threads_max: usize,
+    pub models_dir: PathBuf,
+    pub cache_mb_max: usize,
+    pub attempts_max: u32,
+    pub model_timeout_ms: u64,
+    pub openai_api_key: String,
+    pub openai_base_url: String,
+    pub openai_embedding_model: String,
+    pub openai_dimensions: usize,
+    pub openai_chat_model: String,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("embedder", &self.embedder).field("summariser", &self.summariser).finish()
+    }
+}
