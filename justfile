@@ -17,8 +17,8 @@ check:
 test:
     cargo test
 
-# kill -9 under load, at length: 100 rounds on the embedded log, and 20 on Kafka
-# when NEXUS_TEST_KAFKA names a broker.
+# kill -9 under load, at length: 100 rounds on the embedded log (of the mirror,
+# 100 seeds), and up to 20 on Kafka when NEXUS_TEST_KAFKA names a broker.
 chaos:
     NEXUS_CHAOS_ROUNDS=100 cargo test --release --test it chaos -- --nocapture --test-threads 1
 

@@ -19,6 +19,13 @@ pub struct Serve {
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     host: IpAddr,
+    /// Tell this hub of all that happens there, as `nexus seed` connects it
+    #[arg(long, value_name = "URL")]
+    hub: Option<String>,
+    /// What the hub's webhooks are signed with (WEBHOOK_SECRET_CLICKUP,
+    /// SLACK_SIGNING_SECRET and WEBHOOK_SECRET_GITHUB when it was seeded)
+    #[arg(long, default_value = "fakes-secret", requires = "hub")]
+    secret: String,
     /// One JSON object with the addresses
     #[arg(long)]
     json: bool,
@@ -32,6 +39,9 @@ impl Serve {
             .await
             .with_context(|| format!("cannot listen on {}:{}", self.host, self.port))?;
         let url = format!("http://{}", listener.local_addr()?);
+        if let Some(hub) = &self.hub {
+            fakes.tell(hub.trim_end_matches('/'), &self.secret);
+        }
         let addresses = fakes::addresses(&url);
         if self.json {
             println!(

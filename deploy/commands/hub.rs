@@ -12,14 +12,17 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Run some roles in this process.
 #[derive(Args)]
 pub struct Run {
-    /// The roles: ingest, pipeline, gateway, lookups, api
-    #[arg(long, value_delimiter = ',', required = true, value_parser = role)]
+    /// The roles, divided by commas
+    #[arg(long, value_delimiter = ',', required = true, value_parser = role, help = format!("The roles: {}", known()))]
     role: Vec<Role>,
 }
 
 fn role(name: &str) -> Result<Role, String> {
-    let known = || ROLES.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ");
     Role::from_name(name).ok_or_else(|| format!("the roles are: {}", known()))
+}
+
+fn known() -> String {
+    ROLES.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ")
 }
 
 impl Run {
@@ -42,15 +45,16 @@ async fn serve(config: &Config, roles: &[Role]) -> Result<()> {
     let begun = std::time::Instant::now();
     let hub = Hub::start(config, roles).await.map_err(|error| anyhow!(error))?;
     let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
-    tokio::select! {
-        () = hub.ready() => {
-            tracing::info!(url = %hub.url(), roles = %names.join(","), took = ?begun.elapsed(), "ready");
-        }
-        () = stop_signal() => {}
-    }
+    let say_when_ready = async {
+        hub.ready().await;
+        tracing::info!(url = %hub.url(), roles = %names.join(","), took = ?begun.elapsed(), "ready");
+        std::future::pending::<()>().await;
+    };
+    // Told to stop before it is ready, it stops too.
     let lost = tokio::select! {
         () = stop_signal() => None,
         lost = hub.lost() => Some(lost),
+        () = say_when_ready => None,
     };
     match lost {
         // What a log could not sync is in doubt from then on: only a restart

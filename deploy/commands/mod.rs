@@ -4,6 +4,7 @@
 //! usage.
 
 mod agent;
+mod backfill;
 mod config;
 mod demo;
 mod doctor;
@@ -17,6 +18,7 @@ mod replay;
 mod seed;
 mod send;
 mod show;
+mod suppose;
 mod tail;
 mod token;
 
@@ -54,6 +56,8 @@ enum Command {
     Token(token::Token),
     /// Send dead letters on their way once more
     Replay(replay::Replay),
+    /// Find what webhooks did not tell, and feed it in
+    Backfill(backfill::Backfill),
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
     /// Fetch models that run in the hub itself
@@ -96,6 +100,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Agent(agent) => agent.run(&config).await,
             Command::Token(token) => token.run(&config).await,
             Command::Replay(replay) => replay.run(&config).await,
+            Command::Backfill(backfill) => backfill.run(&config).await,
             Command::Migrate(migrate) => migrate.run(&config).await,
             Command::Model(model) => model.run(&config).await,
             Command::Reembed(reembed) => reembed.run(&config).await,

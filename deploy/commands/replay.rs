@@ -1,4 +1,5 @@
-//! `nexus replay`: dead letters, once more.
+//! `nexus replay`: dead letters, once more; or, with `--dry-run`, what other
+//! limits would have done to the log of the last days.
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
@@ -10,10 +11,12 @@ use connectors::{
 };
 use pipeline::{event::DeadLetter, ports::Log};
 
-use super::remote::Remote;
+use super::{remote::Remote, suppose::Supposed};
 
 /// Send dead letters on their way once more. Each gets a nonce, so that it is
-/// not taken for a repeat of what it was before.
+/// not taken for a repeat of what it was before. With --dry-run nothing is sent:
+/// it shows what other limits would have done to the log of the last days,
+/// beside what was done.
 #[derive(Args)]
 pub struct Replay {
     /// The letters' ids
@@ -24,11 +27,19 @@ pub struct Replay {
     /// Only those that this stage gave up
     #[arg(long, requires = "all")]
     stage: Option<String>,
+    /// Send nothing; judge the log by --rules
+    #[arg(long, requires = "rules", conflicts_with_all = ["ids", "all"])]
+    dry_run: bool,
+    #[command(flatten)]
+    supposed: Supposed,
 }
 
 impl Replay {
     /// Sends them.
     pub async fn run(self, config: &Config) -> Result<()> {
+        if self.dry_run {
+            return self.supposed.run(config).await;
+        }
         if self.ids.is_empty() && !self.all {
             bail!("name dead letters, or say --all");
         }

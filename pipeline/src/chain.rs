@@ -12,7 +12,7 @@
 use serde_json::Value;
 
 use crate::{
-    event::{LookupResult, MemoryResult, MirrorResult},
+    event::{Agent, LookupResult, MemoryResult, MirrorResult, Presence, Row},
     flow::Settings,
     operators::{
         Draft, Kept, Turn,
@@ -20,8 +20,10 @@ use crate::{
         candidates::{self, Candidates},
         directory::{self, Directory},
         enrich,
+        govern::{self, Govern, Governed},
         lookup::{self, Lookup, Lookups},
         mirror::{self, Desk, Mirror, Mirrored},
+        notices::{self, Notices},
         publish, remember,
         route::{self, Seqs},
         tasks::{self, Tasks},
@@ -45,8 +47,11 @@ pub struct Chain {
     pub(crate) answers: Answers,
     lookups: Lookups,
     candidates: Candidates,
+    pub(crate) notices: Notices,
     mirror: Mirror,
     mirrored: Mirrored,
+    govern: Govern,
+    pub(crate) governed: Governed,
     is_settling: bool,
 }
 
@@ -63,6 +68,10 @@ pub struct Remembered {
     pub held: usize,
     /// What the mirror knows, still has to do, and holds.
     pub mirrored: (usize, usize, usize),
+    /// What governance knows of agents and tasks.
+    pub governed: govern::Remembered,
+    /// Projects whose sync rate is known, and commands that wait for theirs.
+    pub paced: (usize, usize),
 }
 
 impl Chain {
@@ -73,15 +82,18 @@ impl Chain {
             lookup: settings.lookup.clone(),
             track: settings.track.clone(),
             shelving: settings.unrouted.clone(),
-            directory: Directory::default(),
+            directory: Directory::new(settings.govern.limits.clone(), settings.house.clone()),
             tasks: Tasks::default(),
             seqs: Seqs::default(),
             unrouted: Shelf::default(),
             answers: Answers::default(),
             lookups: Lookups::default(),
             candidates: Candidates::default(),
+            notices: Notices::default(),
             mirror: settings.mirror.clone(),
-            mirrored: Mirrored::default(),
+            mirrored: Mirrored::new(settings.govern.projects_max),
+            govern: settings.govern.clone(),
+            governed: Governed::new(&settings.govern),
             is_settling: false,
         }
     }
@@ -118,12 +130,14 @@ impl Chain {
             return self.mirrored.hold(draft.event, cause, since_ms, turn);
         }
         self.track.on(&mut self.tasks, &mut draft, turn);
+        self.governed.on_draft(self.directory.limits(&tenant), &draft, turn.now_ms);
         let index = self.directory.of(&draft.event.tenant_id);
         route::on(index, &mut self.tasks, &mut draft);
         if let Some(index) = index.filter(|_| !draft.event.unrouted) {
             self.lookup.ask_for_list(&mut self.lookups, index, &draft.event, turn);
         }
         self.candidates.on(&draft, turn);
+        self.notices.on(&draft, turn);
         self.at_desk(&tenant, |desk| desk.on(&draft, turn));
         remember::on(self.directory.of(&tenant), &self.tasks, &draft, turn);
         let json = publish::on(&mut self.seqs, &draft, turn);
@@ -137,7 +151,8 @@ impl Chain {
     fn at_desk<T>(&mut self, tenant: &str, ask: impl FnOnce(&mut Desk<'_>) -> T) -> T {
         let index = self.directory.of(tenant);
         let (bounds, state, tasks) = (&self.mirror, &mut self.mirrored, &mut self.tasks);
-        ask(&mut Desk { bounds, state, tenant, index, tasks })
+        let syncs = &index.map_or(&self.govern.limits, |index| &index.limits).syncs;
+        ask(&mut Desk { bounds, state, tenant, index, tasks, syncs })
     }
 
     /// Issues what the mirror has to do next, and lets go on what it held.
@@ -211,8 +226,31 @@ impl Chain {
         turn: &mut Turn<'_>,
     ) -> Result<(), String> {
         self.directory.on(tenant, kind, id, row, turn)?;
+        if kind == Agent::KIND && row.is_none() {
+            self.governed.forget_agent(tenant, id, turn);
+        }
         self.candidates.on_row(tenant, kind, row, turn);
+        self.notices.on_row(tenant, kind, id, row, turn);
         Ok(())
+    }
+
+    /// A gateway says how a socket of an agent is.
+    pub(crate) fn on_presence(
+        &mut self,
+        tenant: &str,
+        agent: &str,
+        socket: &str,
+        presence: Option<&Presence>,
+        turn: &mut Turn<'_>,
+    ) {
+        let index = self.directory.of(tenant);
+        self.governed.on_presence(index, tenant, agent, socket, presence, turn);
+    }
+
+    /// Whether an agent may do what it asks for.
+    pub(crate) fn judge(&mut self, speech: &govern::Speech<'_>, turn: &mut Turn<'_>) -> govern::Verdict {
+        let limits = self.directory.limits(speech.tenant);
+        self.governed.judge(limits, speech, turn)
     }
 
     /// Details have come.
@@ -245,7 +283,11 @@ impl Chain {
             draft.facts.held_since_ms = Some(since_ms);
             self.onward(draft, turn);
         }
+        for (tenant, project) in self.mirrored.paced() {
+            self.at_desk(&tenant, |desk| desk.release_project(&project, turn));
+        }
         self.settle(turn);
+        self.governed.on_tick(&mut self.directory, turn);
         self.shelving.on_tick(&mut self.unrouted, turn);
         self.answers.on_tick(turn);
     }
@@ -254,6 +296,7 @@ impl Chain {
     pub(crate) fn keep(&mut self, turn: &mut Turn<'_>) {
         self.tasks.keep(turn);
         self.mirrored.keep(turn);
+        self.governed.keep(turn);
         self.seqs.keep(turn);
     }
 
@@ -265,8 +308,10 @@ impl Chain {
             route::KIND => self.seqs.restore(kept),
             unrouted::KIND => self.shelving.restore(&mut self.unrouted, kept),
             candidates::KIND => self.candidates.restore(kept),
+            notices::KIND => self.notices.restore(kept),
             answers::KIND => self.answers.restore(kept),
-            mirror::KIND | mirror::HELD => self.mirrored.restore(kept, &self.mirror),
+            mirror::KIND | mirror::HELD | mirror::SYNCED => self.mirrored.restore(kept, &self.mirror),
+            govern::SPOKEN | govern::STALLED | govern::MUTED | govern::WATCHED => self.governed.restore(kept),
             lookup::PARKED | lookup::ASKED => self.lookup.restore(&mut self.lookups, kept),
             _ => {}
         }
@@ -280,6 +325,8 @@ impl Chain {
             unrouted: self.unrouted.len(),
             held: self.lookups.len(),
             mirrored: (self.mirrored.len(), self.mirrored.waiting(), self.mirrored.held()),
+            governed: self.governed.remembered(),
+            paced: self.mirrored.pacing(),
         }
     }
 }

@@ -3,11 +3,12 @@
 //! ```text
 //! webhooks.raw ──▸ normalize ─▸ deduplicate ─┐
 //! commands ──────▸ (moves, re-routes, …) ────┤   ┌─▸ lookups.requests
-//! agents.actions ▸ act ──────────────────────┼─▸ lookup ─▸ enrich ─▸ sift ─▸ track ─▸ route ─▸ mirror ─▸ publish ─▸ events
+//! agents.actions ▸ govern ─▸ act ────────────┼─▸ lookup ─▸ enrich ─▸ sift ─▸ track ─▸ route ─▸ mirror ─▸ publish ─▸ events
 //! lookups.results ▸ (what was held goes on) ─┤                                          │          └────▸ agents.inbox
 //! mirror.results ─▸ (what stands there now) ─┤                                          └─▸ mirror.commands
 //! memory.results ─▸ (summaries are events) ──┘                                            ─▸ memory.requests
 //! control ───────▸ the directory that enrich looks into
+//! presence ──────▸ govern: who fell silent, who is back
 //! a tick a second ▸ lets every stage forget what is old, and go on without what did not come
 //! ```
 //!
@@ -22,12 +23,14 @@ use udfs::hash::Parts;
 
 use crate::{
     event::{
-        AgentAction, Command, Control, InboxEntry, LookupResult, MemoryResult, MirrorResult, Severity, StateEntry, Time,
+        AgentAction, Command, Control, GATEWAY, InboxEntry, LookupResult, MemoryResult, MirrorResult, Presence, Severity,
+        StateEntry, Time,
     },
     operators::{
         Draft, Kept, Operator, Turn, Verdict, act, command,
         deduplicate::{Deduplicate, Seen},
-        directory,
+        directory::{self, House},
+        govern::{self, Govern},
         lookup::{self, Lookup},
         mirror::{self, Mirror},
         normalize::{self, Rejected},
@@ -49,6 +52,7 @@ pub const INPUTS: &[Topic] = &[
     Topic::MirrorResults,
     Topic::MemoryResults,
     Topic::Commands,
+    Topic::Presence,
     Topic::AgentsActions,
     Topic::WebhooksRaw,
 ];
@@ -73,6 +77,10 @@ pub struct Settings {
     pub unrouted: Unrouted,
     /// How long and how much the mirror waits and remembers.
     pub mirror: Mirror,
+    /// What agents may do, and how long they may be silent.
+    pub govern: Govern,
+    /// Who may use the settings' tokens.
+    pub house: House,
 }
 
 /// The chain of one partition, with its state.
@@ -160,6 +168,7 @@ impl Flow {
             Topic::Commands => self.on_command(record, outputs),
             Topic::Control => self.on_control(record, outputs),
             Topic::AgentsActions => self.on_action(record, outputs),
+            Topic::Presence => self.on_presence(record, outputs),
             Topic::LookupsResults => self.on_found(record, outputs),
             Topic::MirrorResults => self.on_mirrored(record, outputs),
             Topic::MemoryResults => self.on_remembered(record, outputs),
@@ -180,6 +189,7 @@ impl Flow {
         self.now_ms = self.now_ms.max(received_ms);
 
         let mut turn = self.turn(record, outputs);
+        self.chain.notices.hear(&webhook, &mut turn);
         let drafts = match normalize::on(&webhook, &turn) {
             Ok(drafts) => drafts,
             Err(Rejected { reason }) => return self.bury(record, normalize::NAME, reason, outputs),
@@ -232,6 +242,30 @@ impl Flow {
         } else {
             self.counts.repeats += 1;
         }
+    }
+
+    /// What the gateways say of agents' sockets; what else is there (their own
+    /// signs of life, who was cut) is for gateways.
+    fn on_presence(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
+        let key = String::from_utf8_lossy(&record.key);
+        let mut parts = key.splitn(4, '/');
+        let (Some(tenant), Some("agent"), Some(agent), Some(socket)) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return;
+        };
+        if agent == GATEWAY || partition_of(tenant, self.partitions) != record.position.partition {
+            return;
+        }
+        let presence = match record.value.is_some() {
+            true => match self.read::<Presence>(record, govern::NAME, outputs) {
+                None => return,
+                some => some,
+            },
+            false => None,
+        };
+        let mut turn = self.turn(record, outputs);
+        self.chain.on_presence(tenant, agent, socket, presence.as_ref(), &mut turn);
     }
 
     fn on_found(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {

@@ -274,7 +274,8 @@ pub trait Log: Send + Sync + 'static {
     /// that owns partition p owns it in all of `inputs`.
     fn join(&self, group: &str, inputs: &[Topic]) -> Pending<'_, Box<dyn Membership>>;
 
-    /// How far `group` is in each of `topics`.
+    /// How far `group` is in each of `topics`. An empty group is nobody: only
+    /// where the topics begin and end is told.
     fn lag(&self, group: &str, topics: &[Topic]) -> Pending<'_, Vec<Lag>>;
 
     /// Whether an append may be expected to succeed now. Cheap.

@@ -2,6 +2,8 @@
 //! event, however often the hub dies, and each agent is told of it once.
 
 mod agents;
+mod gateways;
+mod mirror;
 
 use std::{
     collections::BTreeSet,

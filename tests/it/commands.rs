@@ -35,6 +35,12 @@ fn the_demo_shows_the_whole_way_and_ends_well() {
         let assigned = steps.iter().find(is_assigned).unwrap();
         assert_eq!(assigned["data"]["task"]["title"], "The checkout fails on Safari");
     }
+    assert_eq!(count("mirrored"), 1, "{steps:#?}");
+    for side in ["clickup", "slack"] {
+        let says = |line: &Value| line["text"].as_str().is_some_and(|text| text.contains("A fix is on its way."));
+        let said = steps.iter().filter(|line| line["step"] == "shown" && line["side"] == side && says(line));
+        assert_eq!(said.count(), 1, "the agent's answer in {side}");
+    }
     assert!(steps.iter().any(|line| line["step"] == "repeat" && line["duplicate"] == true));
     assert!(steps.iter().any(|line| line["step"] == "forged" && line["refused"] == true));
 }
@@ -126,6 +132,29 @@ fn a_hub_is_sent_to_tailed_and_examined() {
     assert_eq!(again, events);
     let doctor = json_lines(&run(&["doctor", "--json"], &env));
     assert!(doctor.iter().any(|finding| finding["check"] == "log" && finding["ok"] == true), "{doctor:#?}");
+}
+
+/// As the README has it: nothing is set, and the samples reach the agent.
+#[test]
+fn a_seeded_hub_takes_samples_from_whoever_may_read_its_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().display().to_string();
+    let env = [("NEXUS_DATA_DIR", data.as_str()), ("PORT", "0"), ("NEXUS_AUTH_BCRYPT_COST", "4")];
+    let seeded = json_lines(&run(&["seed", "--json"], &env)).remove(0);
+    let mut up = nexus();
+    up.envs(env).arg("up");
+    let _hub = Process::start(up);
+    for (provider, event) in [("clickup", "taskCreated.with_task"), ("slack", "message"), ("github", "issues.opened")] {
+        let sent = run(&["send", provider, event], &env);
+        assert!(sent.status.success(), "{provider}: {}", text(&sent.stderr));
+    }
+    let login = &seeded["agents"][0];
+    let secret = login["clientSecret"].as_str().unwrap();
+    let agent = ["agent", "--client-id", login["clientId"].as_str().unwrap(), "--client-secret", secret];
+    let told = json_lines(&run(&[&agent[..], &["--json", "--limit", "1"]].concat(), &env));
+    assert!(told.iter().any(|said| said["event"] == "task_assigned"), "{told:#?}");
+    let unknown = run(&["send", "clickup", "taskCreated", "--connection", "con_nobody"], &env);
+    assert!(text(&unknown.stderr).contains("no connection"), "{}", text(&unknown.stderr));
 }
 
 #[test]

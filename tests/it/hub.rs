@@ -93,9 +93,18 @@ impl Hub {
     }
 
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Hub {
-        let directory = tempfile::tempdir().unwrap();
+        Hub::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    /// With the directory of one that was there before.
+    pub async fn start_in(directory: TempDir, change: impl FnOnce(&mut Config)) -> Hub {
         let mut config = config(directory.path());
         change(&mut config);
+        Hub::open(directory, config).await
+    }
+
+    /// One with these settings, in a directory that may hold something already.
+    pub async fn open(directory: TempDir, config: Config) -> Hub {
         let running = Running::start(&config, &Role::all()).await.unwrap();
         running.ready().await;
         Hub { running: Some(running), client: client(), directory }

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use axum::http::{HeaderMap, StatusCode, header};
 use pipeline::{
-    event::{Agent, Role},
+    event::{Agent, Barred, Role},
     topics::partition_of,
 };
 
@@ -20,18 +20,33 @@ pub struct Refused {
     pub code: &'static str,
     /// For people.
     pub detail: String,
+    /// When to try again, where time helps.
+    pub retry_after_ms: Option<u64>,
 }
 
 impl Refused {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Refused {
-        Refused { status, code, detail: detail.into() }
+        Refused { status, code, detail: detail.into(), retry_after_ms: None }
+    }
+
+    /// An agent that was cut, until its cool-down is over.
+    fn barred(barred: &Barred, now_ms: u64) -> Refused {
+        let left_ms = barred.until.as_ms().saturating_sub(now_ms);
+        let (did, left_s) = (&barred.message, left_ms.div_ceil(1_000));
+        let detail = format!("this agent was cut ({did}); it may come back in {left_s} s");
+        let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, "cooling_down", detail);
+        Refused { retry_after_ms: Some(left_ms), ..refused }
     }
 }
 
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Problem {
         let problem = Problem::new(refused.status, refused.code, refused.detail);
-        if refused.status == StatusCode::SERVICE_UNAVAILABLE { problem.retry_after(1) } else { problem }
+        match refused.retry_after_ms {
+            Some(left_ms) => problem.retry_after(left_ms.div_ceil(1_000)),
+            None if refused.status == StatusCode::SERVICE_UNAVAILABLE => problem.retry_after(1),
+            None => problem,
+        }
     }
 }
 
@@ -67,6 +82,9 @@ fn look(gateway: &Gateway, token: Option<&str>) -> Result<Arc<Identity>, Refused
     let row = gateway.directory.get::<Agent>(&principal.tenant_id, &principal.subject);
     if !row.is_some_and(|row| row.enabled) {
         return Err(forbidden("this agent takes no part; an administrator can enable it"));
+    }
+    if let Some(barred) = gateway.online().barred(&principal.tenant_id, &principal.subject) {
+        return Err(Refused::barred(&barred, gateway.clock_ms()));
     }
     if gateway.sockets.load(Relaxed) >= gateway.settings.sockets_max {
         return Err(busy("too_many_sockets", "this gateway has as many sockets as it takes"));

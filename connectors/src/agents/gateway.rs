@@ -185,6 +185,10 @@ impl Gateway {
             // The oldest one: more likely forgotten than the newest.
             of_agent[0].cut(Reason::TooMany);
         }
+        // What is barred after this look is cut by who hears of it.
+        if self.online.barred(&seat.identity.tenant, &seat.identity.agent).is_some() {
+            seat.cut(Reason::Barred);
+        }
         drop(seats);
         // A stop that came between the look at the token and now.
         if !self.is_open.load(SeqCst) {
@@ -244,6 +248,9 @@ impl Gateway {
         let seats = self.seats();
         let newest = self.online.newest(&changed.tenant, &changed.agent);
         let Some(of_agent) = seats.get(&changed.tenant, &changed.agent) else { return };
+        if self.online.barred(&changed.tenant, &changed.agent).is_some() {
+            of_agent.iter().for_each(|seat| seat.cut(Reason::Barred));
+        }
         let is_it = |seat: &Seat| {
             newest.as_ref().is_some_and(|(instance, number)| **instance == *self.instance && *number == seat.number)
         };

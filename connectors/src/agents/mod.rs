@@ -47,7 +47,7 @@ mod wire;
 pub use config::Agents;
 pub use counts::Counts;
 pub use gateway::{Gateway, Parts};
-pub use presence::{Online, OnlineAgent};
+pub use presence::{Online, OnlineAgent, TTL_MS as PRESENCE_TTL_MS};
 
 use std::time::Duration;
 

@@ -111,11 +111,12 @@ pub enum Reason {
     TooLarge,
     Protocol,
     Failed,
+    Barred,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 12] = [
         Reason::Gone,
         Reason::PingTimeout,
         Reason::Slow,
@@ -127,6 +128,7 @@ impl Reason {
         Reason::TooLarge,
         Reason::Protocol,
         Reason::Failed,
+        Reason::Barred,
     ];
 
     /// Its name in metrics, and what the client is told.
@@ -143,6 +145,7 @@ impl Reason {
             Reason::TooLarge => "too_large",
             Reason::Protocol => "protocol_error",
             Reason::Failed => "hub_failed",
+            Reason::Barred => "cooling_down",
         }
     }
 
@@ -154,7 +157,7 @@ impl Reason {
             Reason::Protocol => 1002,
             Reason::TooLarge => 1009,
             Reason::Failed => 1011,
-            Reason::Slow | Reason::Revoked | Reason::Stopped | Reason::Flood | Reason::TooMany => 1008,
+            Reason::Slow | Reason::Revoked | Reason::Stopped | Reason::Flood | Reason::TooMany | Reason::Barred => 1008,
         }
     }
 }

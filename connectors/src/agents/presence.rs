@@ -2,7 +2,8 @@
 //!
 //! In: `presence`, all partitions. Out: which socket of an agent its events go
 //! to (the newest ready one that is alive, over all instances, by the order of
-//! `presence`), and who is online, for people.
+//! `presence`), who is online, for people, and which agents were cut and are
+//! not to be let in yet.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,7 +12,7 @@ use std::{
 
 use hashbrown::HashMap;
 use pipeline::{
-    event::{Agent, GATEWAY, Presence, SocketStatus, Time},
+    event::{Agent, BARRED, Barred, GATEWAY, Presence, SocketStatus, Time},
     ports::{Clock, Log, LogError, Record, Start, Visibility},
     topics::Topic,
 };
@@ -77,6 +78,8 @@ pub struct Changed {
 #[derive(Default)]
 struct State {
     agents: ByAgent<Vec<Known>>,
+    /// Few, and only for a while.
+    barred: ByAgent<Arc<Barred>>,
     /// When each instance was last heard, by our own clock.
     instances: HashMap<Arc<str>, Instant>,
 }
@@ -154,6 +157,12 @@ impl Online {
         Some((known.claim, known.capabilities.as_deref().map(<[String]>::to_vec).unwrap_or_default()))
     }
 
+    /// Why an agent is not let in now, if it is not.
+    pub fn barred(&self, tenant: &str, agent: &str) -> Option<Arc<Barred>> {
+        let now_ms = self.clock.now_ms();
+        self.lock().barred.get(tenant, agent).filter(|barred| barred.until.as_ms() > now_ms).cloned()
+    }
+
     /// This instance lives: it is us.
     pub fn heard(&self, instance: &Arc<str>) {
         self.lock().instances.insert(Arc::clone(instance), Instant::now());
@@ -163,8 +172,19 @@ impl Online {
     pub fn apply(&self, record: &Record) -> Option<Changed> {
         let key = std::str::from_utf8(&record.key).ok()?;
         let mut parts = key.splitn(4, '/');
-        let (tenant, _, agent, socket) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (tenant, kind, agent) = (parts.next()?, parts.next()?, parts.next()?);
         let mut state = self.lock();
+        if kind == BARRED {
+            match record.value.as_deref() {
+                Some(value) => {
+                    let barred: Arc<Barred> = Arc::new(serde_json::from_slice(value).ok()?);
+                    state.barred.get_or(tenant, agent, || Arc::clone(&barred)).clone_from(&barred);
+                }
+                None => state.barred.remove(tenant, agent),
+            }
+            return Some(Changed { tenant: tenant.into(), agent: agent.into() });
+        }
+        let socket = parts.next()?;
         if agent == GATEWAY {
             if let Some(heard) = state.instances.get_mut(socket) {
                 *heard = Instant::now();

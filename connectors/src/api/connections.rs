@@ -2,6 +2,7 @@
 //! they reach the store, and what is shown only says whether there are any.
 
 use axum::http::{Method, StatusCode};
+use hashbrown::HashMap;
 use pipeline::event::{Connection, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,13 @@ use super::{
     query::{CURSOR, Kind, LIMIT, param},
     rows::{New, Resource, found, id_or_new, page_of, remove},
 };
-use crate::{auth::Access, http::problem::Problem, sealing::Seal, store::Entry};
+use crate::{
+    auth::Access,
+    connections::health::{HEALTH, Health, Status},
+    http::problem::Problem,
+    sealing::Seal,
+    store::Entry,
+};
 
 /// What administrators write of a connection.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -50,7 +57,8 @@ pub struct ConnectionForm {
     /// Who the token belongs to, where the provider asks for it (Jira).
     #[schemars(length(max = 254), regex(pattern = EMAIL))]
     email: Option<String>,
-    /// Who we are there: the bot's user and bot ids.
+    /// Who we are there: the bot's user and bot ids. Found out by asking the
+    /// provider, unless they are given.
     #[serde(default)]
     #[schemars(length(max = 50), inner(length(min = 1, max = 200), regex(pattern = LINE)))]
     own_ids: Vec<String>,
@@ -106,6 +114,36 @@ pub struct ConnectionShown {
     filters: Option<Value>,
     /// Whether anything is taken.
     enabled: bool,
+    /// How it is, as far as somebody has looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<HealthShown>,
+}
+
+/// How a connection is.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct HealthShown {
+    /// `ok`, `failing`, `suspended`, …
+    status: Status,
+    /// When somebody last looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checked_at: Option<Time>,
+    /// Since when it is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Time>,
+    /// When it was last heard of, to the minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_heard_at: Option<Time>,
+    /// What there is to know and do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl From<Health> for HealthShown {
+    fn from(health: Health) -> Self {
+        let Health { status, checked_at, since, last_heard_at, detail, .. } = health;
+        HealthShown { status, checked_at, since, last_heard_at, detail }
+    }
 }
 
 impl From<Entry<Connection>> for ConnectionShown {
@@ -125,8 +163,23 @@ impl From<Entry<Connection>> for ConnectionShown {
             own_ids: row.own_ids,
             filters: row.filters,
             enabled: row.enabled,
+            health: None,
         }
     }
+}
+
+/// Connections with how they are.
+async fn with_health(call: &Call, entries: Vec<Entry<Connection>>) -> Result<Vec<ConnectionShown>, Problem> {
+    let ids = entries.first().map(|first| &first.id).zip(entries.last().map(|last| &last.id));
+    let Some((first, last)) = ids else { return Ok(Vec::new()) };
+    let notes = call.desk.store.upkeep().between(&call.tenant, HEALTH, first, last).await.map_err(problem_of)?;
+    let mut notes: HashMap<String, Health> =
+        notes.into_iter().filter_map(|note| Some((note.id, serde_json::from_value(note.data).ok()?))).collect();
+    let shown = |entry: Entry<Connection>| {
+        let health = notes.remove(&entry.id).map(HealthShown::from);
+        ConnectionShown { health, ..entry.into() }
+    };
+    Ok(entries.into_iter().map(shown).collect())
 }
 
 impl ConnectionForm {
@@ -191,12 +244,13 @@ async fn list(call: Call, (): ()) -> Result<Page<ConnectionShown>, Problem> {
     let provider = call.said.text("provider");
     let fits = |entry: &Entry<Connection>| provider.is_none_or(|provider| entry.row.provider == provider);
     let page = page_of(&call, fits).await?;
-    Ok(Page { rows: page.rows.into_iter().map(ConnectionShown::from).collect(), next: page.next })
+    Ok(Page { rows: with_health(&call, page.rows).await?, next: page.next })
 }
 
 async fn read(call: Call, (): ()) -> Result<Data<ConnectionShown>, Problem> {
     let entry = found::<Connection>(&call, call.id()).await?;
-    Ok(Data(entry.into()))
+    let shown = with_health(&call, vec![entry]).await?.pop();
+    shown.map(Data).ok_or_else(|| Problem::not_found("there is no such connection"))
 }
 
 async fn create(call: Call, New { id, form }: New<ConnectionForm>) -> Result<Created<ConnectionShown>, Problem> {
@@ -219,6 +273,9 @@ async fn change(call: Call, patch: Patch<ConnectionForm>) -> Result<Data<Connect
         }
         if !patch.names("apiToken") {
             wanted.sealed_token = row.sealed_token.take();
+        } else if !patch.names("ownIds") {
+            // Another token may be somebody else's: the provider is asked.
+            wanted.own_ids.clear();
         }
         *row = wanted;
         Ok::<(), Refused>(())

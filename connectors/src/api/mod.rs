@@ -6,19 +6,25 @@
 
 mod agents;
 mod aliases;
+mod backfills;
 mod call;
+mod candidates;
 mod check;
 mod clients;
 mod commands;
 mod connections;
 mod deadletters;
+mod governance;
 mod health;
 mod input;
+mod installs;
+mod limits;
 mod mcp;
 mod memory;
 mod openapi;
 mod operation;
 mod output;
+mod pickers;
 mod projects;
 mod query;
 mod rows;
@@ -38,15 +44,18 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, middleware};
 use pipeline::{
+    detect,
     ports::{Clock, Log},
     worker::Progress,
 };
+use tokio::sync::Semaphore;
 
 use self::{input::Bodies, operation::Schemas};
 use crate::{
     agents::Online,
     auth::{Buckets, Gate, Login, Origins, Tokens, allow},
     config::{Access, Config},
+    connections::Connections,
     directory::Directory,
     http::{
         body::{Budget, Limits},
@@ -123,8 +132,14 @@ pub struct Desk {
     online_followed: bool,
     /// How bodies are read.
     pub bodies: Bodies,
+    /// The limits of tenants that set none of their own.
+    pub limits: detect::Limits,
+    /// One at a time looks through the whole log.
+    pub dry_runs: Semaphore,
     /// Whose word on a request's origin is taken.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Looks after connections.
+    pub connections: Arc<Connections>,
 }
 
 /// What a desk is made of.
@@ -148,13 +163,15 @@ pub struct Parts {
     /// Who is connected, where a gateway of this process keeps that; else the
     /// desk does.
     pub online: Option<Arc<Online>>,
+    /// Looks after connections.
+    pub connections: Arc<Connections>,
 }
 
 impl Desk {
     /// With the limits of a configuration.
     pub fn new(config: &Config, parts: Parts) -> Desk {
         let server = &config.server;
-        let Parts { log, clock, store, recall, directory, tokens, gate, seal, online } = parts;
+        let Parts { log, clock, store, recall, directory, tokens, gate, seal, online, connections } = parts;
         let online_followed = online.is_some();
         let online = online.unwrap_or_else(|| Online::new(Arc::clone(&directory), Arc::clone(&clock)));
         Desk {
@@ -173,6 +190,8 @@ impl Desk {
                 budget: Budget::new(BODIES_BYTES_MAX),
                 depth_max: server.json_depth_max,
             },
+            limits: config.governance.0.clone(),
+            dry_runs: Semaphore::new(1),
             trusted_proxies: server.trusted_proxies.clone(),
             log,
             clock,
@@ -182,6 +201,7 @@ impl Desk {
             tokens,
             gate,
             seal,
+            connections,
         }
     }
 
@@ -214,6 +234,10 @@ pub fn operations() -> Vec<Operation> {
         aliases::operations(),
         users::operations(),
         connections::operations(),
+        pickers::operations(),
+        installs::operations(),
+        backfills::operations(),
+        candidates::operations(),
         tasks::operations(),
         threads::operations(),
         memory::operations(),
@@ -222,6 +246,7 @@ pub fn operations() -> Vec<Operation> {
         deadletters::operations(),
         topics::operations(),
         tenants::operations(),
+        governance::operations(),
         clients::operations(),
         schemas::operations(),
         openapi::operations(),

@@ -32,6 +32,13 @@ const ECOSYSTEM_NAMES: &[(&str, &str)] = &[
     ("OPENAI_API_KEY", "memory.openai_api_key"),
     ("OPENAI_BASE_URL", "memory.openai_base_url"),
     ("NEXUS_ALLOW_PRIVATE_TARGETS", "providers.allow_private_targets"),
+    ("NEXUS_PUBLIC_URL", "server.public_url"),
+    ("SLACK_CLIENT_ID", "oauth.slack_client_id"),
+    ("SLACK_CLIENT_SECRET", "oauth.slack_client_secret"),
+    ("CLICKUP_CLIENT_ID", "oauth.clickup_client_id"),
+    ("CLICKUP_CLIENT_SECRET", "oauth.clickup_client_secret"),
+    ("GITHUB_CLIENT_ID", "oauth.github_client_id"),
+    ("GITHUB_CLIENT_SECRET", "oauth.github_client_secret"),
 ];
 
 /// `WEBHOOK_SECRET_ACME_CI` is the secret of the provider `acme-ci`.
@@ -43,7 +50,7 @@ const NOT_SETTINGS: &[&str] = &["NEXUS_URL", "NEXUS_TOKEN", "NEXUS_CONFIG", "NEX
 const NOT_SETTINGS_PREFIXES: &[&str] = &["NEXUS_TEST_", "NEXUS_CHAOS_"];
 
 /// Tables whose keys are the user's own.
-const OPEN_TABLES: &[&str] = &["webhooks.secrets", "log.retention_days"];
+const OPEN_TABLES: &[&str] = &["webhooks.secrets", "log.retention_days", "retries.mirror", "retries.lookups"];
 
 pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_path_buf(), error })

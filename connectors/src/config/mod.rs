@@ -5,6 +5,7 @@
 //! error that names the key and where it was set. What is secret is shown
 //! nowhere: not by [`Config::masked`], and not by `Debug`.
 
+mod governance;
 mod loading;
 mod masking;
 mod settings;
@@ -14,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use pipeline::operators::directory::House;
 use toml::{Table, Value};
 
 use self::{
@@ -21,10 +23,14 @@ use self::{
     masking::mask,
 };
 
+pub use governance::Governance;
 pub use settings::*;
 
 /// The manual.
 pub const DEFAULTS: &str = include_str!("../../../deploy/default.toml");
+
+/// The providers that are called.
+const PROVIDERS: &[&str] = &["slack", "clickup", "github", "jira"];
 
 /// What is wrong with a setting, and where it was set.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +114,13 @@ impl Config {
         tenants.all(|tenant| tenant == first).then_some(first)
     }
 
+    /// Who may use the settings' tokens, and for which providers.
+    pub fn house(&self) -> House {
+        let tenant = Some(self.default_tenant.clone()).filter(|tenant| !tenant.is_empty());
+        let providers = ["slack", "clickup", "github"].into_iter().filter(|name| self.providers.token(name).is_some());
+        House { tenant, providers: providers.map(str::to_owned).collect() }
+    }
+
     /// All of it as TOML, with what is secret replaced.
     pub fn masked(&self) -> String {
         let mut table = Table::try_from(self).unwrap_or_default();
@@ -135,6 +148,22 @@ impl Config {
             && !["postgres://", "postgresql://"].iter().any(|scheme| self.store.url.starts_with(scheme))
         {
             return bad("store.url", "must be empty (SQLite in data_dir) or begin with postgres://");
+        }
+        let public = &self.server.public_url;
+        if !public.is_empty() && !["http://", "https://"].iter().any(|scheme| public.starts_with(scheme)) {
+            return bad("server.public_url", "must be empty or begin with https:// (or http://)");
+        }
+        if let Err((key, problem)) = self.governance.check() {
+            return bad(&key, &problem);
+        }
+        for (connector, own) in [("mirror", &self.retries.mirror), ("lookups", &self.retries.lookups)] {
+            if let Some(name) = own.keys().find(|name| !PROVIDERS.contains(&name.as_str())) {
+                return bad(&format!("retries.{connector}.{name}"), "is no provider that is called");
+            }
+            let mut all = own.values().chain([&self.retries.attempts_max]);
+            if !all.all(|attempts| (1..=100).contains(attempts)) {
+                return bad(&format!("retries.{connector}"), "attempts must be from 1 to 100");
+            }
         }
         if !crate::memory::embed::is_known(&self.memory) {
             return bad("memory.embedder", "must be auto, minilm, openai or hashed");
@@ -212,6 +241,8 @@ mod tests {
             ("CORS_ORIGINS", "https://a.example, https://b.example"),
             ("DATABASE_URL", "postgres://nexus:hush@db.example/nexus"),
             ("NEXUS_FIXTURES", "ignored"),
+            ("NEXUS_PUBLIC_URL", "https://hub.example"),
+            ("GITHUB_CLIENT_SECRET", "s3"),
             ("HOME", "ignored"),
         ])
         .expect("valid");
@@ -223,6 +254,7 @@ mod tests {
         assert_eq!(config.store.url, "postgres://nexus:hush@db.example/nexus");
         assert_eq!(config.webhooks.secrets["acme-ci"], "s1");
         assert_eq!(config.webhooks.secrets["slack"], "s2");
+        assert_eq!((&*config.server.public_url, &*config.oauth.github_client_secret), ("https://hub.example", "s3"));
     }
 
     #[test]
@@ -235,6 +267,7 @@ mod tests {
             (load(&[("NEXUS_LOG_PARTITIONS", "0")]), "log.partitions"),
             (load(&[("NEXUS_DEFAULT_TENANT", "a/b")]), "default_tenant"),
             (load(&[("DATABASE_URL", "mysql://db")]), "store.url"),
+            (load(&[("NEXUS_PUBLIC_URL", "hub.example")]), "server.public_url"),
             (load(&[("NEXUS_AUTH_BCRYPT_COST", "40")]), "auth.bcrypt_cost"),
             (load(&[("NEXUS_MEMORY_EMBEDDER", "word2vec")]), "memory.embedder"),
             (load_file("[server]\nprot = 1"), "server.prot"),
@@ -253,6 +286,7 @@ mod tests {
         let config = load_file(
             "[webhooks.secrets]\nstripe = \"hush-1\"\n[kafka]\nsasl_password = \"hush-2\"\n\
              [store]\nurl = \"postgres://nexus:hush-5@db.example/nexus\"\n\
+             [oauth]\nslack_client_secret = \"hush-8\"\n\
              [auth]\njwt_secret = \"hush-6\"\nencryption_key = \"hush-7\"\n\
              [[connections]]\nid = \"a\"\ntenant = \"t\"\nprovider = \"p\"\nsecret = \"hush-3\"\nsecrets = [\"hush-4\"]",
         )
@@ -260,7 +294,8 @@ mod tests {
         let shown = config.masked();
         assert!(!shown.contains("hush"), "{shown}");
         assert!(shown.contains("postgres://nexus:********@db.example/nexus"), "{shown}");
-        let debugged = format!("{config:?} {:?} {:?} {:?}", config.webhooks, config.auth, config.connections);
+        let debugged =
+            format!("{config:?} {:?} {:?} {:?} {:?}", config.webhooks, config.auth, config.connections, config.oauth);
         assert!(!debugged.contains("hush"), "{debugged}");
         assert!(shown.contains("stripe = \"********\""), "{shown}");
         assert_eq!(config.tenant_by_default([]), Some("t"));

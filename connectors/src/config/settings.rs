@@ -19,8 +19,12 @@ pub struct Config {
     pub kafka: Kafka,
     pub pipeline: Pipeline,
     pub agents: crate::agents::Agents,
+    pub governance: super::Governance,
     pub providers: Providers,
+    pub retries: Retries,
     pub mirror: crate::mirror::Settings,
+    pub upkeep: crate::connections::Settings,
+    pub oauth: OAuth,
     pub memory: crate::memory::Settings,
     pub store: Store,
     pub auth: Auth,
@@ -36,6 +40,7 @@ pub struct Config {
 pub struct Server {
     pub host: std::net::IpAddr,
     pub port: u16,
+    pub public_url: String,
     pub body_max_bytes: usize,
     pub github_body_max_bytes: usize,
     pub bodies_max_bytes: usize,
@@ -132,6 +137,50 @@ pub struct Providers {
     pub allow_private_targets: bool,
 }
 
+/// `[oauth]`
+#[derive(Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct OAuth {
+    pub slack_client_id: String,
+    pub slack_client_secret: String,
+    pub slack_authorize_url: String,
+    pub clickup_client_id: String,
+    pub clickup_client_secret: String,
+    pub clickup_authorize_url: String,
+    pub github_client_id: String,
+    pub github_client_secret: String,
+    pub github_oauth_url: String,
+}
+
+impl Providers {
+    /// The hub's own token for a provider, if it has one.
+    pub fn token(&self, provider: &str) -> Option<&str> {
+        let token = match provider {
+            "slack" => &self.slack_bot_token,
+            "clickup" => &self.clickup_api_token,
+            "github" => &self.github_token,
+            _ => return None,
+        };
+        Some(token.as_str()).filter(|token| !token.is_empty())
+    }
+}
+
+/// `[retries]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Retries {
+    pub attempts_max: u32,
+    pub mirror: BTreeMap<String, u32>,
+    pub lookups: BTreeMap<String, u32>,
+}
+
+impl Retries {
+    /// The attempts of a connector's own table, or those of all.
+    pub fn attempts(&self, own: &BTreeMap<String, u32>, provider: &str) -> u32 {
+        own.get(provider).copied().unwrap_or(self.attempts_max)
+    }
+}
+
 /// `[store]`
 #[derive(Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -208,4 +257,4 @@ macro_rules! shown_masked {
     };
 }
 
-shown_masked!(Config, Webhooks, Kafka, Providers, Store, Auth, Connection);
+shown_masked!(Config, Webhooks, Kafka, Providers, OAuth, Store, Auth, Connection);

@@ -121,6 +121,15 @@ impl Directory {
         self.known.load(Relaxed)
     }
 
+    /// Waits until it is.
+    pub async fn until_known(&self) {
+        let mut changes = self.changes();
+        while !self.is_known() {
+            // The sender is a part of the directory.
+            let _ = changes.changed().await;
+        }
+    }
+
     /// Says that nothing more is to be waited for.
     pub fn set_known(&self) {
         self.known.store(true, Relaxed);

@@ -16,6 +16,7 @@ use super::{
     faults::Fault,
     hooks,
     limits::Limited,
+    tell::{self, Telling},
     world::{CLICKUP_LIST, CLICKUP_TEAM},
 };
 use crate::identity::random_hex;
@@ -25,6 +26,7 @@ pub(super) fn routes() -> Router<Fakes> {
         .route("/state", get(state))
         .route("/faults", post(add_fault).delete(clear_faults))
         .route("/limits/{provider}", put(set_limit).delete(clear_limit))
+        .route("/telling", put(set_telling))
         .route("/tokens/{provider}", put(set_tokens))
         .route("/clickup/webhooks", post(add_webhook))
         .route("/clickup/lists", post(add_list))
@@ -35,7 +37,7 @@ pub(super) fn routes() -> Router<Fakes> {
         .route("/slack/channels", post(add_channel))
 }
 
-fn missing(what: &str) -> Response {
+pub(super) fn missing(what: &str) -> Response {
     (StatusCode::NOT_FOUND, Json(json!({"error": format!("no such {what}")}))).into_response()
 }
 
@@ -50,6 +52,11 @@ async fn add_fault(State(fakes): State<Fakes>, Json(fault): Json<Fault>) -> Stat
 
 async fn clear_faults(State(fakes): State<Fakes>) -> StatusCode {
     fakes.world().faults.clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn set_telling(State(fakes): State<Fakes>, Json(telling): Json<Telling>) -> StatusCode {
+    fakes.world().telling = telling;
     StatusCode::NO_CONTENT
 }
 
@@ -123,7 +130,7 @@ async fn add_task(State(fakes): State<Fakes>, Json(body): Json<Value>) -> Respon
         let told = hooks::created(&mut world, &task, &clickup::ada(), now_ms);
         (task, told)
     };
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     (StatusCode::CREATED, Json(task)).into_response()
 }
 
@@ -141,22 +148,24 @@ async fn change_task(State(fakes): State<Fakes>, Path(id): Path<String>, Json(bo
         let told = hooks::updated(&mut world, &before, &after, &clickup::ada(), now_ms);
         (after, told)
     };
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     Json(task).into_response()
 }
 
-/// Ada writes a comment: `{text}`.
+/// Ada writes a comment, or the one whose token the hub has, by hand: `{text,
+/// user?}`.
 async fn add_comment(State(fakes): State<Fakes>, Path(id): Path<String>, Json(body): Json<Value>) -> Response {
     let now_ms = fakes.now_ms();
     let (comment, told) = {
         let mut world = fakes.world();
         let text = body["text"].as_str().unwrap_or_default();
-        let made = clickup::new_comment(&mut world, &id, text, &clickup::ada(), now_ms);
+        let author = if body["user"] == "us" { clickup::us() } else { clickup::ada() };
+        let made = clickup::new_comment(&mut world, &id, text, &author, now_ms);
         let Some(comment) = made else { return missing("task") };
-        let told = hooks::commented(&mut world, "taskCommentPosted", &comment, now_ms);
+        let told = hooks::commented(&mut world, "taskCommentPosted", &comment, &author, now_ms);
         (comment, told)
     };
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     (StatusCode::CREATED, Json(comment)).into_response()
 }
 

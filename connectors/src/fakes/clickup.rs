@@ -8,12 +8,12 @@ use axum::{
     extract::{Path, Query, State},
     http::{HeaderMap, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
-    routing::{get, put},
+    routing::{get, post, put},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Fakes, World, auth, hooks, limits::Count, world::CLICKUP_TEAM};
+use super::{Fakes, World, auth, hooks, limits::Count, tell, world::CLICKUP_TEAM};
 use crate::identity::random_hex;
 
 /// Tasks and comments of a page, as the real one has them.
@@ -24,6 +24,10 @@ pub(super) fn routes() -> Router<Fakes> {
     let v2 = Router::new()
         .route("/user", get(user))
         .route("/team", get(teams))
+        .route("/oauth/token", post(token))
+        .route("/team/{team}/space", get(spaces))
+        .route("/space/{id}/folder", get(folders))
+        .route("/space/{id}/list", get(lists_alone))
         .route("/team/{team}/webhook", get(webhooks).post(create_webhook))
         .route("/webhook/{id}", put(update_webhook).delete(delete_webhook))
         .route("/list/{id}", get(get_list))
@@ -102,6 +106,59 @@ async fn teams(State(fakes): State<Fakes>, headers: HeaderMap) -> Response {
     let members = json!([{"user": us()}, {"user": ada()}]);
     let team = json!({"id": CLICKUP_TEAM, "name": "Orchard", "color": "#536cfe", "avatar": null, "members": members});
     answer(&fakes, &headers, |_| Ok(json!({"teams": [team]})))
+}
+
+async fn token(State(fakes): State<Fakes>, headers: HeaderMap, body: axum::body::Bytes) -> Response {
+    let said = super::oauth::exchange(&mut fakes.world(), "clickup", &super::oauth::fields(&headers, &body));
+    match said["error"].as_str() {
+        Some(error) => refusal(StatusCode::UNAUTHORIZED, error, "OAUTH_014"),
+        None => Json(said).into_response(),
+    }
+}
+
+/// The spaces that lists are in.
+async fn spaces(State(fakes): State<Fakes>, Path(team): Path<String>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |world| {
+        if team != CLICKUP_TEAM {
+            return Err(not_found("Team"));
+        }
+        let mut spaces: Vec<Value> = Vec::new();
+        for space in world.clickup_lists.all().map(|list| &list["space"]) {
+            if !spaces.iter().any(|known| known["id"] == space["id"]) {
+                spaces.push(space.clone());
+            }
+        }
+        Ok(json!({ "spaces": spaces }))
+    })
+}
+
+fn is_alone(list: &Value) -> bool {
+    list["folder"]["hidden"] == true || list["folder"].is_null()
+}
+
+/// The folders of a space, with their lists.
+async fn folders(State(fakes): State<Fakes>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |world| {
+        let own = || world.clickup_lists.all().filter(|list| list["space"]["id"] == id.as_str() && !is_alone(list));
+        let mut folders: Vec<Value> = Vec::new();
+        for list in own() {
+            if folders.iter().any(|known| known["id"] == list["folder"]["id"]) {
+                continue;
+            }
+            let mut folder = list["folder"].clone();
+            folder["lists"] = own().filter(|other| other["folder"]["id"] == folder["id"]).cloned().collect();
+            folders.push(folder);
+        }
+        Ok(json!({ "folders": folders }))
+    })
+}
+
+/// The lists of a space that are in no folder.
+async fn lists_alone(State(fakes): State<Fakes>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |world| {
+        let own = world.clickup_lists.all().filter(|list| list["space"]["id"] == id.as_str() && is_alone(list));
+        Ok(json!({ "lists": own.collect::<Vec<_>>() }))
+    })
 }
 
 async fn webhooks(State(fakes): State<Fakes>, headers: HeaderMap) -> Response {
@@ -193,7 +250,7 @@ async fn create_task(
         told = hooks::created(world, &task, &us(), now_ms);
         Ok(task)
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -217,7 +274,7 @@ async fn update_task(
         told = hooks::updated(world, &before, &after, &us(), now_ms);
         Ok(after)
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -228,7 +285,7 @@ async fn delete_task(State(fakes): State<Fakes>, Path(id): Path<String>, headers
         told = hooks::deleted(world, &id);
         Ok(json!({}))
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -274,11 +331,11 @@ async fn create_comment(
             }
             None => comment,
         };
-        told = hooks::commented(world, "taskCommentPosted", &comment, now_ms);
+        told = hooks::commented(world, "taskCommentPosted", &comment, &us(), now_ms);
         let (id, history) = (&comment["id"], &comment["hist_id"]);
         Ok(json!({"id": id.as_str().and_then(|id| id.parse::<u64>().ok()), "hist_id": history, "date": now_ms}))
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -297,10 +354,10 @@ async fn update_comment(
             comment["comment"] = blocks;
         }
         let comment = comment.clone();
-        told = hooks::commented(world, "taskCommentUpdated", &comment, now_ms);
+        told = hooks::commented(world, "taskCommentUpdated", &comment, &us(), now_ms);
         Ok(json!({}))
     });
-    hooks::send_all(&fakes, told);
+    tell::send_all(&fakes, told);
     said
 }
 
@@ -437,7 +494,8 @@ pub fn change(task: &mut Value, body: &Value, now_ms: u64) -> Result<(), &'stati
     Ok(())
 }
 
-fn uuid() -> String {
+/// A name as only one thing has it.
+pub(super) fn uuid() -> String {
     let id = random_hex();
     format!("{}-{}-4{}-8{}-{}", &id[..8], &id[8..12], &id[13..16], &id[17..20], &id[20..])
 }

@@ -35,6 +35,9 @@ pub struct Fault {
     pub times: Option<u32>,
     /// The answer is so late.
     pub latency_ms: u64,
+    /// What was asked for is done, and answered so much later: webhooks of it
+    /// come first.
+    pub answer_late_ms: u64,
     /// There is no answer at all.
     pub hang: bool,
     /// It is done, and then answered with the fault.
@@ -122,6 +125,7 @@ async fn meet(fault: Fault, token: Option<String>, request: Request, next: Next)
     if fault.hang {
         tokio::time::sleep(NEVER).await;
     }
+    tokio::time::sleep(Duration::from_millis(fault.answer_late_ms)).await;
     if let Some(right) = right.filter(|_| !is_wrong) {
         return right;
     }

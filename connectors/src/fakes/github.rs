@@ -1,4 +1,5 @@
 //! GitHub's REST API, below `/github`: issues, comments, hooks, deliveries.
+//! What happens to issues is told to the hooks.
 
 use axum::{
     Json, Router,
@@ -10,24 +11,49 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Fakes, World, auth};
+use super::{
+    Fakes, World, auth, github_hooks,
+    tell::{self, Told},
+};
 
 pub(super) fn routes() -> Router<Fakes> {
     let repository = Router::new()
         .route("/issues", get(issues).post(create_issue))
         .route("/issues/{number}", get(get_issue).patch(update_issue))
         .route("/issues/{number}/comments", get(comments).post(create_comment))
+        .route("/issues/comments", get(all_comments))
         .route("/issues/comments/{id}", patch(update_comment).delete(delete_comment))
         .route("/hooks", get(hooks).post(create_hook))
+        .route("/hooks/{id}", get(get_hook).patch(update_hook).delete(delete_hook))
         .route("/hooks/{id}/deliveries", get(deliveries))
+        .route("/hooks/{id}/deliveries/{delivery}", get(delivery))
         .route("/hooks/{id}/deliveries/{delivery}/attempts", post(attempt));
-    Router::new().route("/user", get(user)).nest("/repos/{owner}/{name}", repository).fallback(no_route)
+    Router::new()
+        .route("/user", get(user))
+        .route("/user/repos", get(repositories))
+        .nest("/repos/{owner}/{name}", repository)
+        .fallback(no_route)
 }
 
 /// A good answer with its status, or a refusal.
 type Said = Result<(StatusCode, Value), (StatusCode, &'static str)>;
 
 fn answer(fakes: &Fakes, headers: &HeaderMap, say: impl FnOnce(&mut World, u64) -> Said) -> Response {
+    answer_and_tell(fakes, headers, |world, now_ms, _| say(world, now_ms))
+}
+
+fn answer_and_tell(
+    fakes: &Fakes,
+    headers: &HeaderMap,
+    say: impl FnOnce(&mut World, u64, &mut Vec<Told>) -> Said,
+) -> Response {
+    let mut told = Vec::new();
+    let answer = ask(fakes, headers, |world, now_ms| say(world, now_ms, &mut told));
+    tell::send_all(fakes, told);
+    answer
+}
+
+fn ask(fakes: &Fakes, headers: &HeaderMap, say: impl FnOnce(&mut World, u64) -> Said) -> Response {
     let now_ms = fakes.now_ms();
     let mut world = fakes.world();
     let Ok(token) = auth::token(&world, "github", headers) else {
@@ -66,12 +92,38 @@ async fn no_route(State(fakes): State<Fakes>, headers: HeaderMap) -> Response {
     answer(&fakes, &headers, |_, _| Err(NOT_FOUND))
 }
 
-fn us() -> Value {
+/// Whose token it is: what the hub does is done by this account.
+pub fn us() -> Value {
     json!({"login": "nexus-bot", "id": 1, "type": "Bot", "html_url": "https://github.com/nexus-bot"})
+}
+
+/// Somebody else.
+pub fn ada() -> Value {
+    json!({"login": "ada-novak", "id": 2, "type": "User", "html_url": "https://github.com/ada-novak"})
 }
 
 async fn user(State(fakes): State<Fakes>, headers: HeaderMap) -> Response {
     answer(&fakes, &headers, |_, _| Ok((StatusCode::OK, us())))
+}
+
+/// Those that there is anything of.
+async fn repositories(State(fakes): State<Fakes>, Query(page): Query<Page>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |world, _| {
+        let url = |row: &Value| {
+            row["repository_url"].as_str().and_then(|url| url.split_once("/repos/")).map(|url| url.1.to_owned())
+        };
+        let all = world.github_issues.all().chain(world.github_hooks.all()).filter_map(url);
+        let names: std::collections::BTreeSet<String> = all.collect();
+        let row = |name: &String| {
+            let (owner, bare) = name.split_once('/').unwrap_or(("", name));
+            json!({
+                "full_name": name, "name": bare, "owner": { "login": owner }, "private": true,
+                "html_url": format!("https://github.com/{name}"),
+            })
+        };
+        let rows: Vec<Value> = names.iter().map(row).collect();
+        Ok((StatusCode::OK, page.of(rows.iter())))
+    })
 }
 
 #[derive(Deserialize)]
@@ -97,14 +149,21 @@ impl Page {
     }
 }
 
-type Repository = (String, String);
+/// Owner and name.
+pub(super) type Repository = (String, String);
 
 fn key((owner, name): &Repository, rest: &str) -> String {
     format!("{owner}/{name} {rest}")
 }
 
-fn of_repository((owner, name): &Repository, row: &Value) -> bool {
-    row["repository_url"].as_str().is_some_and(|url| url.ends_with(&format!("/repos/{owner}/{name}")))
+fn of_repository(repository: &Repository, row: &Value) -> bool {
+    repository_of(row).is_some_and(|known| known == *repository)
+}
+
+/// The repository that an issue or a hook belongs to.
+pub(super) fn repository_of(row: &Value) -> Option<Repository> {
+    let (_, name) = row["repository_url"].as_str()?.split_once("/repos/")?;
+    name.split_once('/').map(|(owner, name)| (owner.to_owned(), name.to_owned()))
 }
 
 async fn issues(
@@ -125,23 +184,39 @@ async fn create_issue(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
-    answer(&fakes, &headers, |world, now_ms| {
-        if body["title"].as_str().is_none_or(str::is_empty) {
-            return Err(INVALID);
-        }
-        let (owner, name) = &repository;
-        let number = 1 + world.github_issues.all().filter(|row| of_repository(&repository, row)).count();
-        let at = udfs::time::to_rfc3339(now_ms as i64 / 1000 * 1000);
-        let issue = json!({
-            "id": world.number(), "number": number, "title": body["title"], "body": body["body"], "state": "open",
-            "state_reason": null, "locked": false, "comments": 0, "user": us(), "assignees": [], "labels": [],
-            "created_at": at, "updated_at": at, "closed_at": null, "author_association": "MEMBER",
-            "repository_url": format!("https://api.github.com/repos/{owner}/{name}"),
-            "html_url": format!("https://github.com/{owner}/{name}/issues/{number}"),
-        });
-        world.github_issues.put(&key(&repository, &number.to_string()), issue.clone());
+    answer_and_tell(&fakes, &headers, |world, now_ms, told| {
+        let issue = new_issue(world, &repository, &body, &us(), now_ms, told).ok_or(INVALID)?;
         Ok((StatusCode::CREATED, issue))
     })
+}
+
+/// GitHub tells whole seconds.
+fn at(now_ms: u64) -> Value {
+    json!(udfs::time::to_rfc3339(i64::try_from(now_ms).unwrap_or_default() / 1000 * 1000))
+}
+
+/// An issue that somebody makes, if it has a title.
+pub(super) fn new_issue(
+    world: &mut World,
+    repository: &Repository,
+    body: &Value,
+    by: &Value,
+    now_ms: u64,
+    told: &mut Vec<Told>,
+) -> Option<Value> {
+    body["title"].as_str().filter(|title| !title.is_empty())?;
+    let (owner, name) = repository;
+    let number = 1 + world.github_issues.all().filter(|row| of_repository(repository, row)).count();
+    let issue = json!({
+        "id": world.number(), "number": number, "title": body["title"], "body": body["body"], "state": "open",
+        "state_reason": null, "locked": false, "comments": 0, "user": by, "assignees": [], "labels": [],
+        "created_at": at(now_ms), "updated_at": at(now_ms), "closed_at": null, "author_association": "MEMBER",
+        "repository_url": format!("https://api.github.com/repos/{owner}/{name}"),
+        "html_url": format!("https://github.com/{owner}/{name}/issues/{number}"),
+    });
+    world.github_issues.put(&key(repository, &number.to_string()), issue.clone());
+    told.extend(github_hooks::issue(world, "opened", &issue, by, None));
+    Some(issue)
 }
 
 async fn get_issue(
@@ -161,18 +236,41 @@ async fn update_issue(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
-    answer(&fakes, &headers, |world, now_ms| {
-        let issue = world.github_issues.get_mut(&key(&(owner, name), &number)).ok_or(NOT_FOUND)?;
-        for field in ["title", "body", "state", "state_reason"] {
-            if !body[field].is_null() {
-                issue[field] = body[field].clone();
-            }
-        }
-        let at = udfs::time::to_rfc3339(now_ms as i64 / 1000 * 1000);
-        issue["closed_at"] = if issue["state"] == "closed" { json!(at) } else { Value::Null };
-        issue["updated_at"] = json!(at);
-        Ok((StatusCode::OK, issue.clone()))
+    answer_and_tell(&fakes, &headers, |world, now_ms, told| {
+        let repository = (owner, name);
+        let issue = change_issue(world, &repository, &number, &body, &us(), now_ms, told).ok_or(NOT_FOUND)?;
+        Ok((StatusCode::OK, issue))
     })
+}
+
+/// An issue that somebody changes, if it is there.
+pub(super) fn change_issue(
+    world: &mut World,
+    repository: &Repository,
+    number: &str,
+    body: &Value,
+    by: &Value,
+    now_ms: u64,
+    told: &mut Vec<Told>,
+) -> Option<Value> {
+    let issue = world.github_issues.get_mut(&key(repository, number))?;
+    let before = issue.clone();
+    for field in ["title", "body", "state", "state_reason"] {
+        if !body[field].is_null() {
+            issue[field] = body[field].clone();
+        }
+    }
+    issue["closed_at"] = if issue["state"] == "closed" { at(now_ms) } else { Value::Null };
+    issue["updated_at"] = at(now_ms);
+    let after = issue.clone();
+    if before["state"] != after["state"] {
+        let action = if after["state"] == "closed" { "closed" } else { "reopened" };
+        told.extend(github_hooks::issue(world, action, &after, by, None));
+    }
+    if before["title"] != after["title"] || before["body"] != after["body"] {
+        told.extend(github_hooks::issue(world, "edited", &after, by, Some(&before)));
+    }
+    Some(after)
 }
 
 async fn comments(
@@ -198,22 +296,43 @@ async fn create_comment(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
-    answer(&fakes, &headers, |world, now_ms| {
-        let id = world.number();
-        let issue = world.github_issues.get_mut(&key(&(owner.clone(), name.clone()), &number)).ok_or(NOT_FOUND)?;
-        if body["body"].as_str().is_none_or(str::is_empty) {
-            return Err(INVALID);
-        }
-        issue["comments"] = json!(issue["comments"].as_u64().unwrap_or_default() + 1);
-        let at = udfs::time::to_rfc3339(now_ms as i64 / 1000 * 1000);
-        let comment = json!({
-            "id": id, "body": body["body"], "user": us(), "created_at": at, "updated_at": at,
-            "author_association": "MEMBER", "issue_url": issue_url(&owner, &name, &number),
-            "html_url": format!("https://github.com/{owner}/{name}/issues/{number}#issuecomment-{id}"),
-        });
-        world.github_comments.put(&key(&(owner, name), &id.to_string()), comment.clone());
+    answer_and_tell(&fakes, &headers, |world, now_ms, told| {
+        let repository = (owner, name);
+        world.github_issues.get(&key(&repository, &number)).ok_or(NOT_FOUND)?;
+        let comment = new_comment(world, &repository, &number, &body["body"], &us(), now_ms, told).ok_or(INVALID)?;
         Ok((StatusCode::CREATED, comment))
     })
+}
+
+/// A comment that somebody writes, if there is something to comment, and a word.
+pub(super) fn new_comment(
+    world: &mut World,
+    repository: &Repository,
+    number: &str,
+    text: &Value,
+    by: &Value,
+    now_ms: u64,
+    told: &mut Vec<Told>,
+) -> Option<Value> {
+    text.as_str().filter(|text| !text.is_empty())?;
+    let id = world.number();
+    let (owner, name) = repository;
+    let issue = world.github_issues.get_mut(&key(repository, number))?;
+    issue["comments"] = json!(issue["comments"].as_u64().unwrap_or_default() + 1);
+    let issue = issue.clone();
+    let comment = json!({
+        "id": id, "body": text, "user": by, "created_at": at(now_ms), "updated_at": at(now_ms),
+        "author_association": "MEMBER", "issue_url": issue_url(owner, name, number),
+        "html_url": format!("https://github.com/{owner}/{name}/issues/{number}#issuecomment-{id}"),
+    });
+    world.github_comments.put(&key(repository, &id.to_string()), comment.clone());
+    told.extend(github_hooks::comment(world, "created", &issue, &comment, by, None));
+    Some(comment)
+}
+
+fn issue_of(world: &World, repository: &Repository, comment: &Value) -> Option<Value> {
+    let number = comment["issue_url"].as_str()?.rsplit('/').next()?;
+    world.github_issues.get(&key(repository, number)).cloned()
 }
 
 async fn update_comment(
@@ -222,12 +341,31 @@ async fn update_comment(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
-    answer(&fakes, &headers, |world, now_ms| {
-        let comment = world.github_comments.get_mut(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
-        comment["body"] = body["body"].clone();
-        comment["updated_at"] = json!(udfs::time::to_rfc3339(now_ms as i64 / 1000 * 1000));
-        Ok((StatusCode::OK, comment.clone()))
+    answer_and_tell(&fakes, &headers, |world, now_ms, told| {
+        let repository = (owner, name);
+        let comment = change_comment(world, &repository, &id, &body["body"], &us(), now_ms, told).ok_or(NOT_FOUND)?;
+        Ok((StatusCode::OK, comment))
     })
+}
+
+/// A comment that somebody changes, if it is there.
+pub(super) fn change_comment(
+    world: &mut World,
+    repository: &Repository,
+    id: &str,
+    text: &Value,
+    by: &Value,
+    now_ms: u64,
+    told: &mut Vec<Told>,
+) -> Option<Value> {
+    let comment = world.github_comments.get_mut(&key(repository, id))?;
+    let before = comment.clone();
+    comment["body"] = text.clone();
+    comment["updated_at"] = at(now_ms);
+    let after = comment.clone();
+    let issue = issue_of(world, repository, &after)?;
+    told.extend(github_hooks::comment(world, "edited", &issue, &after, by, Some(&before)));
+    Some(after)
 }
 
 async fn delete_comment(
@@ -235,10 +373,24 @@ async fn delete_comment(
     Path((owner, name, id)): Path<(String, String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    answer(&fakes, &headers, |world, _| {
-        world.github_comments.take(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
+    answer_and_tell(&fakes, &headers, |world, _, told| {
+        drop_comment(world, &(owner, name), &id, &us(), told).ok_or(NOT_FOUND)?;
         Ok((StatusCode::NO_CONTENT, Value::Null))
     })
+}
+
+/// A comment that somebody deletes, if it is there.
+pub(super) fn drop_comment(
+    world: &mut World,
+    repository: &Repository,
+    id: &str,
+    by: &Value,
+    told: &mut Vec<Told>,
+) -> Option<()> {
+    let comment = world.github_comments.take(&key(repository, id))?;
+    let issue = issue_of(world, repository, &comment)?;
+    told.extend(github_hooks::comment(world, "deleted", &issue, &comment, by, None));
+    Some(())
 }
 
 async fn hooks(State(fakes): State<Fakes>, Path(repository): Path<Repository>, headers: HeaderMap) -> Response {
@@ -258,15 +410,73 @@ async fn create_hook(
         if !body["config"]["url"].is_string() {
             return Err(INVALID);
         }
-        let id = world.number();
-        let (owner, name) = &repository;
-        let hook = json!({
-            "type": "Repository", "id": id, "name": "web", "active": true, "events": body["events"], "config": body["config"],
-            "repository_url": format!("https://api.github.com/repos/{owner}/{name}"),
-        });
-        world.github_hooks.put(&key(&repository, &id.to_string()), hook.clone());
-        Ok((StatusCode::CREATED, shown(&hook)))
+        Ok((StatusCode::CREATED, shown(&new_hook(world, &repository, &body["config"], &body["events"]))))
     })
+}
+
+async fn get_hook(
+    State(fakes): State<Fakes>,
+    Path((owner, name, id)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    answer(&fakes, &headers, |world, _| {
+        let hook = world.github_hooks.get(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
+        Ok((StatusCode::OK, shown(hook)))
+    })
+}
+
+async fn update_hook(
+    State(fakes): State<Fakes>,
+    Path((owner, name, id)): Path<(String, String, String)>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    answer(&fakes, &headers, |world, _| {
+        let hook = world.github_hooks.get_mut(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
+        for field in ["active", "events", "config"] {
+            if !body[field].is_null() {
+                hook[field] = body[field].clone();
+            }
+        }
+        Ok((StatusCode::OK, shown(hook)))
+    })
+}
+
+async fn delete_hook(
+    State(fakes): State<Fakes>,
+    Path((owner, name, id)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    answer(&fakes, &headers, |world, _| {
+        world.github_hooks.take(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
+        Ok((StatusCode::NO_CONTENT, Value::Null))
+    })
+}
+
+/// The comments of all issues.
+async fn all_comments(
+    State(fakes): State<Fakes>,
+    Path((owner, name)): Path<Repository>,
+    Query(page): Query<Page>,
+    headers: HeaderMap,
+) -> Response {
+    answer(&fakes, &headers, |world, _| {
+        let beginning = format!("https://api.github.com/repos/{owner}/{name}/issues/");
+        let own = |row: &&Value| row["issue_url"].as_str().is_some_and(|url| url.starts_with(&beginning));
+        Ok((StatusCode::OK, page.of(world.github_comments.all().filter(own))))
+    })
+}
+
+/// A hook of a repository.
+pub(super) fn new_hook(world: &mut World, repository: &Repository, config: &Value, events: &Value) -> Value {
+    let id = world.number();
+    let (owner, name) = repository;
+    let hook = json!({
+        "type": "Repository", "id": id, "name": "web", "active": true, "events": events, "config": config,
+        "repository_url": format!("https://api.github.com/repos/{owner}/{name}"),
+    });
+    world.github_hooks.put(&key(repository, &id.to_string()), hook.clone());
+    hook
 }
 
 /// As the API shows it: the secret is not told again.
@@ -291,6 +501,19 @@ async fn deliveries(
         world.github_hooks.get(&hook).ok_or(NOT_FOUND)?;
         let own: Vec<_> = world.github_deliveries.with("hook", &hook).rev().collect();
         Ok((StatusCode::OK, json!(own)))
+    })
+}
+
+/// One delivery, with what was sent.
+async fn delivery(
+    State(fakes): State<Fakes>,
+    Path((owner, name, id, delivery)): Path<(String, String, String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    answer(&fakes, &headers, |world, _| {
+        world.github_hooks.get(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
+        let row = world.github_deliveries.get(&delivery).ok_or(NOT_FOUND)?;
+        Ok((StatusCode::OK, row.clone()))
     })
 }
 

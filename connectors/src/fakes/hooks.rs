@@ -1,26 +1,10 @@
-//! Webhooks that the fakes send: ClickUp's envelopes, signed with the webhook's
-//! secret, once each. What fails is counted, as the real one counts it.
+//! What ClickUp tells its webhooks: an envelope for each event that one of them
+//! wants to hear of.
 
-use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::Duration;
-use udfs::signature::{self, CLICKUP};
+use udfs::signature::CLICKUP;
 
-use super::{Fakes, World};
-use crate::outgoing::{Outcome, Provider, Request};
-
-/// What ClickUp waits for an answer.
-const TIMEOUT: Duration = Duration::from_secs(7);
-/// Failures after which a webhook is suspended.
-const FAILURES_MAX: u64 = 100;
-
-/// A webhook on its way.
-pub(super) struct Told {
-    webhook: String,
-    endpoint: String,
-    secret: String,
-    body: String,
-}
+use super::{World, tell::Told};
 
 /// Of a new task: `taskCreated`, and `taskStatusUpdated` with it.
 pub(super) fn created(world: &mut World, task: &Value, user: &Value, now_ms: u64) -> Vec<Told> {
@@ -54,10 +38,10 @@ pub(super) fn deleted(world: &World, id: &str) -> Vec<Told> {
     tell(world, "taskDeleted", &json!(id), &Value::Null)
 }
 
-/// Of a comment.
-pub(super) fn commented(world: &mut World, event: &str, comment: &Value, now_ms: u64) -> Vec<Told> {
+/// Of a comment, and who wrote or changed it.
+pub(super) fn commented(world: &mut World, event: &str, comment: &Value, by: &Value, now_ms: u64) -> Vec<Told> {
     let task = world.clickup_tasks.get(comment["task_id"].as_str().unwrap_or_default()).cloned().unwrap_or_default();
-    let mut item = item(world, &task, "comment", &comment["user"], now_ms, &Value::Null, &comment["id"]);
+    let mut item = item(world, &task, "comment", by, now_ms, &Value::Null, &comment["id"]);
     item["id"] = comment["hist_id"].clone();
     item["comment"] = json!({
         "id": comment["id"], "date": comment["date"], "parent": comment["task_id"], "type": 1,
@@ -95,45 +79,13 @@ fn tell(world: &World, event: &str, task: &Value, items: &Value) -> Vec<Told> {
             body["history_items"] = items.clone();
         }
         Told {
-            webhook: text(webhook, "id"),
+            scheme: CLICKUP,
+            webhook: Some(text(webhook, "id")),
             endpoint: text(webhook, "endpoint"),
             secret: text(webhook, "secret"),
-            body: body.to_string(),
+            headers: Vec::new(),
+            body,
         }
     };
     world.clickup_webhooks.all().filter(wants).map(told).collect()
-}
-
-/// Sends them, in order, without anybody waiting.
-pub(super) fn send_all(fakes: &Fakes, told: Vec<Told>) {
-    if told.is_empty() {
-        return;
-    }
-    let fakes = fakes.clone();
-    tokio::spawn(async move {
-        for told in told {
-            let is_taken = send(&fakes, &told).await;
-            let mut world = fakes.world();
-            let Some(webhook) = world.clickup_webhooks.get_mut(&told.webhook) else { continue };
-            if !is_taken {
-                let failures = webhook["health"]["fail_count"].as_u64().unwrap_or_default() + 1;
-                let status = if failures >= FAILURES_MAX { "suspended" } else { "failing" };
-                webhook["health"] = json!({"status": status, "fail_count": failures});
-            }
-        }
-    });
-}
-
-async fn send(fakes: &Fakes, told: &Told) -> bool {
-    let Ok(url) = told.endpoint.parse() else { return false };
-    let now_ms = fakes.now_ms();
-    let signed = signature::sign(&CLICKUP, &told.secret, "", now_ms / 1000, told.body.as_bytes());
-    let mut request = Request::new(Provider::Other, Method::POST, url);
-    for (name, value) in signed.unwrap_or_default() {
-        if let Ok(value) = value.try_into() {
-            request.headers.insert(name, value);
-        }
-    }
-    request.body = Some(("application/json", told.body.clone().into()));
-    matches!(fakes.http.send(&request, TIMEOUT, now_ms).await, Outcome::Ok(_))
 }

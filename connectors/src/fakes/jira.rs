@@ -16,6 +16,7 @@ use super::{Fakes, World, auth};
 pub(super) fn routes() -> Router<Fakes> {
     let v3 = Router::new()
         .route("/myself", get(myself))
+        .route("/project/search", get(projects))
         .route("/issue", post(create_issue))
         .route("/issue/{key}", get(get_issue).put(update_issue))
         .route("/issue/{key}/comment", get(comments).post(create_comment))
@@ -77,6 +78,35 @@ async fn gone(State(fakes): State<Fakes>, headers: HeaderMap) -> Response {
 
 async fn myself(State(fakes): State<Fakes>, headers: HeaderMap) -> Response {
     answer(&fakes, &headers, |_, _| Ok((StatusCode::OK, us())))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Part {
+    start_at: usize,
+    max_results: usize,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Part { start_at: 0, max_results: 50 }
+    }
+}
+
+/// Those that have issues.
+async fn projects(State(fakes): State<Fakes>, Query(part): Query<Part>, headers: HeaderMap) -> Response {
+    answer(&fakes, &headers, |world, _| {
+        let key = |issue: &Value| issue["key"].as_str()?.split_once('-').map(|key| key.0.to_owned());
+        let keys: std::collections::BTreeSet<String> = world.jira_issues.all().filter_map(key).collect();
+        let rows = keys.iter().skip(part.start_at).take(part.max_results);
+        let values: Vec<_> =
+            rows.map(|key| json!({ "id": key, "key": key, "name": format!("Project {key}") })).collect();
+        let is_last = part.start_at + values.len() >= keys.len();
+        Ok((
+            StatusCode::OK,
+            json!({ "values": values, "isLast": is_last, "startAt": part.start_at, "total": keys.len() }),
+        ))
+    })
 }
 
 async fn create_issue(State(fakes): State<Fakes>, headers: HeaderMap, Json(body): Json<Value>) -> Response {

@@ -1,5 +1,6 @@
 //! Slack's Web API, below `/slack/api`: always a 200, with `ok` inside, except
-//! where a channel gets more than its message a second.
+//! where a channel gets more than its message a second. What is said, changed
+//! and taken away here is told to the apps that listen.
 
 use axum::{
     Json, Router,
@@ -11,7 +12,12 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Fakes, World, auth};
+use super::{
+    Fakes, World, auth,
+    slack_events::{changed, deleted, posted},
+    tell::{self, Told},
+    world::SLACK_TEAM,
+};
 
 /// Characters of a message's text; what is beyond is cut.
 const TEXT_CHARS_MAX: usize = 40_000;
@@ -57,16 +63,27 @@ async fn call(
     body: Bytes,
 ) -> Response {
     let args = args(&headers, query.as_deref().unwrap_or_default(), &body);
+    if method == "oauth.v2.access" {
+        let fields = super::oauth::fields(&headers, &body);
+        return Json(super::oauth::exchange(&mut fakes.world(), "slack", &fields)).into_response();
+    }
+    let mut told = Vec::new();
+    let answer = answer(&fakes, &method, &headers, &args, &mut told);
+    tell::send_all(&fakes, told);
+    answer
+}
+
+fn answer(fakes: &Fakes, method: &str, headers: &HeaderMap, args: &Value, told: &mut Vec<Told>) -> Response {
     let now_ms = fakes.now_ms();
     let mut world = fakes.world();
-    if let Err(bad) = auth::token(&world, "slack", &headers) {
+    if let Err(bad) = auth::token(&world, "slack", headers) {
         return refusal(match bad {
             auth::Bad::Missing => "not_authed",
             auth::Bad::Unknown => "invalid_auth",
         });
     }
     if method == "chat.postMessage"
-        && let Some(count) = auth::count(&mut world, "slack", text(&args, "channel"), now_ms)
+        && let Some(count) = auth::count(&mut world, "slack", text(args, "channel"), now_ms)
         && count.left.is_none()
     {
         let mut refused = (StatusCode::TOO_MANY_REQUESTS, refusal("ratelimited")).into_response();
@@ -74,22 +91,22 @@ async fn call(
         refused.headers_mut().insert("retry-after", HeaderValue::from(seconds));
         return refused;
     }
-    let said = match method.as_str() {
+    let said = match method {
         "auth.test" => Ok(json!({
-            "url": "https://orchard.slack.example/", "team": "Orchard", "user": "nexus", "team_id": "T0FAKE",
+            "url": "https://orchard.slack.example/", "team": "Orchard", "user": "nexus", "team_id": SLACK_TEAM,
             "user_id": "U0NEXUS", "bot_id": "B0NEXUS", "is_enterprise_install": false,
         })),
-        "chat.postMessage" => post(&mut world, &args, now_ms),
-        "chat.postEphemeral" => whisper(&mut world, &args, now_ms),
-        "chat.update" => update(&mut world, &args, now_ms),
-        "chat.delete" => delete(&mut world, &args),
-        "conversations.create" => create(&mut world, &args, now_ms),
-        "conversations.list" => Ok(list(&world, &args)),
-        "conversations.info" => channel(&world, &args).map(|channel| json!({"channel": channel})),
-        "conversations.history" => read(&world, &args, false),
-        "conversations.replies" => read(&world, &args, true),
+        "chat.postMessage" => post(&mut world, args, now_ms, told),
+        "chat.postEphemeral" => whisper(&mut world, args, now_ms),
+        "chat.update" => update(&mut world, args, now_ms, told),
+        "chat.delete" => delete(&mut world, args, now_ms, told),
+        "conversations.create" => create(&mut world, args, now_ms),
+        "conversations.list" => Ok(list(&world, args)),
+        "conversations.info" => channel(&world, args).map(|channel| json!({"channel": channel})),
+        "conversations.history" => read(&world, args, false),
+        "conversations.replies" => read(&world, args, true),
         "users.info" => {
-            let user = world.slack_users.get(text(&args, "user"));
+            let user = world.slack_users.get(text(args, "user"));
             user.map(|user| json!({"user": user})).ok_or("user_not_found")
         }
         _ => Err("unknown_method"),
@@ -145,9 +162,9 @@ fn channel<'w>(world: &'w World, args: &Value) -> Result<&'w Value, &'static str
     }
 }
 
-/// Seconds, and a number that nothing else in the world has.
+/// The time, and a number that nothing else of this millisecond has.
 fn ts(world: &mut World, now_ms: u64) -> String {
-    format!("{}.{:06}", now_ms / 1000, world.number() % 1_000_000)
+    format!("{}.{:03}{:03}", now_ms / 1000, now_ms % 1000, world.number() % 1000)
 }
 
 fn create(world: &mut World, args: &Value, now_ms: u64) -> Said {
@@ -179,23 +196,81 @@ fn contents(args: &Value) -> Result<(String, Value), &'static str> {
     }
 }
 
-fn post(world: &mut World, args: &Value, now_ms: u64) -> Said {
+fn post(world: &mut World, args: &Value, now_ms: u64, told: &mut Vec<Told>) -> Said {
     let channel = channel(world, args)?["id"].as_str().unwrap_or_default().to_owned();
     let (text_, blocks) = contents(args)?;
-    let ts = ts(world, now_ms);
-    let mut message = json!({
-        "type": "message", "subtype": "bot_message", "text": text_, "ts": ts, "bot_id": "B0NEXUS", "user": "U0NEXUS",
-        "username": args["username"].as_str().unwrap_or("nexus"), "team": "T0FAKE",
-    });
+    let mut message = json!({"type": "message", "text": text_, "bot_id": "B0NEXUS", "team": SLACK_TEAM});
+    // Under a name of its own a bot's post has another shape, and no user.
+    match args["username"].as_str() {
+        Some(name) => {
+            message["subtype"] = json!("bot_message");
+            message["username"] = json!(name);
+        }
+        None => message["user"] = json!("U0NEXUS"),
+    }
+    if let Some(picture) = args["icon_url"].as_str() {
+        message["icons"] = json!({"image_48": picture});
+    }
     for (field, value) in [("blocks", &blocks), ("metadata", &args["metadata"]), ("thread_ts", &args["thread_ts"])] {
         if !value.is_null() {
             message[field] = value.clone();
         }
     }
+    let message = say(world, &channel, message, now_ms, told);
+    Ok(json!({"channel": channel, "ts": message["ts"], "message": message}))
+}
+
+/// Puts a message into a channel.
+pub(super) fn say(world: &mut World, channel: &str, mut message: Value, now_ms: u64, told: &mut Vec<Told>) -> Value {
+    let ts = ts(world, now_ms);
+    message["ts"] = json!(ts);
     let mut kept = message.clone();
     kept["channel"] = json!(channel);
     world.slack_messages.put(&format!("{channel} {ts}"), kept);
-    Ok(json!({"channel": channel, "ts": ts, "message": message}))
+    told.extend(posted(world, channel, &message));
+    message
+}
+
+/// Changes a message, if it is there.
+pub(super) fn reword(
+    world: &mut World,
+    (channel, ts_): (&str, &str),
+    fields: &[(&str, &Value)],
+    by: &str,
+    now_ms: u64,
+    told: &mut Vec<Told>,
+) -> Option<Value> {
+    let at = ts(world, now_ms);
+    let message = world.slack_messages.get_mut(&format!("{channel} {ts_}"))?;
+    let before = message.clone();
+    for (field, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+        message[*field] = (*value).clone();
+    }
+    message["edited"] = json!({"user": by, "ts": at});
+    let after = message.clone();
+    told.extend(changed(world, channel, &at, &before, &after));
+    Some(without_channel(&after))
+}
+
+/// Takes a message away, if it is there.
+pub(super) fn unsay(
+    world: &mut World,
+    (channel, ts_): (&str, &str),
+    now_ms: u64,
+    told: &mut Vec<Told>,
+) -> Option<Value> {
+    let before = world.slack_messages.take(&format!("{channel} {ts_}"))?;
+    let at = ts(world, now_ms);
+    told.extend(deleted(world, channel, &at, &before));
+    Some(before)
+}
+
+pub(super) fn without_channel(message: &Value) -> Value {
+    let mut message = message.clone();
+    if let Some(fields) = message.as_object_mut() {
+        fields.remove("channel");
+    }
+    message
 }
 
 /// Seen by one person and kept nowhere.
@@ -206,25 +281,19 @@ fn whisper(world: &mut World, args: &Value, now_ms: u64) -> Said {
     Ok(json!({"message_ts": ts(world, now_ms)}))
 }
 
-fn update(world: &mut World, args: &Value, now_ms: u64) -> Said {
+fn update(world: &mut World, args: &Value, now_ms: u64, told: &mut Vec<Told>) -> Said {
     channel(world, args)?;
     let (text_, blocks) = contents(args)?;
     let (channel, ts) = (text(args, "channel"), text(args, "ts"));
-    let message = world.slack_messages.get_mut(&format!("{channel} {ts}")).ok_or("message_not_found")?;
-    message["text"] = json!(text_);
-    for (field, value) in [("blocks", &blocks), ("metadata", &args["metadata"])] {
-        if !value.is_null() {
-            message[field] = value.clone();
-        }
-    }
-    message["edited"] = json!({"user": "B0NEXUS", "ts": format!("{}.000000", now_ms / 1000)});
+    let fields = [("text", &json!(text_)), ("blocks", &blocks), ("metadata", &args["metadata"])];
+    let message = reword(world, (channel, ts), &fields, "B0NEXUS", now_ms, told).ok_or("message_not_found")?;
     Ok(json!({"channel": channel, "ts": ts, "text": text_, "message": message}))
 }
 
-fn delete(world: &mut World, args: &Value) -> Said {
+fn delete(world: &mut World, args: &Value, now_ms: u64, told: &mut Vec<Told>) -> Said {
     channel(world, args)?;
     let (channel, ts) = (text(args, "channel"), text(args, "ts"));
-    world.slack_messages.take(&format!("{channel} {ts}")).ok_or("message_not_found")?;
+    unsay(world, (channel, ts), now_ms, told).ok_or("message_not_found")?;
     Ok(json!({"channel": channel, "ts": ts}))
 }
 
@@ -269,13 +338,20 @@ fn read(world: &World, args: &Value, is_thread: bool) -> Said {
     if is_thread && found.is_empty() {
         return Err("thread_not_found");
     }
+    let replies = |ts: &str| {
+        let own = world.slack_messages.with("channel", channel);
+        own.filter(|reply| reply["thread_ts"] == ts && reply["ts"] != ts).count()
+    };
     let shown = |message: &Value| {
-        let mut message = message.clone();
-        if let Some(fields) = message.as_object_mut() {
-            fields.remove("channel");
-            if !is_set(args, "include_all_metadata") {
-                fields.remove("metadata");
-            }
+        let mut message = without_channel(message);
+        let count = replies(message["ts"].as_str().unwrap_or_default());
+        if count > 0 {
+            message["reply_count"] = json!(count);
+        }
+        if !is_set(args, "include_all_metadata")
+            && let Some(fields) = message.as_object_mut()
+        {
+            fields.remove("metadata");
         }
         message
     };

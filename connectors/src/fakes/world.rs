@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::{faults::Faults, limits::Limited};
+use super::{faults::Faults, limits::Limited, tell::Telling};
 
 /// Things of one kind that are kept.
 const ROWS_MAX: usize = 5_000;
@@ -95,6 +95,8 @@ pub struct World {
     pub clickup_comments: Table,
     /// With their secrets: these are fakes.
     pub clickup_webhooks: Table,
+    /// Who listens, with their secrets.
+    pub slack_apps: Table,
     pub slack_channels: Table,
     pub slack_messages: Table,
     pub slack_users: Table,
@@ -104,10 +106,17 @@ pub struct World {
     pub github_deliveries: Table,
     pub jira_issues: Table,
     pub jira_comments: Table,
+    /// Codes, and what tokens are renewed with.
+    #[serde(skip)]
+    pub oauth: Table,
+    /// How long tokens live; for ever, where nothing is said.
+    pub oauth_lifetime_s: Option<u64>,
     /// What was asked of them, oldest first.
     pub calls: VecDeque<Made>,
     /// How they misbehave.
     pub faults: Faults,
+    /// How they send webhooks.
+    pub telling: Telling,
     /// What they allow.
     pub limits: BTreeMap<&'static str, Limited>,
     /// Tokens that are good; any is, where none are named.
@@ -120,8 +129,16 @@ pub struct World {
 pub const CLICKUP_LIST: &str = "901200345678";
 /// See [`CLICKUP_LIST`].
 pub const CLICKUP_TEAM: &str = "90120000";
-/// The channel that is there from the beginning.
-pub const SLACK_CHANNEL: &str = "C0FAKE0001";
+/// The channel that is there from the beginning, and its team; the list and the
+/// channel are those that `nexus seed` maps to each other.
+pub const SLACK_CHANNEL: &str = "C0SHOPDEV1";
+/// See [`SLACK_CHANNEL`].
+pub const SLACK_TEAM: &str = "T0ORCHARD1";
+
+/// The webhook and the repository that `nexus seed` connects.
+pub const CLICKUP_WEBHOOK: &str = "5d0c8a61-3f0e-4b7e-9d27-6b1f0a2c9e44";
+/// See [`CLICKUP_WEBHOOK`].
+pub const GITHUB_REPOSITORY: (&str, &str) = ("orchard", "shop");
 
 impl World {
     pub(super) fn new() -> World {
@@ -139,7 +156,7 @@ impl World {
         {
             let profile = json!({"real_name": name, "display_name": name, "email": format!("{id}@orchard.example")});
             let user = json!({
-                "id": id, "team_id": "T0FAKE", "name": name.to_ascii_lowercase().replace(' ', "."), "deleted": false,
+                "id": id, "team_id": SLACK_TEAM, "name": name.to_ascii_lowercase().replace(' ', "."), "deleted": false,
                 "real_name": name, "is_bot": is_bot, "profile": profile,
             });
             world.slack_users.put(id, user);

@@ -6,7 +6,7 @@ use axum::Router;
 use pipeline::{
     event::Tenant,
     flow,
-    operators::{deduplicate::Deduplicate, lookup::Lookup},
+    operators::{deduplicate::Deduplicate, govern::Govern},
     ports::{Clock, Log},
     retry::Policy,
     worker::Progress,
@@ -20,6 +20,7 @@ use crate::{
     auth::{Gate, Tokens},
     clock::SystemClock,
     config::Config,
+    connections::{self, Connections},
     directory::Directory,
     epoch,
     ingest::Ingest,
@@ -28,6 +29,8 @@ use crate::{
     lookups::{self, Links, Lookups},
     memory::{self, Memory, Recall},
     mirror::{self, Mirror},
+    outgoing::Ledger,
+    own_ids::OwnIds,
     roles::Role,
     sealing::Seal,
     store::{Store, announce::Announcer, project::Projector},
@@ -55,6 +58,8 @@ pub(super) struct Parts {
     pub gateway: Option<Arc<Gateway>>,
     pub gate: Arc<Gate>,
     pub desk: Option<Arc<Desk>>,
+    /// What the tokens have spent, whichever role spends it.
+    pub ledger: Ledger,
 }
 
 impl Parts {
@@ -101,8 +106,26 @@ impl Parts {
         } else {
             None
         };
-        let desk = store.as_ref().zip(recall.as_ref()).filter(|_| has(Role::Api)).map(|(store, recall)| {
+        let ledger = Ledger::default();
+        let connections = match &store {
+            Some(store) => {
+                let parts = connections::Parts {
+                    log: Arc::clone(&log),
+                    clock: Arc::clone(&clock),
+                    store: Arc::clone(store),
+                    directory: Arc::clone(&directory),
+                    seal: Arc::clone(&seal),
+                    ledger: ledger.clone(),
+                };
+                let connections = Arc::new(Connections::new(config, parts)?);
+                metrics.include(connections.counts.collectors())?;
+                Some(connections)
+            }
+            None => None,
+        };
+        let desk = store.as_ref().zip(recall.as_ref()).zip(connections).map(|((store, recall), connections)| {
             let parts = api::Parts {
+                connections,
                 log: Arc::clone(&log),
                 clock: Arc::clone(&clock),
                 store: Arc::clone(store),
@@ -116,7 +139,22 @@ impl Parts {
             Arc::new(Desk::new(config, parts))
         });
         let (board, progress) = (Arc::default(), Arc::default());
-        Ok(Parts { log, clock, metrics, board, progress, seal, directory, store, recall, ingest, gateway, gate, desk })
+        Ok(Parts {
+            log,
+            clock,
+            metrics,
+            board,
+            progress,
+            seal,
+            directory,
+            store,
+            recall,
+            ingest,
+            gateway,
+            gate,
+            desk,
+            ledger,
+        })
     }
 
     fn announcer(&self) -> Option<Announcer> {
@@ -145,6 +183,10 @@ impl Parts {
             crew.man("announcer", move |post| announcer.clone().run(post));
             let projector = Projector { store: Arc::clone(store), log: Arc::clone(&self.log) };
             crew.man("projector", move |post| projector.clone().run(post));
+            let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
+            let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
+            let own_ids = Arc::new(OwnIds::new(config, Arc::clone(store), directory, links, clock)?);
+            crew.man("own_ids", move |post| Arc::clone(&own_ids).run(post));
         }
         roles.iter().try_for_each(|role| self.man_role(crew, config, *role))
     }
@@ -163,6 +205,7 @@ impl Parts {
             Role::Lookups => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
                 let desk = lookups::Desk::new(config, links, Arc::clone(&self.clock), Arc::clone(&self.metrics))?;
+                let desk = desk.counting_in(&self.ledger);
                 let (log, directory) = (Arc::clone(&self.log), Arc::clone(&self.directory));
                 let lookups = Lookups { log, directory, desk: Arc::new(desk) };
                 crew.man(role.name(), move |post| lookups.clone().run(post));
@@ -170,7 +213,7 @@ impl Parts {
             Role::Mirror => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
                 let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
-                let bench = Arc::new(mirror::Bench::new(config, links, directory, clock)?);
+                let bench = Arc::new(mirror::Bench::new(config, links, directory, clock)?.counting_in(&self.ledger));
                 self.metrics.include(bench.counts.collectors())?;
                 let mirror = Mirror { log: Arc::clone(&self.log), bench };
                 crew.man(role.name(), move |post| mirror.clone().run(post));
@@ -199,7 +242,9 @@ impl Parts {
                 if let Some(desk) = self.desk.clone() {
                     let tools = tools::worker::Worker { log: Arc::clone(&self.log), desk: Arc::clone(&desk) };
                     crew.man("tools", move |post| tools.clone().run(post));
+                    let connections = Arc::clone(&desk.connections);
                     crew.man(role.name(), move |post| Arc::clone(&desk).run(post));
+                    crew.man("connections", move |post| Arc::clone(&connections).run(post));
                 }
             }
         }
@@ -277,14 +322,13 @@ fn settings(config: &Config) -> flow::Settings {
             window_ms: config.pipeline.deduplicate_hours.saturating_mul(3_600_000),
             events_max: config.pipeline.deduplicate_events_max,
         },
-        lookup: Lookup { house_tenant: house_tenant(config), ..Lookup::default() },
+        govern: Govern {
+            limits: config.governance.0.clone(),
+            silent_ms: config.agents.silent_ms,
+            presence_ttl_ms: agents::PRESENCE_TTL_MS,
+            ..Govern::default()
+        },
+        house: config.house(),
         ..flow::Settings::default()
     }
-}
-
-/// Whose connections may use the settings' token. It must be named: what the
-/// pipeline does may not hang on how many tenants there are at the moment.
-fn house_tenant(config: &Config) -> Option<String> {
-    let has_token = !config.providers.clickup_api_token.is_empty();
-    (has_token && !config.default_tenant.is_empty()).then(|| config.default_tenant.clone())
 }

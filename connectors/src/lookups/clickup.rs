@@ -165,4 +165,27 @@ mod tests {
             assert_eq!(read("list", &json), None, "{json}");
         }
     }
+
+    /// What ClickUp's documentation and recordings answer, where the machine
+    /// has it beside the repository.
+    #[test]
+    fn what_is_recorded_is_read() {
+        let Some(folder) = std::env::var_os("NEXUS_FIXTURES").map(std::path::PathBuf::from) else {
+            println!("NEXUS_FIXTURES is not set: nothing recorded was read");
+            return;
+        };
+        for (kind, file) in [
+            ("task", "api.post_list_list_id_task.json"),
+            ("task", "api.put_task_task_id.json"),
+            ("task", "api_recorded.CreateTaskAsync_WithValidData_ShouldCrea.CreateTask_Success.json"),
+            ("list", "api.get_list.zulip.json"),
+            ("list", "api_recorded.GetList.GetList_Success.json"),
+        ] {
+            let bytes = std::fs::read(folder.join("clickup").join(file)).expect("the fixture can be read");
+            let json: Value = serde_json::from_slice(&bytes).expect("the fixture is JSON");
+            let found = read(kind, &json).expect(file);
+            let title = found.task.and_then(|task| task.title).or(found.name);
+            assert_eq!(title.as_deref(), json["name"].as_str(), "{file}");
+        }
+    }
 }

@@ -22,7 +22,7 @@ use super::{clickup, flights::Flights, links::Links};
 use crate::{
     config::{Config, Providers},
     outgoing::{
-        Answer, Call, Caller, Credential, Fault, Http, Limits, Outcome, Policies, Provider, Stopped, WhileDown,
+        Answer, Call, Caller, Credential, Fault, Http, Ledger, Limits, Outcome, Policies, Provider, Stopped, WhileDown,
     },
     supervisor::Failure,
     telemetry::metrics::Metrics,
@@ -38,9 +38,9 @@ const TENANT_CALLS_MAX: usize = 8;
 /// Calls of all tenants at the same time.
 const CALLS_MAX: usize = 256;
 
-/// Three attempts that have room within a deadline of five seconds.
-fn policies() -> Policies {
-    let retry = Policy { backoff_first_ms: 200, backoff_max_ms: 2_000, ..Policy::default() };
+/// Three attempts have room within a deadline of five seconds.
+fn policies(attempts_max: u32) -> Policies {
+    let retry = Policy { attempts_max, backoff_first_ms: 200, backoff_max_ms: 2_000, ..Policy::default() };
     Policies { retry, ..Policies::default() }
 }
 
@@ -79,7 +79,8 @@ impl Desk {
         let Providers { clickup_api_url, allow_private_targets, .. } = &config.providers;
         let clickup = clickup_api_url.parse().map_err(|error| format!("providers.clickup_api_url: {error}"))?;
         let limits = Limits { allow_private_targets: *allow_private_targets, ..Limits::default() };
-        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies());
+        let attempts_max = config.retries.attempts(&config.retries.lookups, "clickup");
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies(attempts_max));
         let calls = Calls {
             caller,
             clock: Arc::clone(&clock),
@@ -89,6 +90,15 @@ impl Desk {
         };
         let flights = Flights::new(Arc::clone(&clock), KEEP_MS);
         Ok(Desk { links, clickup, clock, metrics, flights, calls: Arc::new(calls) })
+    }
+
+    /// The same, counting calls where others count theirs.
+    pub fn counting_in(mut self, ledger: &Ledger) -> Desk {
+        // Nobody else has them before the desk is at work.
+        if let Some(calls) = Arc::get_mut(&mut self.calls) {
+            calls.caller.count_in(ledger);
+        }
+        self
     }
 
     pub(super) fn now_ms(&self) -> u64 {

@@ -1,10 +1,17 @@
-//! Which connection a request goes through, and with which token.
+//! Which connection a request goes through, to which address and with which
+//! token.
 
 use std::sync::Arc;
 
 use pipeline::event::Connection;
+use reqwest::Url;
 
-use crate::{config::Config, directory::Directory, sealing::Seal};
+use crate::{
+    config::{Config, Providers},
+    directory::Directory,
+    outgoing::{Credential, Provider},
+    sealing::Seal,
+};
 
 /// A way to a provider.
 #[derive(Clone)]
@@ -21,6 +28,50 @@ pub struct Link {
     pub email: Option<String>,
     /// Who we are there, as far as somebody has told.
     pub own_ids: Vec<String>,
+}
+
+/// What calls through a link are made with.
+#[derive(Clone)]
+pub struct Way {
+    /// Whose manners apply.
+    pub provider: Provider,
+    /// Where the API is.
+    pub base: Url,
+    /// With which token.
+    pub credential: Credential,
+}
+
+/// Why nothing can be called through a link: a stable code, and words.
+pub type NoWay = (&'static str, &'static str);
+
+impl Link {
+    /// The way, if the link has one.
+    pub fn way(&self, providers: &Providers) -> Result<Way, NoWay> {
+        let token = self.token.as_deref().ok_or(("no_token", "the connection has no token"))?;
+        let provider = Provider::from_name(&self.provider);
+        let site = || format!("https://{}", self.external_id);
+        let given = |setting: &str| self.base_url.clone().unwrap_or_else(|| setting.to_owned());
+        let (base, credential) = match (provider, &self.email) {
+            (Provider::Slack, _) => (given(&providers.slack_api_url), Credential::bearer(token)),
+            (Provider::ClickUp, _) => (given(&providers.clickup_api_url), Credential::plain(token)),
+            (Provider::GitHub, _) => (given(&providers.github_api_url), Credential::bearer(token)),
+            (Provider::Jira, email) => {
+                let base = match providers.jira_api_url.as_str() {
+                    "" => self.base_url.clone().unwrap_or_else(site),
+                    url => url.to_owned(),
+                };
+                let credential = match email {
+                    Some(email) => Credential::basic(email, token),
+                    None => Credential::bearer(token),
+                };
+                (base, credential)
+            }
+            (Provider::Other, _) => return Err(("unsupported", "nothing can be asked of this provider")),
+        };
+        let credential = credential.ok_or(("no_token", "the token fits into no header"))?;
+        let base = base.parse().map_err(|_| ("refused", "the API's address is no URL"))?;
+        Ok(Way { provider, base, credential })
+    }
 }
 
 /// The tenants' links.
@@ -65,19 +116,8 @@ impl Links {
     /// The settings' token is that of whoever runs the hub, so it works for the
     /// default tenant alone: another would see its tasks.
     fn house_token(&self, tenant: &str, provider: &str) -> Option<String> {
-        let providers = &self.config.providers;
-        let token = match provider {
-            "clickup" => &providers.clickup_api_token,
-            "slack" => &providers.slack_bot_token,
-            "github" => &providers.github_token,
-            _ => return None,
-        };
-        if token.is_empty() {
-            return None;
-        }
-        let rows = self.directory.everywhere::<Connection>();
-        let default_tenant = self.config.tenant_by_default(rows.iter().map(|(tenant, ..)| &**tenant));
-        (default_tenant == Some(tenant)).then(|| token.clone())
+        let is_house = self.config.default_tenant == tenant && !tenant.is_empty();
+        self.config.providers.token(provider).filter(|_| is_house).map(str::to_owned)
     }
 }
 

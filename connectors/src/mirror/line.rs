@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::counts::Counts;
 use crate::{
     config::Providers,
-    lookups::Link,
+    lookups::{Link, NoWay, Way},
     outgoing::{Call, Caller, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown},
 };
 
@@ -53,30 +53,8 @@ impl<'a> Line<'a> {
         caller: &'a Caller,
         counts: &'a Counts,
     ) -> Result<Line<'a>, Halt> {
-        let refused = |code, detail: &str| Halt::Refused { code, detail: detail.to_owned() };
-        let token = link.token.as_deref().ok_or_else(|| refused("no_token", "the connection has no token"))?;
-        let provider = Provider::from_name(&link.provider);
-        let site = || format!("https://{}", link.external_id);
-        let given = |setting: &str| link.base_url.clone().unwrap_or_else(|| setting.to_owned());
-        let (base, credential) = match (provider, &link.email) {
-            (Provider::Slack, _) => (given(&providers.slack_api_url), Credential::bearer(token)),
-            (Provider::ClickUp, _) => (given(&providers.clickup_api_url), Credential::plain(token)),
-            (Provider::GitHub, _) => (given(&providers.github_api_url), Credential::bearer(token)),
-            (Provider::Jira, email) => {
-                let base = match providers.jira_api_url.as_str() {
-                    "" => link.base_url.clone().unwrap_or_else(site),
-                    url => url.to_owned(),
-                };
-                let credential = match email {
-                    Some(email) => Credential::basic(email, token),
-                    None => Credential::bearer(token),
-                };
-                (base, credential)
-            }
-            (Provider::Other, _) => return Err(refused("unsupported", "nothing can be written to this provider")),
-        };
-        let credential = credential.ok_or_else(|| refused("no_token", "the token fits into no header"))?;
-        let base = base.parse().map_err(|_| refused("refused", "the API's address is no URL"))?;
+        let refused = |(code, detail): NoWay| Halt::Refused { code, detail: detail.to_owned() };
+        let Way { provider, base, credential } = link.way(providers).map_err(refused)?;
         let (name, own_ids) = (format!("{tenant}/{connection}"), link.own_ids.clone());
         Ok(Line { caller, counts, name, provider, base, credential, own_ids })
     }

@@ -209,7 +209,7 @@ impl Bench {
             state.unsure_ms = None;
         }
         let is_all_there = |state: &Progress, parts: &[Part]| state.standing.len() >= parts.len();
-        if state.attempts >= self.settings.attempts_max && !is_all_there(state, &parts(state)) {
+        if state.attempts >= self.attempts_max(line.provider.name()) && !is_all_there(state, &parts(state)) {
             let detail = format!("it did not arrive in {} attempts", state.attempts);
             return Err(Halt::Refused { code: "unavailable", detail });
         }
@@ -250,7 +250,8 @@ impl Bench {
                 }
                 job.state.attempts += 1;
                 let retry_after_ms = at_ms.map(|at_ms| at_ms.saturating_sub(now_ms));
-                let policy = retry::Policy { attempts_max: self.settings.attempts_max, ..retry::Policy::default() };
+                let attempts_max = self.attempts_max(provider_of(&job.command.work));
+                let policy = retry::Policy { attempts_max, ..retry::Policy::default() };
                 let random = getrandom::u64().unwrap_or_default();
                 match retry::decide(&policy, job.state.attempts, &Failure::Retryable { retry_after_ms }, random) {
                     Decision::RetryAfter { delay_ms } => {

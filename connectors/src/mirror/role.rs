@@ -1,25 +1,22 @@
-//! The role: takes its partitions, gives each a session on a thread of its own,
-//! and one scheduler to all of them.
+//! The role: takes its partitions, and gives one scheduler to all of their
+//! sessions.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use pipeline::{
     ports::{Log, LogError, Session},
     topics::Topic,
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinSet,
-};
+use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
     scheduler::{Bench, Order, Scheduler},
     session,
 };
-use crate::supervisor::{Failure, Post};
+use crate::{
+    sessions::{Sessions, Stop},
+    supervisor::{Failure, Post},
+};
 
 /// The consumer group of all mirrors.
 pub const GROUP: &str = "nexus-mirror";
@@ -37,77 +34,34 @@ impl Mirror {
     /// Works until told to stop, or until the log fails.
     pub async fn run(self, mut post: Post) -> Result<(), Failure> {
         // Before its connections are known, every command would be refused.
-        let mut changes = self.bench.directory.changes();
-        while !self.bench.directory.is_known() {
-            tokio::select! {
-                changed = changes.changed() => changed?,
-                _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
-            }
+        tokio::select! {
+            () = self.bench.directory.until_known() => {}
+            _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
         }
-        let mut membership = self.log.join(GROUP, &[Topic::MirrorCommands]).await?;
-        let stopping = Stopping(Arc::new(AtomicBool::new(false)));
+        let sessions = Sessions::join(&*self.log, GROUP, &[Topic::MirrorCommands], "mirror").await?;
         let (orders, ordered) = mpsc::unbounded_channel();
+        // The calls are made where the scheduler is.
         let mut scheduling = JoinSet::new();
         scheduling.spawn(Scheduler::new(Arc::clone(&self.bench)).run(ordered));
-        let mut sessions = JoinSet::new();
+        let (mirror, tell) = (self.clone(), orders.clone());
+        let work = async move |session: &mut dyn Session, stop: &Stop| {
+            session::drive(session, &*mirror.log, &mirror.bench, &tell, stop).await
+        };
         post.running();
-        let died = |what: &str| LogError::Unavailable { detail: format!("{what} of the mirror died") };
-        let failed = loop {
+        let mut stop = post.stop.clone();
+        let scheduler = async {
             tokio::select! {
-                session = membership.next() => match session {
-                    Ok(session) => {
-                        sessions.spawn(self.start(session, orders.clone(), Arc::clone(&stopping.0)));
-                    }
-                    Err(error) => break Some(error),
-                },
-                Some(ended) = sessions.join_next() => match ended {
-                    Ok(Ok(Ok(()) | Err(LogError::Fenced { .. }))) => {}
-                    Ok(Ok(Err(error))) => break Some(error),
-                    _ => break Some(died("a session")),
-                },
-                Some(_) = scheduling.join_next() => break Some(died("the scheduler")),
-                _ = post.stop.wait_for(|stop| *stop) => break None,
+                _ = stop.wait_for(|stop| *stop) => {}
+                _ = scheduling.join_next() => return,
             }
+            // Nothing is begun any more; sessions wait for what is under way.
+            let _ = orders.send(Order::Stop);
+            while scheduling.join_next().await.is_some() {}
+            std::future::pending().await
         };
-        stopping.0.store(true, Relaxed);
-        let _ = orders.send(Order::Stop);
-        while sessions.join_next().await.is_some() {}
-        drop(membership);
-        failed.map_or(Ok(()), |error| Err(error.into()))
-    }
-
-    /// A thread of its own for a session, which may block it; the calls are made
-    /// where the scheduler is.
-    fn start(
-        &self,
-        mut session: Box<dyn Session>,
-        orders: mpsc::UnboundedSender<Order>,
-        stopping: Arc<AtomicBool>,
-    ) -> oneshot::Receiver<Result<(), LogError>> {
-        let (tell, ended) = oneshot::channel();
-        let (bench, log) = (Arc::clone(&self.bench), Arc::clone(&self.log));
-        let name = format!("mirror-{}", session.partition());
-        let work = move || {
-            let stop = || stopping.load(Relaxed);
-            let result = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(session::drive(&mut *session, &*log, &bench, &orders, &stop)),
-                Err(error) => Err(LogError::Unavailable { detail: format!("no timers for the mirror: {error}") }),
-            };
-            drop(session);
-            let _ = tell.send(result);
-        };
-        if let Err(error) = std::thread::Builder::new().name(name).spawn(work) {
-            tracing::error!(%error, "no thread for the mirror");
+        tokio::select! {
+            ended = sessions.run(post.stop.clone(), work) => Ok(ended?),
+            () = scheduler => Err(LogError::Unavailable { detail: "the scheduler of the mirror died".to_owned() }.into()),
         }
-        ended
-    }
-}
-
-/// Tells the sessions to stop, also when nobody waits for them any more.
-struct Stopping(Arc<AtomicBool>);
-
-impl Drop for Stopping {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
     }
 }

@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use pipeline::{
     event::{MirrorCommand, MirrorResult, MirrorStage, Time},
     ports::{Clock, Record},
-    retry::{CircuitPolicy, Policy},
+    retry::Policy,
 };
 use tokio::{
     sync::mpsc,
@@ -28,10 +28,10 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    config::{Config, Providers},
+    config::{Config, Providers, Retries},
     directory::Directory,
     lookups::Links,
-    outgoing::{Caller, Http, Limits, Policies},
+    outgoing::{Caller, Http, Ledger, Limits, Policies},
     supervisor::Failure,
 };
 
@@ -44,6 +44,7 @@ pub struct Bench {
     pub counts: Counts,
     pub(super) settings: Settings,
     pub(super) providers: Providers,
+    pub(super) retries: Retries,
     pub(super) links: Links,
     pub(super) directory: Arc<Directory>,
     pub(super) clock: Arc<dyn Clock>,
@@ -61,7 +62,7 @@ impl Bench {
         directory: Arc<Directory>,
         clock: Arc<dyn Clock>,
     ) -> Result<Bench, Failure> {
-        let (settings, providers) = (config.mirror.clone(), config.providers.clone());
+        let (settings, providers, retries) = (config.mirror.clone(), config.providers.clone(), config.retries.clone());
         let limits = Limits {
             allow_private_targets: providers.allow_private_targets,
             timeout_ms: settings.timeout_ms,
@@ -69,11 +70,21 @@ impl Bench {
         };
         // One attempt a call: what is tried again waits its turn again.
         let retry = Policy { attempts_max: 1, ..Policy::default() };
-        let policies = Policies { retry, circuit: CircuitPolicy::default(), limits: Vec::new() };
+        let policies = Policies { retry, slack_channel_ms: settings.slack_channel_ms, ..Policies::default() };
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies);
         let (in_hand, parked) = Default::default();
         let counts = Counts::new()?;
-        Ok(Bench { counts, settings, providers, links, directory, clock, caller, in_hand, parked })
+        Ok(Bench { counts, settings, providers, retries, links, directory, clock, caller, in_hand, parked })
+    }
+
+    pub(super) fn attempts_max(&self, provider: &str) -> u32 {
+        self.retries.attempts(&self.retries.mirror, provider)
+    }
+
+    /// The same, counting calls where others count theirs.
+    pub fn counting_in(mut self, ledger: &Ledger) -> Bench {
+        self.caller.count_in(ledger);
+        self
     }
 
     pub(super) fn now(&self) -> Time {

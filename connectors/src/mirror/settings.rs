@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     pub settle_ms: u64,
     pub timeout_ms: u64,
-    pub attempts_max: u32,
+    pub slack_channel_ms: u64,
     pub running_max: usize,
     pub running_of_tenant_max: usize,
     pub in_hand_of_tenant_max: usize,

@@ -78,7 +78,7 @@ pub enum Stopped {
 }
 
 /// How often, how patiently, how much.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Policies {
     /// Attempts.
     pub retry: Policy,
@@ -86,6 +86,15 @@ pub struct Policies {
     pub circuit: CircuitPolicy,
     /// Allowances that differ from the providers' own.
     pub limits: Vec<(Provider, Limit)>,
+    /// In which time a Slack channel takes one message.
+    pub slack_channel_ms: u64,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        let (retry, circuit, limits) = Default::default();
+        Policies { retry, circuit, limits, slack_channel_ms: 1_000 }
+    }
 }
 
 impl Policies {
@@ -97,7 +106,7 @@ impl Policies {
         match provider {
             Provider::ClickUp => Some(Limit { calls_max: 100, window_ms: 60_000 }),
             // A message a second and channel; other methods tell their limits.
-            Provider::Slack if has_scope => Some(Limit { calls_max: 1, window_ms: 1_000 }),
+            Provider::Slack if has_scope => Some(Limit { calls_max: 1, window_ms: self.slack_channel_ms }),
             // Of GitHub's and Slack's own, and Jira's, only the pauses count:
             // they are per method or by cost.
             Provider::Slack | Provider::GitHub | Provider::Jira => {
@@ -113,8 +122,13 @@ pub struct Caller {
     http: Http,
     clock: Arc<dyn Clock>,
     policies: Policies,
-    state: Mutex<State>,
+    ledger: Ledger,
 }
+
+/// What tokens have spent and which providers are down: one for all callers of
+/// a process that call with the same tokens.
+#[derive(Clone, Default)]
+pub struct Ledger(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -133,7 +147,12 @@ enum Leave {
 impl Caller {
     /// A caller with these policies.
     pub fn new(http: Http, clock: Arc<dyn Clock>, policies: Policies) -> Caller {
-        Caller { http, clock, policies, state: Mutex::default() }
+        Caller { http, clock, policies, ledger: Ledger::default() }
+    }
+
+    /// Counts in a ledger that others count in, too, from now on.
+    pub fn count_in(&mut self, ledger: &Ledger) {
+        self.ledger = ledger.clone();
     }
 
     /// Makes a call, until it is done, refused, out of attempts or too late.
@@ -191,7 +210,7 @@ impl Caller {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ledger.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn budget(&self, call: &Call) -> Option<(String, Limit)> {

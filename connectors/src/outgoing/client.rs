@@ -9,7 +9,7 @@ use std::{error::Error, time::Duration};
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     Client, Method, Url,
-    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LINK},
     redirect,
 };
 
@@ -176,6 +176,7 @@ impl Http {
         let status = answer.status().as_u16();
         let headers = answer.headers();
         let rate = Rate::read(|name| headers.get(name).and_then(|value| value.to_str().ok()), now_ms);
+        let next = headers.get(LINK).and_then(|value| value.to_str().ok()).and_then(next_of);
         let mut body = BytesMut::new();
         while let Some(piece) = answer.chunk().await.map_err(failed)? {
             if body.len() + piece.len() > self.limits.body_max_bytes {
@@ -185,8 +186,15 @@ impl Http {
             }
             body.extend_from_slice(&piece);
         }
-        Ok(Answer { status, rate, body: body.freeze() })
+        Ok(Answer { status, rate, next, body: body.freeze() })
     }
+}
+
+/// The target of a `Link` header that is the next page.
+fn next_of(header: &str) -> Option<String> {
+    let links = header.split(',').filter_map(|link| link.trim().strip_prefix('<')?.split_once('>'));
+    let mut next = links.filter(|(_, params)| params.split(';').any(|param| param.trim() == "rel=\"next\""));
+    next.next().map(|(target, _)| target.to_owned())
 }
 
 fn scrub(trouble: &mut Trouble, scrubbed: impl Fn(&str) -> String) {
@@ -217,4 +225,18 @@ fn failed(error: reqwest::Error) -> Outcome {
     };
     let trouble = Trouble { fault: Fault::Provider, status: None, code: None, detail: what };
     Outcome::Retryable { trouble, may_have_landed: !error.is_connect(), retry_at_ms: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_told_in_the_head() {
+        let github =
+            r#"<https://api.github.com/x?page=1>; rel="prev", <https://api.github.com/x?cursor=v1_7>; rel="next""#;
+        assert_eq!(next_of(github).as_deref(), Some("https://api.github.com/x?cursor=v1_7"));
+        assert_eq!(next_of(r#"<https://api.github.com/x?page=1>; rel="last""#), None);
+        assert_eq!(next_of("nonsense"), None);
+    }
 }

@@ -16,7 +16,7 @@ pub mod credential;
 pub mod outcome;
 pub mod rate;
 
-pub use call::{Call, Caller, Policies, Stopped, WhileDown};
+pub use call::{Call, Caller, Ledger, Policies, Stopped, WhileDown};
 pub use client::{Http, Limits, Request};
 pub use credential::Credential;
 pub use outcome::{Answer, Fault, Outcome, Provider, Trouble};

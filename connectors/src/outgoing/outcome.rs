@@ -49,6 +49,8 @@ pub struct Answer {
     pub status: u16,
     /// What it says of limits.
     pub rate: Rate,
+    /// Where the next page is, if its head says so (`Link`, RFC 8288).
+    pub next: Option<String>,
     /// Its body.
     pub body: Bytes,
 }
@@ -233,7 +235,7 @@ mod tests {
     fn judged(provider: Provider, status: u16, headers: &[(&str, &str)], body: &str) -> Outcome {
         let get = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         let rate = Rate::read(get, NOW_MS);
-        judge(provider, Answer { status, rate, body: Bytes::copy_from_slice(body.as_bytes()) }, NOW_MS)
+        judge(provider, Answer { status, rate, next: None, body: Bytes::copy_from_slice(body.as_bytes()) }, NOW_MS)
     }
 
     #[test]

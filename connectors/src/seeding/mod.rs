@@ -6,6 +6,7 @@
 //! is left as it is.
 
 mod bench;
+mod door;
 
 use pipeline::event::{Agent, Alias, Client, Connection, Project, Role, Row, Tenant, Time, Workgroup};
 use serde::Serialize;
@@ -19,6 +20,7 @@ use crate::{
 };
 
 pub use bench::{SeededBench, seed_bench};
+pub use door::{Door, door};
 
 const TENANT: &str = "orchard";
 const WORKGROUP: &str = "wg_orchard";
@@ -187,8 +189,9 @@ async fn write(store: &Store, config: &Config, seal: &Seal, seeded: &Seeded) -> 
     work.create(PROJECT, &project).await?;
     for seeded in &seeded.connections {
         let secret = seeded.webhook_secret.as_deref().unwrap_or_default();
-        let token = Some(config.providers.clickup_api_token.as_str());
-        let token = token.filter(|token| seeded.provider == "clickup" && !token.is_empty());
+        // Where the settings' tokens serve the tenant anyway, a copy would only
+        // outlive them.
+        let token = config.providers.token(seeded.provider).filter(|_| config.default_tenant != TENANT);
         connection(&mut work, seal, TENANT, &seeded.id, (seeded.provider, seeded.external_id), (secret, token)).await?;
     }
     Ok(work.commit().await?)

@@ -20,6 +20,13 @@ impl Candidates<'_> {
         one(&lines, "candidate")
     }
 
+    /// Those of all tenants that have a workgroup and a channel: tenant, and the
+    /// candidate.
+    pub async fn proposed(&self, rows_max: usize) -> Result<Vec<(String, Json)>, StoreError> {
+        let lines = self.0.database.rows(sql!("candidates_proposed"), &[(rows_max as i64).into()]).await?;
+        lines.iter().map(|line| Ok((line.text(0)?, super::from_json(&line.text(2)?)?))).collect()
+    }
+
     /// A tenant's, by id.
     pub async fn list(&self, tenant: &str, paging: &Paging) -> Result<Page<Json>, StoreError> {
         let lines = self.0.database.rows(sql!("candidates_page"), &paging.values(tenant)).await?;

@@ -25,6 +25,8 @@ const STEPS: &[Step] = &[
     (1, "directory", migration!("0001_directory"), migration!("0001_directory")),
     (2, "outbox", migration!("0002_outbox"), migration!("0002_outbox.postgres")),
     (3, "projections", migration!("0003_projections"), migration!("0003_projections")),
+    (4, "upkeep", migration!("0004_upkeep"), migration!("0004_upkeep")),
+    (5, "limits", migration!("0005_limits"), migration!("0005_limits")),
     (7, "memory", migration!("0007_memory"), migration!("0007_memory")),
 ];
 

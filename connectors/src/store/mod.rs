@@ -16,6 +16,7 @@ mod database;
 mod error;
 mod mappings;
 mod migrations;
+mod notices;
 pub mod project;
 mod projects;
 mod rows;
@@ -23,6 +24,7 @@ mod tasks;
 mod tenants;
 mod texts;
 mod unrouted;
+mod upkeep;
 mod users;
 mod vectors;
 mod work;
@@ -42,15 +44,17 @@ use crate::{clock::SystemClock, config::Config};
 pub use candidates::Candidates;
 pub use clients::Credentials;
 pub use error::StoreError;
+pub use notices::Notices;
 pub use rows::{Entry, PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging, Rows, Stored};
 pub use tasks::{TaskFilter, Tasks};
 pub use texts::{Kept, Place, Texts, Thread};
 pub use unrouted::Unrouted;
+pub use upkeep::{Note, Upkeep};
 pub use vectors::{Changed, Chunk, VectorRows};
 pub use work::Work;
 
 /// The file of the embedded database in a data directory.
-const FILE: &str = "nexus.db";
+pub(crate) const FILE: &str = "nexus.db";
 
 /// A statement of `sql/queries`.
 macro_rules! sql {
@@ -66,6 +70,8 @@ pub struct Store {
     clock: Arc<dyn Clock>,
     /// Told of every commit, for the announcer of this process.
     written: Notify,
+    /// Told by the projector of what rows may follow from.
+    noticed: Notify,
 }
 
 impl Store {
@@ -98,7 +104,7 @@ impl Store {
             }
             url => Database::postgres(url, config.store.connections_max).await?,
         };
-        Ok(Store { database, clock: Arc::new(SystemClock), written: Notify::new() })
+        Ok(Store { database, clock: Arc::new(SystemClock), written: Notify::new(), noticed: Notify::new() })
     }
 
     /// Whether it answers.
@@ -175,6 +181,21 @@ impl Store {
     /// Lists and channels that could become projects.
     pub fn candidates(&self) -> Candidates<'_> {
         Candidates(self)
+    }
+
+    /// What it notices of connections and projects.
+    pub fn notices(&self) -> Notices<'_> {
+        Notices(self)
+    }
+
+    /// Notes on connections beside their rows.
+    pub fn upkeep(&self) -> Upkeep<'_> {
+        Upkeep(self)
+    }
+
+    /// Waits until the pipeline has kept something that a row may follow from.
+    pub async fn noticed(&self) {
+        self.noticed.notified().await;
     }
 }
 

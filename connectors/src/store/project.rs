@@ -1,7 +1,7 @@
 //! The projector: what the pipeline keeps of its tenants, as tables.
 //!
-//! In: `pipeline.state`, the kinds `task`, `unrouted` and `candidate`. Out: the
-//! tables of these names. Guaranteed: how far the log was read stands in the
+//! In: `pipeline.state`, the kinds `task`, `unrouted`, `candidate` and `notice`.
+//! Out: the tables of these names. Guaranteed: how far the log was read stands in the
 //! transaction that wrote what was read, so nothing is missed or undone by a
 //! crash or a repeat; a log of another identity, or one that no longer has what
 //! was to be read next, is projected anew.
@@ -63,6 +63,7 @@ const TABLES: &[Table] = &[
     table!("task", "tasks", tasks::columns),
     table!("unrouted", "unrouted", |data| vec![data.to_string().into()]),
     table!("candidate", "candidates", |data| vec![data.to_string().into()]),
+    table!("notice", "notices", |data| vec![data.to_string().into()]),
 ];
 
 /// One entry that changed.
@@ -177,6 +178,8 @@ impl Projector {
         if reads.is_empty() {
             return Ok(());
         }
+        let is_upkeeps = |change: &Change| matches!(change.table.kind, "candidate" | "notice");
+        let is_for_upkeep = reads.values().flat_map(|read| &read.changes).any(is_upkeeps);
         let mut tx = self.store.database.begin().await?;
         for read in reads.into_values() {
             // Another process may project the same log: who comes later finds
@@ -195,7 +198,11 @@ impl Projector {
                 self.set_position(&mut tx, read.partition, read.next).await?;
             }
         }
-        tx.commit().await
+        tx.commit().await?;
+        if is_for_upkeep {
+            self.store.noticed.notify_one();
+        }
+        Ok(())
     }
 
     async fn position(&self, tx: &mut Tx, partition: u32) -> Result<Option<u64>, StoreError> {

@@ -5,6 +5,7 @@ use pipeline::event::{Agent, Alias, Client, Connection, Project, Row, Tenant, Us
 use super::{
     database::{Line, Value},
     error::StoreError,
+    from_json, json,
     rows::{Entry, Page, Paging, Rows, Statements, Stored, entry, statements},
     sql,
 };
@@ -13,11 +14,16 @@ impl Stored for Tenant {
     const STATEMENTS: Statements = statements!("tenants");
 
     fn values(&self) -> Vec<Value> {
-        vec![self.name.as_str().into(), (&self.admin_slack_channel_id).into()]
+        let limits = self.limits.as_ref().map(json);
+        vec![self.name.as_str().into(), (&self.admin_slack_channel_id).into(), (&limits).into()]
     }
 
     fn read(line: &Line) -> Result<Self, StoreError> {
-        Ok(Tenant { name: line.text(3)?, admin_slack_channel_id: line.some_text(4)? })
+        Ok(Tenant {
+            name: line.text(3)?,
+            admin_slack_channel_id: line.some_text(4)?,
+            limits: line.some_text(5)?.as_deref().map(from_json).transpose()?,
+        })
     }
 }
 
@@ -41,6 +47,8 @@ const CLEAR: &[&str] = &[
     sql!("tasks_delete_tenant"),
     sql!("unrouted_delete_tenant"),
     sql!("candidates_delete_tenant"),
+    sql!("notices_delete_tenant"),
+    sql!("upkeep_delete_tenant"),
     sql!("texts_delete_tenant"),
     sql!("summaries_delete_tenant"),
     sql!("vectors_delete_tenant"),

@@ -1,5 +1,8 @@
 //! The demo's agents: each signs in, opens a socket, acknowledges what it is
-//! told and keeps books of it.
+//! told and keeps books of it. The first of them answers: it takes up every task
+//! that it is assigned.
+
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use connectors::seeding::SeededAgent;
@@ -9,6 +12,12 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_tungstenite::{connect_async, tungstenite::Message, tungstenite::client::IntoClientRequest};
 
 use crate::commands::token;
+
+/// What the first agent says to a task, in Markdown.
+pub const ANSWER: &str = "Reproduced: the pay button loses its **focus** there. A fix is on its way.";
+
+/// Which tasks there are at the (fake) provider: of samples nobody has to hear.
+pub type Known = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// What an agent was told.
 pub struct Told {
@@ -28,10 +37,10 @@ pub struct Agents {
 
 impl Agents {
     /// Connects all of them; they take events when this returns.
-    pub async fn connect(url: &str, agents: &[SeededAgent]) -> Result<Agents> {
+    pub async fn connect(url: &str, agents: &[SeededAgent], known: Known) -> Result<Agents> {
         let (to, told) = mpsc::channel(64);
         let mut sockets = JoinSet::new();
-        for agent in agents {
+        for (number, agent) in agents.iter().enumerate() {
             let secret = agent.login.client_secret.clone().context("the agent has no secret")?;
             let token = token::issue(url, &agent.login.client_id, &secret).await?.access_token;
             let mut request = format!("{}/agents/ws", url.replacen("http", "ws", 1)).into_client_request()?;
@@ -39,15 +48,21 @@ impl Agents {
             let (mut socket, _) = connect_async(request).await.context("an agent cannot connect")?;
             let ready = json!({"event": "agent_ready", "data": {"ack": true, "protocol": "nexus.v1", "capabilities": ["demo"]}});
             socket.send(Message::text(ready.to_string())).await?;
-            let (to, agent) = (to.clone(), agent.name.to_owned());
+            let (to, agent, known) = (to.clone(), agent.name.to_owned(), Arc::clone(&known));
             sockets.spawn(async move {
                 let mut seq = 0;
                 while let Some(Ok(message)) = socket.next().await {
                     let Message::Text(text) = message else { continue };
                     let told = take(&agent, &text, &mut seq);
-                    if let Ok(Some(Told { data, .. })) = &told {
+                    if let Ok(Some(Told { data, name, .. })) = &told {
                         let ack = json!({"event": "ack", "data": {"id": data["eventId"]}});
                         let _ = socket.send(Message::text(ack.to_string())).await;
+                        let task = data["task"]["externalId"].as_str().unwrap_or_default();
+                        if number == 0 && name == "task_assigned" && known(task) {
+                            let data = json!({"taskId": task, "status": "IN_PROGRESS", "message": ANSWER});
+                            let taken = json!({"event": "status_update", "data": data});
+                            let _ = socket.send(Message::text(taken.to_string())).await;
+                        }
                     }
                     let Some(told) = told.transpose() else { continue };
                     if to.send(told).await.is_err() {

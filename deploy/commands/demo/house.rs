@@ -15,7 +15,8 @@ use connectors::{
     seeding::{self, Seeded},
     store::Store,
 };
-use serde_json::json;
+use pipeline::event::{ExternalId, User};
+use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::commands::{remote, show::paint};
@@ -34,6 +35,8 @@ pub struct House {
     pub seeded: Seeded,
     /// Where the fake providers are.
     pub fakes: String,
+    /// What is in them.
+    pub world: Fakes,
     serving: JoinHandle<std::io::Result<()>>,
 }
 
@@ -43,26 +46,21 @@ impl House {
         let fakes = Fakes::new(Arc::new(SystemClock)).map_err(|error| anyhow!(error))?;
         let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the fake providers")?;
         let url = format!("http://{}", listener.local_addr()?);
-        let serving = tokio::spawn(fakes::serve(listener, fakes));
+        let serving = tokio::spawn(fakes::serve(listener, fakes.clone()));
         configure(&mut config, directory, &url);
         let seeded = seed(&config).await?;
         config.default_tenant = seeded.tenant.id.to_owned();
         config.connections = MORE.iter().map(|provider| connection(provider, &seeded)).collect();
         let hub = start(config).await?;
         hub.ready().await;
-        let house = House { hub, seeded, fakes: url, serving };
-        house.subscribe().await?;
-        Ok(house)
+        fakes.tell(&hub.url(), SECRET);
+        Ok(House { hub, seeded, fakes: url, world: fakes, serving })
     }
 
-    /// The (fake) ClickUp tells the hub what happens there.
-    async fn subscribe(&self) -> Result<()> {
-        let webhook = json!({
-            "id": self.workspace("clickup"), "secret": SECRET, "endpoint": format!("{}/webhooks/clickup", self.hub.url()),
-        });
-        let url = format!("{}/fakes/clickup/webhooks", self.fakes);
-        remote::client()?.post(url).json(&webhook).send().await?.error_for_status()?;
-        Ok(())
+    /// Somebody does something at a (fake) provider.
+    pub async fn does(&self, path: &str, body: &Value) -> Result<Value> {
+        let answer = remote::client()?.post(format!("{}/fakes/{path}", self.fakes)).json(body).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
     }
 
     fn workspace(&self, provider: &str) -> Option<&'static str> {
@@ -102,7 +100,9 @@ fn configure(config: &mut Config, directory: &Path, fakes: &str) {
     }
     let providers = &mut config.providers;
     providers.allow_private_targets = true;
-    providers.clickup_api_token = "demo-token".to_owned();
+    for token in [&mut providers.clickup_api_token, &mut providers.slack_bot_token, &mut providers.github_token] {
+        *token = "demo-token".to_owned();
+    }
     for (name, url) in fakes::addresses(fakes) {
         match name {
             "CLICKUP_API_URL" => providers.clickup_api_url = url,
@@ -119,9 +119,13 @@ fn configure(config: &mut Config, directory: &Path, fakes: &str) {
 async fn seed(config: &Config) -> Result<Seeded> {
     let keys = Keys::load(config).map_err(|error| anyhow!(error))?;
     let store = Store::open(config).await?;
-    let seeded = seeding::seed(&store, config, &keys.seal).await.map_err(|error| anyhow!(error));
+    let seeded = seeding::seed(&store, config, &keys.seal).await.map_err(|error| anyhow!(error))?;
+    // Somebody whom the hub knows by name in Slack.
+    let external_ids = vec![ExternalId { provider: "slack".to_owned(), id: "U0BO".to_owned() }];
+    let bo = User { name: "Bo Lind".to_owned(), external_ids, ..User::default() };
+    store.users().create(seeded.tenant.id, "usr_bo", &bo).await?;
     store.close().await;
-    seeded
+    Ok(seeded)
 }
 
 fn connection(provider: &str, seeded: &Seeded) -> Connection {

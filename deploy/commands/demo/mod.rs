@@ -1,10 +1,16 @@
 //! `nexus demo`: everything embedded, in a directory that goes away, with real
-//! webhooks from end to end before your eyes: from (fake) providers to agents.
+//! webhooks from end to end before your eyes: from (fake) providers to agents,
+//! and from agents and people back to the providers.
 
 mod agents;
 mod house;
+mod sides;
+mod story;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -16,6 +22,7 @@ use tokio::sync::mpsc;
 use self::{
     agents::{Agents, Told},
     house::{House, SECRET},
+    story::Story,
 };
 use super::{
     hub::stop_signal,
@@ -26,7 +33,7 @@ use super::{
 /// How long an event may take before the demo counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The tour behind the first task: provider, event.
+/// The tour behind the story: provider, event.
 const TOUR: &[(&str, &str)] = &[
     ("slack", "app_mention"),
     ("github", "issues.opened"),
@@ -78,7 +85,9 @@ impl Demo {
                 house.fakes
             ),
         );
-        let agents = Agents::connect(&url, &house.seeded.agents).await?;
+        let fakes = house.world.clone();
+        let known = Arc::new(move |task: &str| fakes.world().clickup_tasks.get(task).is_some());
+        let agents = Agents::connect(&url, &house.seeded.agents, known).await?;
         let names: Vec<_> = house.seeded.agents.iter().map(|agent| agent.name).collect();
         let words = format!("{} are connected; {} calls both", names.join(" and "), house.seeded.alias);
         self.say("agents", json!({ "agents": names }), &words);
@@ -97,7 +106,7 @@ impl Demo {
     }
 
     async fn tour(&self, house: &House, outcome: &mut Outcome) -> Result<()> {
-        self.task(house, outcome).await?;
+        Story::new(self, house).tell(outcome).await?;
         let client = remote::client()?;
         let mut sent = Vec::new();
         for (number, (provider, event)) in TOUR.iter().enumerate() {
@@ -112,61 +121,28 @@ impl Demo {
                 json!({ "provider": provider, "event": event, "id": id, "tookUs": took.as_micros() as u64 }),
                 &format!("{} {provider} {event}: signed, on disk and answered in {took:.1?}", paint("▸", "33")),
             );
-            self.until(outcome, begun, |event| event["id"] == id.as_str(), 0).await?;
+            self.until(outcome, begun, |event| event["id"] == id.as_str()).await?;
             sent.push(request);
         }
         self.repeat_and_forge(house, &client, &sent[0]).await?;
-        let events = sent.len() + 1;
-        let words = format!("{events} webhooks, {events} events, nothing lost, nothing twice");
+        let events = sent.len();
+        let words = format!("{events} more webhooks, {events} events, nothing lost, nothing twice");
         self.say("done", json!({ "events": events }), &words);
         Ok(())
     }
 
-    /// Somebody makes a task in ClickUp that calls the squad.
-    async fn task(&self, house: &House, outcome: &mut Outcome) -> Result<()> {
-        let alias = house.seeded.alias;
-        let task =
-            json!({ "name": "The checkout fails on Safari", "description": format!("{alias} please find out why") });
-        let begun = Instant::now();
-        let made = remote::client()?.post(format!("{}/fakes/clickup/tasks", house.fakes)).json(&task).send().await?;
-        let made: Value = made.error_for_status()?.json().await?;
-        let id = made["id"].as_str().context("the fake ClickUp made no task")?.to_owned();
-        self.say(
-            "task",
-            json!({ "id": id, "name": task["name"] }),
-            &format!(
-                "{} somebody makes a task in (fake) ClickUp: “{}”, “{alias} please …”",
-                paint("▸", "33"),
-                task["name"].as_str().unwrap_or_default()
-            ),
-        );
-        let is_it = |event: &Value| event["type"] == "NewWorkItem" && event["subject"]["externalId"] == id.as_str();
-        self.until(outcome, begun, is_it, house.seeded.agents.len()).await
-    }
-
-    /// Shows what comes, until the event is there and so many agents have been
-    /// assigned.
-    async fn until(
-        &self,
-        outcome: &mut Outcome,
-        begun: Instant,
-        is_it: impl Fn(&Value) -> bool,
-        assigned: usize,
-    ) -> Result<()> {
-        let (mut published, mut told) = (false, 0);
+    /// Shows what comes, until the event is there.
+    async fn until(&self, outcome: &mut Outcome, begun: Instant, is_it: impl Fn(&Value) -> bool) -> Result<()> {
+        let mut published = false;
         let waited = tokio::time::timeout(PATIENCE, async {
-            while !published || told < assigned {
+            while !published {
                 tokio::select! {
                     line = outcome.events.recv() => {
                         let record: Value = serde_json::from_str(&line.context("the log ended")??)?;
                         self.show_event(&record["value"], begun);
                         published |= is_it(&record["value"]);
                     }
-                    one = outcome.agents.next() => {
-                        let one = one?;
-                        told += usize::from(one.name == "task_assigned");
-                        self.show_told(&one, begun);
-                    }
+                    one = outcome.agents.next() => self.show_told(&one?, begun),
                 }
             }
             Ok(())
@@ -197,6 +173,7 @@ impl Demo {
             &format!(
                 "the hub stays up (Ctrl-C ends it). In another terminal:\n    \
                  curl {fakes}/fakes/clickup/tasks -H 'content-type: application/json' -d '{{\"name\":\"Mine\",\"description\":\"{}\"}}'\n    \
+                 curl -s {fakes}/fakes/state | python3 -m json.tool    # what stands at the fake providers\n    \
                  nexus send clickup taskCreated --url {url} --secret {SECRET}\n    \
                  curl {url}/webhooks/health\nEvents, and what the agents are told, as they come:",
                 house.seeded.alias

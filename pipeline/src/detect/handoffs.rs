@@ -64,6 +64,7 @@ impl Detector for Handoffs {
     /// The task's id and whose turn it is in it.
     type Input<'a> = (&'a str, TaskTurn<'a>);
     type State = Turns;
+    const RULE: &'static str = "handoffs";
     const KIND: &'static str = "task.handoffs";
 
     fn judge(&self, state: &Turns, (task_id, turn): (&str, TaskTurn<'_>), now_ms: u64) -> Decision {

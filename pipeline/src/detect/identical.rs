@@ -53,6 +53,7 @@ impl Identical {
 impl Detector for Identical {
     type Input<'a> = &'a Message<'a>;
     type State = Repeats;
+    const RULE: &'static str = "identical";
     const KIND: &'static str = "agent.stuck";
 
     fn judge(&self, state: &Repeats, message: &Message<'_>, now_ms: u64) -> Decision {

@@ -5,13 +5,15 @@
 //! asked then learn what became of the message in the end. So what one refuses
 //! takes no place in the others' windows.
 
+use std::cell::OnceCell;
+
 use serde::{Deserialize, Serialize};
 use udfs::similar::{Likeness, content_hash, likeness};
 
-use super::{Decision, Detector, Finding, Level, Likes, Limits, Rated, Repeats, Stall, Turns};
+use super::{COOL_DOWN, Decision, Detector, Finding, Level, Likes, Limits, MessageRate, Rated, Repeats, Stall, Turns};
 
 /// What an agent wants to say.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Message<'a> {
     /// Who says it.
     pub agent_id: &'a str,
@@ -19,14 +21,21 @@ pub struct Message<'a> {
     pub task_id: Option<&'a str>,
     /// The hash of the text.
     pub content: u128,
-    /// What it is compared by.
-    pub likeness: Likeness,
+    text: &'a str,
+    likeness: OnceCell<Likeness>,
 }
 
 impl<'a> Message<'a> {
-    /// With the hashes of `text`.
-    pub fn new(agent_id: &'a str, task_id: Option<&'a str>, text: &str) -> Self {
-        Message { agent_id, task_id, content: content_hash(text), likeness: likeness(text) }
+    /// With the hash of `text`.
+    pub fn new(agent_id: &'a str, task_id: Option<&'a str>, text: &'a str) -> Self {
+        Message { agent_id, task_id, content: content_hash(text), text, likeness: OnceCell::new() }
+    }
+
+    /// What it is compared by: made when somebody asks, because it costs a
+    /// thousand times what the hash does, and most that is too much is refused
+    /// before.
+    pub fn likeness(&self) -> Likeness {
+        *self.likeness.get_or_init(|| likeness(self.text))
     }
 }
 
@@ -71,6 +80,8 @@ pub struct TaskState {
 pub struct Judgement {
     /// Whether the message goes on.
     pub allow: bool,
+    /// The rule that refuses it.
+    pub refused_by: Option<&'static str>,
     /// What to raise.
     pub alerts: Vec<Finding>,
     /// The severest of what is to be done to the agent. With
@@ -80,7 +91,27 @@ pub struct Judgement {
     pub retry_after_ms: Option<u64>,
 }
 
+impl AgentState {
+    /// The answer to one that was cut and is not to be back yet. Refused, not cut
+    /// again: what was under way when it was cut still comes, and a clock may be
+    /// a little ahead of the log's.
+    fn out(&self, now_ms: u64) -> Option<Judgement> {
+        let left_ms = self.out_until_ms?.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)?;
+        Some(Judgement {
+            allow: false,
+            refused_by: Some(COOL_DOWN),
+            enforce: Some(Level::Mute),
+            retry_after_ms: Some(left_ms),
+            ..Judgement::PASS
+        })
+    }
+}
+
 impl Judgement {
+    /// Nothing was found.
+    pub const PASS: Judgement =
+        Judgement { allow: true, refused_by: None, alerts: Vec::new(), enforce: None, retry_after_ms: None };
+
     /// Asks one more detector, unless one has refused already.
     fn ask<D: Detector>(
         &mut self,
@@ -94,6 +125,7 @@ impl Judgement {
         }
         let mut decision = detector.judge(state, input, now_ms);
         self.allow = decision.allow;
+        self.refused_by = (!decision.allow).then_some(D::RULE);
         self.alerts.extend(decision.alert.take());
         self.enforce = self.enforce.max(decision.enforce);
         self.retry_after_ms = decision.retry_after_ms;
@@ -136,14 +168,11 @@ impl Limits {
         message: &Message<'_>,
         now_ms: u64,
     ) -> Judgement {
-        let mut judged = Judgement { allow: true, alerts: Vec::new(), enforce: None, retry_after_ms: None };
-        if let Some(left_ms) = agent.out_until_ms.and_then(|until| until.checked_sub(now_ms)).filter(|left| *left > 0) {
-            // Refused, not cut again: what was under way when it was cut still
-            // comes, and a clock may be a little ahead of the log's.
-            return Judgement { allow: false, enforce: Some(Level::Mute), retry_after_ms: Some(left_ms), ..judged };
+        if let Some(out) = agent.out(now_ms) {
+            return out;
         }
         agent.out_until_ms = None;
-
+        let mut judged = Judgement::PASS;
         let identical = judged.ask(&self.identical, &agent.repeats, message, now_ms);
         let rate = judged.ask(&self.messages, &agent.rate, message, now_ms);
         let near = judged.ask(&self.near_duplicates, &agent.likes, message, now_ms);
@@ -157,6 +186,21 @@ impl Limits {
             judged.retry_after_ms = Some(self.cool_down_ms);
         }
         judged
+    }
+
+    /// Judges something else that a mute agent may not do: it takes no place.
+    pub fn on_act(&self, agent: &AgentState, now_ms: u64) -> Judgement {
+        if let Some(out) = agent.out(now_ms) {
+            return out;
+        }
+        let Some(retry_after_ms) = self.messages.mute_for(&agent.rate, now_ms) else { return Judgement::PASS };
+        Judgement {
+            allow: false,
+            refused_by: Some(MessageRate::RULE),
+            enforce: Some(Level::Mute),
+            retry_after_ms: Some(retry_after_ms),
+            ..Judgement::PASS
+        }
     }
 
     /// A person spoke in a task, or its state changed.

@@ -27,6 +27,12 @@ impl Default for MessageRate {
 }
 
 impl MessageRate {
+    /// For how long an agent is mute that has asked for too much already.
+    pub fn mute_for(&self, state: &Rated, now_ms: u64) -> Option<u64> {
+        let is_mute = self.level >= Level::Mute && state.is_told;
+        self.rule().room(&state.taken, now_ms).err().filter(|_| is_mute)
+    }
+
     fn rule(&self) -> Sliding {
         Sliding { limit: self.limit, window_ms: self.window_ms }
     }
@@ -35,6 +41,7 @@ impl MessageRate {
 impl Detector for MessageRate {
     type Input<'a> = &'a Message<'a>;
     type State = Rated;
+    const RULE: &'static str = "messages";
     const KIND: &'static str = "agent.muted";
 
     fn judge(&self, state: &Rated, message: &Message<'_>, now_ms: u64) -> Decision {

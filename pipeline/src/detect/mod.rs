@@ -46,9 +46,19 @@ pub use rated::Rated;
 pub use subjects::Subjects;
 pub use sync_rate::SyncRate;
 
-/// THE list of the kinds of alerts that detectors raise.
-pub const KINDS: &[&str] =
-    &[MessageRate::KIND, SyncRate::KIND, Identical::KIND, NearDuplicates::KIND, Handoffs::KIND, NoProgress::KIND];
+/// THE list of the rules, as limits and refusals name them, each with the kind
+/// of its alert.
+pub const RULES: &[(&str, &str)] = &[
+    (MessageRate::RULE, MessageRate::KIND),
+    (SyncRate::RULE, SyncRate::KIND),
+    (Identical::RULE, Identical::KIND),
+    (NearDuplicates::RULE, NearDuplicates::KIND),
+    (Handoffs::RULE, Handoffs::KIND),
+    (NoProgress::RULE, NoProgress::KIND),
+];
+
+/// Why an agent is refused that was cut and is not to be back yet.
+pub const COOL_DOWN: &str = "coolDown";
 
 /// One rule over one kind of subject. Asking changes nothing, so that what
 /// another detector refuses is not counted here as if it had happened.
@@ -57,6 +67,8 @@ pub trait Detector {
     type Input<'a>: Copy;
     /// What it remembers of a subject.
     type State: Default;
+    /// What it is called in limits and in refusals.
+    const RULE: &'static str;
     /// The alert that it raises.
     const KIND: &'static str;
 

@@ -60,13 +60,14 @@ impl NearDuplicates {
 impl Detector for NearDuplicates {
     type Input<'a> = &'a Message<'a>;
     type State = Likes;
+    const RULE: &'static str = "nearDuplicates";
     const KIND: &'static str = "agent.repeating";
 
     fn judge(&self, state: &Likes, message: &Message<'_>, now_ms: u64) -> Decision {
-        if self.level == Level::Off || message.likeness.words < self.words_min {
+        if self.level == Level::Off || message.likeness().words < self.words_min {
             return Decision::PASS;
         }
-        let is_like = |said: &Mark| distance(said.0, message.likeness.simhash) <= self.distance;
+        let is_like = |said: &Mark| distance(said.0, message.likeness().simhash) <= self.distance;
         let mut like = self.recent().held(&state.said, now_ms).rev().filter(|(_, said)| is_like(said));
         // The text that makes this one too many, and when it is forgotten.
         let before = self.count.max(2) as usize - 2;
@@ -86,8 +87,8 @@ impl Detector for NearDuplicates {
             *state = Likes::default();
             return;
         }
-        if passed && message.likeness.words >= self.words_min {
-            self.recent().add(&mut state.said, now_ms, Mark(message.likeness.simhash));
+        if passed && message.likeness().words >= self.words_min {
+            self.recent().add(&mut state.said, now_ms, Mark(message.likeness().simhash));
         }
         state.found_at.note(decision, now_ms);
     }

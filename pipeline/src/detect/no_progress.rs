@@ -46,6 +46,7 @@ impl Detector for NoProgress {
     /// The task's id and whose turn it is in it.
     type Input<'a> = (&'a str, TaskTurn<'a>);
     type State = Stall;
+    const RULE: &'static str = "noProgress";
     const KIND: &'static str = "task.no_progress";
 
     fn judge(&self, state: &Stall, (task_id, turn): (&str, TaskTurn<'_>), now_ms: u64) -> Decision {

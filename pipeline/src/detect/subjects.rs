@@ -37,6 +37,11 @@ impl<S: Default> Subjects<S> {
         self.states.get(key).map(|(_, state)| state)
     }
 
+    /// A subject's state, and when it expires.
+    pub fn entry(&self, key: &str) -> Option<(u64, &S)> {
+        self.states.get(key).map(|(expiry, state)| (*expiry, state))
+    }
+
     /// A subject's state, or an empty one, to be changed and [`put`](Self::put)
     /// back.
     pub fn take(&mut self, key: &str) -> S {

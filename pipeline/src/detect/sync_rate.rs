@@ -48,6 +48,7 @@ impl Detector for SyncRate {
     /// The project's id.
     type Input<'a> = &'a str;
     type State = Rated;
+    const RULE: &'static str = "syncs";
     const KIND: &'static str = "project.throttled";
 
     fn judge(&self, state: &Rated, project_id: &str, now_ms: u64) -> Decision {

@@ -144,7 +144,7 @@ proptest! {
             prop_assert_eq!(&judged, &judged_otherwise);
             prop_assert_eq!(judged.allow, judged.enforce < Some(Level::Mute));
             prop_assert_eq!(judged.allow, judged.retry_after_ms.is_none());
-            prop_assert!(judged.alerts.iter().all(|alert| KINDS.contains(&alert.kind)));
+            prop_assert!(judged.alerts.iter().all(|alert| RULES.iter().any(|(_, kind)| *kind == alert.kind)));
         }
     }
 
@@ -246,10 +246,14 @@ fn an_agent_is_nudged_once_an_episode() {
 
 #[test]
 fn every_detector_has_its_own_alert() {
-    let mut kinds = KINDS.to_vec();
-    kinds.sort_unstable();
-    kinds.dedup();
-    assert_eq!(kinds.len(), KINDS.len());
+    for of in [|rule: &(&'static str, &'static str)| rule.0, |rule: &(&'static str, &'static str)| rule.1] {
+        let mut names: Vec<_> = RULES.iter().map(of).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), RULES.len());
+    }
+    let limits = serde_json::to_value(Limits::default()).unwrap();
+    assert!(RULES.iter().all(|(rule, _)| limits.get(rule).is_some()), "each is a part of the limits");
 }
 
 /// Ten thousand agents that say as much as they can: what is remembered of

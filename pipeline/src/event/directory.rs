@@ -44,6 +44,10 @@ pub struct Tenant {
     /// Where its people are told of alerts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_slack_channel_id: Option<String>,
+    /// What its agents may do, where that differs from the hub's own limits:
+    /// a part of [`Limits`](crate::detect::Limits).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// What becomes of a list or channel that was created.

@@ -62,6 +62,7 @@ pub const SCHEMAS: &[SchemaOf] = &[
     ("nexus.candidate.v1", || schemars::schema_for!(Candidate)),
     ("nexus.state.v1", || schemars::schema_for!(StateEntry)),
     ("nexus.presence.v1", || schemars::schema_for!(Presence)),
+    ("nexus.barred.v1", || schemars::schema_for!(Barred)),
     ("nexus.cursor.v1", || schemars::schema_for!(Cursor)),
     ("nexus.alert.v1", || schemars::schema_for!(Alert)),
     ("nexus.control.v1", || schemars::schema_for!(Control)),

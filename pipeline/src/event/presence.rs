@@ -57,6 +57,27 @@ pub struct Presence {
     pub last_seen: Time,
 }
 
+/// `presence`'s word for an agent that was cut, a part of its key:
+/// `tenant/barred/agentId`.
+pub const BARRED: &str = "barred";
+
+/// An agent that was cut (schema `nexus.barred.v1`): no gateway takes it before
+/// `until`. Written by the pipeline, deleted when that is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Barred {
+    /// Which agent.
+    pub agent_id: String,
+    /// The rule that it was cut by.
+    pub reason: String,
+    /// What it did, for a person.
+    pub message: String,
+    /// When it was cut, by the log's clock.
+    pub at: Time,
+    /// When it may come back, by the same clock.
+    pub until: Time,
+}
+
 /// The value of `agents.cursors` (schema `nexus.cursor.v1`), under
 /// `tenant/agent/id`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

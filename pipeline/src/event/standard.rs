@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use super::{Reconciled, Time};
 
 /// What happened, whoever reported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -113,8 +113,18 @@ pub struct StandardEvent {
     /// What the mirror wrote, come back: told to nobody.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub echo: bool,
+    /// The hub found it by asking the provider, which had not told of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconciled: Option<Reconciled>,
     /// Where the request is that this came from.
     pub raw: RawRef,
+}
+
+impl StandardEvent {
+    /// Whether it is from before anybody listened: told to nobody.
+    pub fn is_history(&self) -> bool {
+        self.reconciled == Some(Reconciled::History)
+    }
 }
 
 /// Who reported an event.

@@ -66,6 +66,31 @@ pub struct Task {
 }
 
 impl Task {
+    /// A task of which nothing but its name is known.
+    pub fn new(id: String, provider: String, external_id: String, created_at: Time) -> Task {
+        Task {
+            id,
+            provider,
+            connection_id: None,
+            external_id,
+            project_id: None,
+            title: None,
+            description: None,
+            status: None,
+            state: TaskState::Todo,
+            priority: None,
+            assignees: Vec::new(),
+            agent_ids: Vec::new(),
+            channel_id: None,
+            thread_ts: None,
+            thread_seq: 0,
+            url: None,
+            created_at,
+            updated_at: created_at,
+            deleted: false,
+        }
+    }
+
     /// What events say of it, without the description.
     pub fn to_ref(&self) -> TaskRef {
         TaskRef {

@@ -7,6 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use super::Time;
 
+/// Why something comes late, through the hub's own asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Reconciled {
+    /// It should have come and did not: what follows from it still follows.
+    Missed,
+    /// It is from before anybody listened: to be known and searched, told to
+    /// nobody and copied nowhere.
+    History,
+}
+
 /// The value of `webhooks.raw` (schema `nexus.webhook.v1`).
 ///
 /// A producer of its own writes at least `tenantId` (the same as the record's
@@ -42,6 +53,10 @@ pub struct Webhook<'a> {
     /// with another nonce is not a duplicate.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<Cow<'a, str>>,
+    /// Set when nobody sent this: the hub asked the provider for what it had
+    /// not been told, and wrote it down as it would have come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconciled: Option<Reconciled>,
     /// The body, byte for byte, when it is UTF-8 (JSON always is).
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Cow<'a, str>>,

@@ -4,7 +4,9 @@
 //! author, and one `action_result` for each `message` and `status_update`
 //! through the agent's own inbox. An agent reaches only the projects of its
 //! workgroups; anything else is `not_found`. Reasons of failure: `not_found`,
-//! `illegal_move`, `invalid`, `archived`.
+//! `illegal_move`, `invalid`, `archived`. What may not be said or done now
+//! (see [`govern`]) has the status `muted`, the rule as its reason, and the time
+//! after which it may.
 //!
 //! A `tool_request` is held against the agent's rights here and used elsewhere:
 //! the call goes to `memory.requests` with the projects that the agent reaches,
@@ -20,10 +22,11 @@ use serde_json::{Map, Value, json};
 use super::{
     Draft, Turn,
     command::{moved, place_in},
+    govern::{self, Speech},
     index::{AgentId, Index, Place},
     made::{Made, event},
     remember,
-    route::Letter,
+    route::{CONTEXT_UPDATE, Letter},
     tasks::{key_of, scope},
 };
 use crate::{
@@ -50,19 +53,23 @@ pub fn on(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) {
     let agent = chain.directory.of(tenant).and_then(|index| index.agent(&action.agent_id));
     // Whoever was taken out of the directory meanwhile has no say any more.
     let Some(agent) = agent.filter(|(_, enabled)| *enabled).map(|(agent, _)| Arc::clone(agent)) else { return };
-    let done = match &*action.name {
+    let done: Result<(), Refused> = match &*action.name {
         "message" => say(chain, &agent, action, turn),
         "status_update" if field(action, "taskId").is_some() => move_task(chain, &agent, action, turn),
         "status_update" => report(chain, action, turn),
         "tool_request" => return use_tool(chain, &agent, action, turn),
         _ => return,
     };
-    let mut data = json!({
-        "status": if done.is_ok() { "accepted" } else { "failed" },
-        "actionId": action.id,
-    });
-    if let Err(reason) = done {
-        data["reason"] = reason.into();
+    let mut data = json!({ "status": "accepted", "actionId": action.id });
+    match done {
+        Ok(()) => {}
+        Err(Refused::Failed(reason)) => (data["status"], data["reason"]) = ("failed".into(), reason.into()),
+        Err(Refused::Muted { rule, retry_after_ms }) => {
+            (data["status"], data["reason"]) = ("muted".into(), rule.into());
+            if let Some(retry_after_ms) = retry_after_ms {
+                data["retryAfterMs"] = retry_after_ms.into();
+            }
+        }
     }
     if let Some(request) = action.data.get("requestId").filter(|request| !request.is_null()) {
         data["requestId"] = request.clone();
@@ -97,6 +104,47 @@ fn use_tool(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mut
     });
     let trace = trace_of(action).map_or_else(|| super::made::trace(&action.id), str::to_owned);
     remember::ask(&call, &trace, turn);
+}
+
+/// Why something is not done.
+enum Refused {
+    /// It cannot be: what is wrong.
+    Failed(&'static str),
+    /// It may not be now: the rule that says so.
+    Muted { rule: &'static str, retry_after_ms: Option<u64> },
+}
+
+impl From<&'static str> for Refused {
+    fn from(reason: &'static str) -> Self {
+        Refused::Failed(reason)
+    }
+}
+
+/// Asks `govern`, and tells the agent what that has to say to it.
+fn ask(
+    chain: &mut Chain,
+    agent: &AgentId,
+    action: &AgentAction,
+    speech: &Speech<'_>,
+    turn: &mut Turn<'_>,
+) -> Result<(), Refused> {
+    let verdict = chain.judge(speech, turn);
+    if let Some(nudge) = verdict.nudge {
+        let id = turn.id("inb", govern::NAME, 0);
+        let (trace_id, to) = (trace_of(action), [(Arc::clone(agent), None)]);
+        let (tenant, data) = (&*action.tenant_id, Some(&nudge));
+        chain.seqs.send(&Letter { id: &id, tenant, trace_id, name: CONTEXT_UPDATE, to: &to, event: None, data }, turn);
+    }
+    match verdict.refused {
+        None => Ok(()),
+        Some(rule) => Err(Refused::Muted { rule, retry_after_ms: verdict.retry_after_ms }),
+    }
+}
+
+/// What an action asks for, as `govern` sees it.
+fn speech<'a>(action: &'a AgentAction, task: Option<&'a str>, words: Option<&'a str>) -> Speech<'a> {
+    let (tenant, agent, trace_id) = (&*action.tenant_id, &*action.agent_id, trace_of(action));
+    Speech { tenant, agent, task, words, trace_id }
 }
 
 fn answer(chain: &mut Chain, agent: &AgentId, action: &AgentAction, name: &str, mut data: Value, turn: &mut Turn<'_>) {
@@ -148,22 +196,22 @@ fn allowed(place: Option<&Arc<Place>>, agent: &str) -> Result<Arc<Place>, &'stat
     if place.archived { Err("archived") } else { Ok(Arc::clone(place)) }
 }
 
-fn move_task(
-    chain: &mut Chain,
-    agent: &AgentId,
-    action: &AgentAction,
-    turn: &mut Turn<'_>,
-) -> Result<(), &'static str> {
+fn move_task(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mut Turn<'_>) -> Result<(), Refused> {
     let id = field(action, "taskId").ok_or("invalid")?;
     let (key, place) = task(chain, agent, &action.tenant_id, id)?;
     let word = field(action, "status").ok_or("invalid")?;
     let state = TaskState::of_status(word, Some(&place.status_map)).ok_or("invalid")?;
     if !chain.tasks.get(key).is_some_and(|task| task.state.may_become(state)) {
-        return Err("illegal_move");
+        return Err("illegal_move".into());
     }
+    let task_id = super::tasks::id_of(key);
+    let said = field(action, "message").map(cut);
+    // The same words about another move are not the same message.
+    let words = said.map(|said| format!("{task_id} {}\n{said}", state.name()));
+    ask(chain, agent, action, &speech(action, Some(&task_id), words.as_deref()), turn)?;
     let mut draft = moved(chain, &action.tenant_id, key, state, actor(agent), NAME, turn);
-    if let Some(text) = field(action, "message") {
-        draft.event.message = Some(Message { text: cut(text).to_owned(), ..Message::default() });
+    if let Some(said) = said {
+        draft.event.message = Some(Message { text: said.to_owned(), ..Message::default() });
     }
     finish(&mut draft, action);
     chain.onward(draft, turn);
@@ -171,7 +219,7 @@ fn move_task(
 }
 
 /// The agent's own status, of interest to people only.
-fn report(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) -> Result<(), &'static str> {
+fn report(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) -> Result<(), Refused> {
     let status = field(action, "status").filter(|status| status.len() <= STATUS_BYTES_MAX).ok_or("invalid")?;
     let made = made(action, EventType::AgentStatusChanged);
     let mut draft = Draft::of(event(&made, actor(&action.agent_id), turn));
@@ -186,7 +234,22 @@ fn report(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) -> Resul
     Ok(())
 }
 
-fn say(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mut Turn<'_>) -> Result<(), &'static str> {
+fn say(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mut Turn<'_>) -> Result<(), Refused> {
+    let draft = match said(chain, agent, action, turn) {
+        Ok(draft) => draft,
+        Err(reason) => {
+            ask(chain, agent, action, &speech(action, None, None), turn)?;
+            return Err(reason.into());
+        }
+    };
+    let task = draft.facts.task.map(super::tasks::id_of);
+    ask(chain, agent, action, &speech(action, task.as_deref(), field(action, "text")), turn)?;
+    chain.onward(draft, turn);
+    Ok(())
+}
+
+/// What an agent says, as an event; nothing has happened yet.
+fn said(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &Turn<'_>) -> Result<Draft, &'static str> {
     let text = field(action, "text").filter(|text| text.len() <= TEXT_BYTES_MAX).ok_or("invalid")?;
     let tenant = &*action.tenant_id;
     let mut draft = Draft::of(event(&made(action, EventType::MessagePosted), actor(agent), turn));
@@ -215,8 +278,7 @@ fn say(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mut Turn
     draft.event.mentions = udfs::mentions::mentions(text).into_iter().map(mention).collect();
     draft.event.message = Some(message);
     finish(&mut draft, action);
-    chain.onward(draft, turn);
-    Ok(())
+    Ok(draft)
 }
 
 fn made(action: &AgentAction, kind: EventType) -> Made<'_> {

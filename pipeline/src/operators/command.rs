@@ -18,16 +18,12 @@ use super::{
     track::beginning,
 };
 use crate::{
-    event::{Actor, ActorKind, Change, Command, CommandResult, EventType, ProjectRef, Task, TaskState, Time, Trust},
+    event::{Actor, ActorKind, Change, Command, CommandResult, EventType, ProjectRef, Task, TaskState, Trust},
     flow::Chain,
 };
 
 /// The stage's name.
 pub const NAME: &str = "commands";
-
-/// The kind of state entry that says which agents are silenced. Nothing reads
-/// it yet: it is kept so that what was asked for is not lost.
-pub const MUTED: &str = "muted";
 
 /// Agents in one record at most: the log takes no larger one.
 const ADDRESSEES_MAX: usize = 20_000;
@@ -66,10 +62,7 @@ pub fn on(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) {
             tell(chain, &tenant_id, &agent_id, &name, Some(data), turn)
         }
         Command::Broadcast { tenant_id, message, data, .. } => broadcast(chain, &tenant_id, message, data, turn),
-        Command::Mute { tenant_id, agent_id, muted, at } => {
-            turn.keep(&tenant_id, MUTED, &agent_id, muted.then_some(&at));
-            Ok(Value::Null)
-        }
+        Command::Mute { tenant_id, agent_id, muted, .. } => mute(chain, &tenant_id, &agent_id, muted, turn),
         Command::Reroute { tenant_id, event_ids, .. } => Ok(reroute(chain, &tenant_id, &event_ids, turn)),
         Command::Tick { .. } => return,
     };
@@ -179,7 +172,7 @@ fn track_task(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) -> Resul
         return refuse("conflict", "another task is discussed in this thread");
     }
     if chain.tasks.get(key).is_none() {
-        chain.tasks.insert(key, &tenant_id, task_of(key, provider, external_id, at));
+        chain.tasks.insert(key, &tenant_id, Task::new(super::tasks::id_of(key), provider, external_id, at));
     }
     chain.tasks.update(key, |task| {
         task.project_id = Some(project_id);
@@ -195,30 +188,6 @@ fn track_task(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) -> Resul
     let bounds = chain.track.clone();
     chain.tasks.trim(&bounds, turn);
     Ok(json!({ "task": chain.tasks.get(key) }))
-}
-
-fn task_of(key: u128, provider: String, external_id: String, at: Time) -> Task {
-    Task {
-        id: super::tasks::id_of(key),
-        provider,
-        connection_id: None,
-        external_id,
-        project_id: None,
-        title: None,
-        description: None,
-        status: None,
-        state: TaskState::Todo,
-        priority: None,
-        assignees: Vec::new(),
-        agent_ids: Vec::new(),
-        channel_id: None,
-        thread_ts: None,
-        thread_seq: 0,
-        url: None,
-        created_at: at,
-        updated_at: at,
-        deleted: false,
-    }
 }
 
 fn tell(
@@ -245,6 +214,14 @@ fn tell(
     let letter = Letter { id: &id, tenant, trace_id: Some(&trace), name, to: &to, event: None, data: data.as_ref() };
     chain.seqs.send(&letter, turn);
     Ok(json!({ "eventId": id, "seq": chain.seqs.last(tenant, agent_id) }))
+}
+
+fn mute(chain: &mut Chain, tenant: &str, agent_id: &str, muted: bool, turn: &mut Turn<'_>) -> Result<Value, Refusal> {
+    if chain.directory.of(tenant).and_then(|index| index.agent(agent_id)).is_none() {
+        return refuse("not_found", format!("there is no agent {agent_id}"));
+    }
+    chain.governed.mute(tenant, agent_id, muted, turn);
+    Ok(Value::Null)
 }
 
 fn broadcast(

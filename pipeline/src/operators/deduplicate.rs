@@ -33,6 +33,10 @@ impl Default for Deduplicate {
     }
 }
 
+/// A thing that was found has another mark than one that was told, so that a
+/// provider's own requests are not held against each other by it.
+const FOUND: u128 = 0x666f_756e_6400_0000_0000_0000_0000_0001;
+
 /// 96 bits of hash, tenant included: one in 2^96 is told from another.
 type Mark = [u8; 12];
 
@@ -65,7 +69,18 @@ impl Operator for Deduplicate {
     type State = Seen;
 
     fn on(&self, seen: &mut Seen, draft: &mut Draft, turn: &mut Turn<'_>) -> Verdict {
-        let is_first = self.is_first(seen, &draft.event.tenant_id, &draft.marks, turn);
+        let mut checked = draft.marks.clone();
+        if let Some(told) = draft.thing {
+            let found = told ^ FOUND;
+            checked.push(found);
+            if draft.event.reconciled.is_some() {
+                checked.push(told);
+                draft.marks.push(found);
+            } else {
+                draft.marks.push(told);
+            }
+        }
+        let is_first = self.admit(seen, &draft.event.tenant_id, &checked, &draft.marks, turn);
         if is_first { Verdict::Pass } else { Verdict::Drop("repeat") }
     }
 
@@ -90,8 +105,13 @@ impl Deduplicate {
     /// Whether none of `marks` was seen in the tenant before; from now on they
     /// are. Without marks nothing is ever a repeat.
     pub fn is_first(&self, seen: &mut Seen, tenant: &str, marks: &[u128], turn: &mut Turn<'_>) -> bool {
+        self.admit(seen, tenant, marks, marks, turn)
+    }
+
+    /// Whether none of `checked` was seen; then `marks` are from now on.
+    fn admit(&self, seen: &mut Seen, tenant: &str, checked: &[u128], marks: &[u128], turn: &mut Turn<'_>) -> bool {
         let Some((&first, more)) = marks.split_first() else { return true };
-        if marks.iter().any(|mark| seen.marks.contains(&short(tenant, *mark))) {
+        if checked.iter().any(|mark| seen.marks.contains(&short(tenant, *mark))) {
             return false;
         }
         seen.remember(tenant, turn.now_ms, first, more.into());
@@ -154,7 +174,8 @@ fn short(tenant: &str, mark: u128) -> Mark {
 mod tests {
     use super::*;
     use crate::{
-        event::StateEntry,
+        event::{Actor, ActorKind, EventType, Reconciled, StateEntry, Trust},
+        operators::made::{Made, event},
         ports::{NewRecord, Position},
         topics::Topic,
     };
@@ -187,6 +208,40 @@ mod tests {
         assert_eq!((outputs.len(), seen.len()), (1, 2), "the oldest alone is let go");
         assert!(outputs[0].value.is_none() && outputs[0].key.starts_with(b"acme/repeat/"));
         assert!(is_first(&operator, &mut seen, 3 * DAY_MS, "acme", &[2]));
+    }
+
+    #[test]
+    fn what_is_found_is_a_repeat_of_what_was_told_and_nothing_else() {
+        let operator = Deduplicate::default();
+        let draft = |mark: u128, reconciled| {
+            let mut nothing = Vec::new();
+            let actor = Actor {
+                kind: ActorKind::Human,
+                trust: Trust::Member,
+                external_id: None,
+                agent_id: None,
+                name: None,
+                email: None,
+            };
+            let of =
+                Made { tenant: "acme", kind: EventType::NewWorkItem, event: "x", operator: "test", trace_id: None };
+            let mut draft = Draft::of(event(&of, actor, &turn(0, &mut nothing)));
+            (draft.marks, draft.thing, draft.event.reconciled) = (vec![mark], Some(7), reconciled);
+            draft
+        };
+        let found = Some(Reconciled::Missed);
+        let passes = |drafts: &[(u128, Option<Reconciled>)]| -> Vec<bool> {
+            let mut seen = Seen::default();
+            let pass = |&(mark, reconciled): &(u128, _)| {
+                let verdict = operator.on(&mut seen, &mut draft(mark, reconciled), &mut turn(0, &mut Vec::new()));
+                matches!(verdict, Verdict::Pass)
+            };
+            drafts.iter().map(pass).collect()
+        };
+        assert_eq!(passes(&[(1, None), (2, None), (2, None)]), [true, true, false], "the provider's marks alone");
+        assert_eq!(passes(&[(1, None), (3, found)]), [true, false]);
+        assert_eq!(passes(&[(3, found), (1, None)]), [true, false]);
+        assert_eq!(passes(&[(3, found), (4, found)]), [true, false]);
     }
 
     #[test]

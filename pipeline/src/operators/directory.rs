@@ -12,17 +12,33 @@ use hashbrown::HashMap;
 use serde_json::Value;
 
 use super::{Kept, Turn, index::Index};
-use crate::event::{Agent, Alias, Connection, MirrorFilter, Project, Row, User, UserMapping, Workgroup};
+use crate::{
+    detect::Limits,
+    event::{Agent, Alias, Connection, MirrorFilter, Project, Row, Tenant, User, UserMapping, Workgroup},
+};
 
 /// The stage's name.
 pub const NAME: &str = "directory";
 /// The kind of state entry in which rows are kept.
 pub const KIND: &str = "row";
 
+/// The settings' own tokens, which connections without one may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct House {
+    /// Whose connections. It must be named: what the pipeline does may not hang
+    /// on how many tenants there are at the moment.
+    pub tenant: Option<String>,
+    /// The providers that there is a token for.
+    pub providers: Vec<String>,
+}
+
 /// All tenants of the partition.
 #[derive(Default)]
 pub struct Directory {
+    /// The limits of tenants that have none of their own.
+    limits: Limits,
     companies: HashMap<Arc<str>, Company>,
+    house: House,
 }
 
 /// One tenant's rows, and what they are found by.
@@ -42,6 +58,8 @@ pub struct Rows {
     pub(super) connections: BTreeMap<Arc<str>, Connection>,
     pub(super) mappings: BTreeMap<Arc<str>, UserMapping>,
     pub(super) projects: BTreeMap<Arc<str>, Project>,
+    /// The tenant's own row: one, under its own id.
+    pub(super) tenants: BTreeMap<Arc<str>, Tenant>,
     pub(super) users: BTreeMap<Arc<str>, User>,
     pub(super) workgroups: BTreeMap<Arc<str>, Workgroup>,
 }
@@ -53,6 +71,7 @@ impl Rows {
             && self.connections.is_empty()
             && self.mappings.is_empty()
             && self.projects.is_empty()
+            && self.tenants.is_empty()
             && self.users.is_empty()
             && self.workgroups.is_empty()
     }
@@ -74,6 +93,9 @@ impl Rows {
                 connection.filters = connection.filters.take().and_then(|filters| MirrorFilter::of(&filters)?.kept());
             }),
             Project::KIND => set(&mut self.projects, id, data, |_| {}),
+            Tenant::KIND => set(&mut self.tenants, id, data, |tenant| {
+                *tenant = Tenant { limits: tenant.limits.take(), ..Tenant::default() };
+            }),
             User::KIND => set(&mut self.users, id, data, |user| user.workgroup_roles.clear()),
             UserMapping::KIND => set(&mut self.mappings, id, data, |_| {}),
             Workgroup::KIND => set(&mut self.workgroups, id, data, |_| {}),
@@ -100,6 +122,12 @@ fn set<R: Row>(
 }
 
 impl Directory {
+    /// One that knows nobody yet, with the limits of tenants that have none of
+    /// their own.
+    pub fn new(limits: Limits, house: House) -> Self {
+        Directory { limits, house, companies: HashMap::new() }
+    }
+
     /// Takes up a row of `control`. A row that cannot be read changes nothing.
     pub fn on(
         &mut self,
@@ -150,7 +178,16 @@ impl Directory {
     /// What is known of a tenant.
     pub fn of(&mut self, tenant: &str) -> Option<&Index> {
         let Company { rows, index } = self.companies.get_mut(tenant)?;
-        Some(index.get_or_insert_with(|| Index::of(rows)))
+        let is_house = self.house.tenant.as_deref() == Some(tenant);
+        let house = if is_house { self.house.providers.as_slice() } else { &[] };
+        Some(index.get_or_insert_with(|| Index::of(rows, &self.limits, house)))
+    }
+
+    /// What a tenant's agents may do.
+    pub fn limits(&mut self, tenant: &str) -> &Limits {
+        self.of(tenant);
+        let index = self.companies.get(tenant).and_then(|company| company.index.as_ref());
+        index.map_or(&self.limits, |index| &index.limits)
     }
 
     /// How many tenants have rows.

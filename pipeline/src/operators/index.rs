@@ -9,8 +9,13 @@ use std::{
 
 use hashbrown::{Equivalent, HashMap, HashSet};
 
+use serde_json::Value;
+
 use super::directory::Rows;
-use crate::event::{Connection, Notify, OnListCreated, ProjectRef, TaskState};
+use crate::{
+    detect::Limits,
+    event::{Connection, Notify, OnListCreated, Project, ProjectRef, TaskState},
+};
 
 /// An agent's id.
 pub type AgentId = Arc<str>;
@@ -106,6 +111,8 @@ struct Squad {
 /// One tenant's rows, by what they are found by.
 #[derive(Default)]
 pub struct Index {
+    /// What the tenant's agents may do.
+    pub limits: Limits,
     projects: HashMap<Box<str>, Arc<Place>>,
     /// By provider and the id of the list, repository (in lower case), project
     /// key or channel there.
@@ -122,12 +129,19 @@ pub struct Index {
     cards: HashMap<AgentId, Card>,
     workgroups: BTreeMap<Box<str>, Squad>,
     jira: Option<Box<str>>,
+    /// The providers for which the tenant may use the settings' tokens.
+    house: Vec<String>,
 }
 
 impl Index {
-    /// Of a tenant's rows.
-    pub fn of(rows: &Rows) -> Self {
-        let mut index = Index::default();
+    /// Of a tenant's rows. `limits` are those of tenants that set none of their
+    /// own, `house` the providers for which it may use the settings' tokens.
+    pub fn of(rows: &Rows, limits: &Limits, house: &[String]) -> Self {
+        let own = rows.tenants.values().find_map(|tenant| tenant.limits.clone());
+        // The API lets no others in; what a later version wrote is not for us.
+        let own = own.and_then(|own| limits.over(&Value::Object(own)).ok());
+        let limits = own.unwrap_or_else(|| limits.clone());
+        let mut index = Index { limits, house: house.to_vec(), ..Index::default() };
         index.add_agents(rows);
         index.add_places(rows);
         index.add_people(rows);
@@ -187,7 +201,7 @@ impl Index {
                 project_id: Some(id.to_string()),
                 name: Some(project.name.clone()),
                 workgroup_id: project.workgroup_id.clone(),
-                channel_id: project.slack_channel_id.clone(),
+                channel_id: project.slack_channel_id.clone().or_else(|| shared_channel(rows, project)),
                 agents,
                 notify: project.notify,
                 status_map: project.status_map.iter().map(|(word, state)| (word.to_lowercase(), *state)).collect(),
@@ -328,12 +342,22 @@ impl Index {
     /// A link that has no token, or is switched off, is written to by nobody.
     pub fn outgoing(&self, provider: &str) -> Option<&str> {
         let mut known = self.connections.iter().filter(|(_, connection)| connection.provider == provider);
-        known.find(|(_, connection)| may_write(connection)).map(|(id, _)| &**id)
+        known.find(|(_, connection)| self.is_usable(connection)).map(|(id, _)| &**id)
     }
 
-    /// Whether this connection may be written through.
-    pub fn may_write(&self, connection: &str) -> bool {
-        self.connection(connection).is_some_and(may_write)
+    /// Whether there is a token to call through this connection with.
+    pub fn may_call(&self, connection: &str) -> bool {
+        self.connection(connection).is_some_and(|connection| self.is_usable(connection))
+    }
+
+    /// Whether the settings' token for a provider is the tenant's to use.
+    pub fn has_house_token(&self, provider: &str) -> bool {
+        self.house.iter().any(|known| known == provider)
+    }
+
+    /// Whether a connection has a token: its own, or that of the settings.
+    pub fn is_usable(&self, connection: &Connection) -> bool {
+        connection.enabled && (connection.sealed_token.is_some() || self.has_house_token(&connection.provider))
     }
 
     /// How an agent shows itself.
@@ -363,8 +387,13 @@ impl Index {
     }
 }
 
-fn may_write(connection: &Connection) -> bool {
-    connection.enabled && connection.sealed_token.is_some()
+/// The channel of a project that has none of its own and whose workgroup wants
+/// its lists discussed in the workgroup's. What is said there outside of threads
+/// is the workgroup's, not the project's.
+fn shared_channel(rows: &Rows, project: &Project) -> Option<String> {
+    let workgroup = rows.workgroups.get(project.workgroup_id.as_deref()?)?;
+    let is_shared = workgroup.on_list_created == OnListCreated::UseWorkgroupChannel;
+    workgroup.slack_channel_id.clone().filter(|_| is_shared)
 }
 
 fn abroad(provider: &str, id: &str) -> Abroad {

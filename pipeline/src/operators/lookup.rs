@@ -47,14 +47,11 @@ pub struct Lookup {
     pub drafts_max: usize,
     /// How many events of one task are held at most.
     pub drafts_per_task_max: usize,
-    /// The tenant whose connections have a token even if they have none of
-    /// their own: that of the settings.
-    pub house_tenant: Option<String>,
 }
 
 impl Default for Lookup {
     fn default() -> Self {
-        Lookup { patience_ms: 4_000, drafts_max: 4_000, drafts_per_task_max: 100, house_tenant: None }
+        Lookup { patience_ms: 4_000, drafts_max: 4_000, drafts_per_task_max: 100 }
     }
 }
 
@@ -126,7 +123,7 @@ impl Lookup {
             return true;
         }
         let Some(index) = index.filter(|_| event.kind != EventType::WorkItemDeleted) else { return false };
-        if !self.may_ask(index, event) {
+        if !may_ask(index, event) {
             return false;
         }
         let known = tasks.get(key);
@@ -179,17 +176,6 @@ impl Lookup {
         lookups.waiting.insert(key, Waiting { request_id: id, events: Vec::new() });
     }
 
-    /// Whether there is a token to ask with.
-    fn may_ask(&self, index: &Index, event: &StandardEvent) -> bool {
-        let Some(id) = event.source.connection_id.as_deref() else { return false };
-        let house = self.house_tenant.as_deref() == Some(event.tenant_id.as_str());
-        match index.connection(id) {
-            Some(connection) => connection.enabled && (house || connection.sealed_token.is_some()),
-            // One of the settings, which has no row.
-            None => house,
-        }
-    }
-
     /// Asks what became of a list, if it may be over or wants a name.
     pub fn ask_for_list(&self, lookups: &mut Lookups, index: &Index, event: &StandardEvent, turn: &mut Turn<'_>) {
         let changed = matches!(event.kind, EventType::ProjectUpdated | EventType::ProjectCreated);
@@ -198,7 +184,7 @@ impl Lookup {
         }
         let Some(list_id) = event.project.as_ref().and_then(|project| project.external_id.clone()) else { return };
         let Some(connection_id) = event.source.connection_id.clone() else { return };
-        if !self.may_ask(index, event) {
+        if !may_ask(index, event) {
             return;
         }
         let id = request_id(event);
@@ -306,6 +292,16 @@ impl Lookups {
     }
 }
 
+/// Whether there is a token to ask with.
+fn may_ask(index: &Index, event: &StandardEvent) -> bool {
+    let Some(id) = event.source.connection_id.as_deref() else { return false };
+    match index.connection(id) {
+        Some(_) => index.may_call(id),
+        // One of the settings, which has no row.
+        None => index.has_house_token(&event.source.provider),
+    }
+}
+
 fn is_of_task(kind: EventType) -> bool {
     use EventType::{
         CommentDeleted, CommentPosted, CommentUpdated, NewWorkItem, WorkItemDeleted, WorkItemStatusChanged,
@@ -399,6 +395,7 @@ fn archived_list(list: &List, name: Option<String>, turn: &Turn<'_>) -> Standard
         unrouted: false,
         incomplete: false,
         echo: false,
+        reconciled: None,
         raw: turn.raw(),
     }
 }

@@ -45,6 +45,7 @@ pub fn event(made: &Made<'_>, actor: Actor, turn: &Turn<'_>) -> StandardEvent {
         unrouted: false,
         incomplete: false,
         echo: false,
+        reconciled: None,
         raw: turn.raw(),
         id,
     }

@@ -8,11 +8,13 @@ pub mod command;
 pub mod deduplicate;
 pub mod directory;
 pub mod enrich;
+pub mod govern;
 pub mod index;
 pub mod lookup;
 pub mod made;
 pub mod mirror;
 pub mod normalize;
+pub mod notices;
 pub mod publish;
 pub mod remember;
 pub mod route;
@@ -73,6 +75,10 @@ pub struct Draft {
     /// By what a repeat of this event is known: if any of these was seen
     /// before in the tenant, this is one. Empty: never a repeat.
     pub marks: Vec<u128>,
+    /// What it tells of, where the hub could also find that by asking. What is
+    /// found is a repeat of what was told of the same thing, and the other way
+    /// round; two requests of the provider are told apart by their marks alone.
+    pub thing: Option<u128>,
     /// What the stages have found out about it for each other.
     pub facts: Facts,
 }
@@ -80,7 +86,7 @@ pub struct Draft {
 impl Draft {
     /// A draft of an event that the hub itself makes: never a repeat.
     pub fn of(event: StandardEvent) -> Self {
-        Draft { event, marks: Vec::new(), facts: Facts::default() }
+        Draft { event, marks: Vec::new(), thing: None, facts: Facts::default() }
     }
 }
 
@@ -192,6 +198,19 @@ impl Turn<'_> {
 
     /// Raises an alert.
     pub fn alert(&mut self, kind: &str, severity: Severity, tenant: &str, subject: &str, message: String) {
+        self.alert_traced(kind, severity, tenant, subject, message, None);
+    }
+
+    /// Raises an alert about something that has a trace.
+    pub fn alert_traced(
+        &mut self,
+        kind: &str,
+        severity: Severity,
+        tenant: &str,
+        subject: &str,
+        message: String,
+        trace_id: Option<&str>,
+    ) {
         let alert = Alert {
             kind: kind.to_owned(),
             severity,
@@ -199,7 +218,7 @@ impl Turn<'_> {
             subject: subject.to_owned(),
             message,
             at: Time::from_ms(self.now_ms),
-            trace_id: None,
+            trace_id: trace_id.map(str::to_owned),
         };
         let headers = Headers::new([("type", kind.as_bytes()), ("schema", b"nexus.alert.v1".as_slice())]);
         self.emit(Topic::Alerts, tenant, &alert, headers);

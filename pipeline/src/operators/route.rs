@@ -59,7 +59,7 @@ pub struct Told {
 pub fn on(index: Option<&Index>, tasks: &mut Tasks, draft: &mut Draft) {
     let facts = &draft.facts;
     let Some(place) = facts.place.as_ref().filter(|place| !place.archived && !place.agents.is_empty()) else { return };
-    if facts.is_own || facts.is_old_news || draft.event.echo {
+    if facts.is_own || facts.is_old_news || draft.event.echo || draft.event.is_history() {
         return;
     }
     let is_other = |agent: &AgentId| facts.by.as_ref() != Some(agent);

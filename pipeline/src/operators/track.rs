@@ -105,27 +105,9 @@ fn is_followed(kind: EventType) -> bool {
 
 /// A task that is heard of for the first time.
 fn begin(key: u128, event: &StandardEvent, turn: &Turn<'_>) -> Option<Task> {
-    Some(Task {
-        id: super::tasks::id_of(key),
-        provider: event.source.provider.clone(),
-        connection_id: event.source.connection_id.clone(),
-        external_id: event.task.as_ref()?.external_id.clone()?,
-        project_id: None,
-        title: None,
-        description: None,
-        status: None,
-        state: TaskState::Todo,
-        priority: None,
-        assignees: Vec::new(),
-        agent_ids: Vec::new(),
-        channel_id: None,
-        thread_ts: None,
-        thread_seq: 0,
-        url: None,
-        created_at: event.occurred_at,
-        updated_at: turn.now(),
-        deleted: false,
-    })
+    let external_id = event.task.as_ref()?.external_id.clone()?;
+    let task = Task::new(super::tasks::id_of(key), event.source.provider.clone(), external_id, event.occurred_at);
+    Some(Task { connection_id: event.source.connection_id.clone(), updated_at: turn.now(), ..task })
 }
 
 /// Takes over what an event of the provider says of the task.

@@ -2,6 +2,7 @@
 
 use pipeline::{
     event::{MirrorCommand, MirrorPart, MirrorPlace, MirrorResult, MirrorStage, MirrorWork, Time},
+    flow::Settings,
     topics::Topic,
 };
 use serde_json::{Value, json};
@@ -18,7 +19,11 @@ pub struct Hub {
 
 impl Hub {
     pub fn new() -> Self {
-        let mut hub = Hub { partition: Partition::new(), now_ms: START_MS, told: 0, number: 0 };
+        Hub::of(Settings::default())
+    }
+
+    pub fn of(settings: Settings) -> Self {
+        let mut hub = Hub { partition: Partition::of(settings), now_ms: START_MS, told: 0, number: 0 };
         hub.row("agent", "agt_1", json!({ "name": "Rook", "avatar": "https://x.example/rook.png", "clientId": "c1" }));
         let map = json!({ "to do": "TODO", "doing": "IN_PROGRESS", "waiting": "BLOCKED_ON_HUMAN", "complete": "DONE" });
         hub.row(

@@ -11,6 +11,7 @@ mod connector;
 mod dice;
 mod failures;
 mod hub;
+mod paces;
 mod partition;
 mod people;
 mod providers;
@@ -50,6 +51,8 @@ struct Sim {
     deeds: u64,
     ticked_ms: u64,
     compares: bool,
+    /// So many commands in so many milliseconds.
+    pace: (usize, u64),
     log: Vec<String>,
 }
 
@@ -74,6 +77,8 @@ impl Sim {
             deeds: 0,
             ticked_ms: 0,
             compares: seed.is_multiple_of(5),
+            // Every fourth project is so busy that its commands have to wait.
+            pace: if seed % 4 == 3 { (4, 5_000) } else { (10_000, 1_000) },
             log: Vec::new(),
         };
         sim.set_up();
@@ -84,7 +89,11 @@ impl Sim {
         let states = ["TODO", "IN_PROGRESS", "BLOCKED_ON_HUMAN", "DONE"];
         let map: serde_json::Map<_, _> =
             STATUSES.iter().map(|word| (*word).to_owned()).zip(states.map(Value::from)).collect();
+        let off = json!({ "level": "off" });
+        let syncs = json!({ "limit": self.pace.0, "windowMs": self.pace.1 });
+        let limits = json!({ "messages": off, "identical": off, "syncs": syncs });
         let rows = [
+            ("tenant", "acme", json!({ "name": "Orchard", "limits": limits })),
             ("agent", "agt_1", json!({ "name": "Rook", "clientId": "c1" })),
             ("agent", "agt_2", json!({ "name": "Pawn", "clientId": "c2" })),
             (
@@ -248,6 +257,14 @@ impl Sim {
                 return Err(format!("after crashes it decides otherwise, from command {at:?} on"));
             }
         }
+        let (limit, window_ms) = self.pace;
+        let times: Vec<u64> = self.partition.commands.iter().map(|command| command.at.as_ms()).collect();
+        if let Some(begin) = times
+            .iter()
+            .find(|begin| times.iter().filter(|time| (**begin..**begin + window_ms).contains(*time)).count() > limit)
+        {
+            return Err(format!("more than {limit} commands in {window_ms} ms from {}", begin - START_MS));
+        }
         if !self.partition.dead.is_empty() {
             return Err(format!("dead letters: {:?}", self.partition.dead));
         }
@@ -266,7 +283,7 @@ fn both_sides_agree_in_the_end() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let alone = number("MIRROR_SEED");
     let seeds = alone.map_or(0..number("MIRROR_SEEDS").unwrap_or(500), |seed| seed..seed + 1);
-    let mut failed = Vec::new();
+    let (mut failed, mut throttled) = (Vec::new(), 0);
     for seed in seeds {
         let mut sim = Sim::new(seed);
         if let Err(why) = sim.run() {
@@ -276,6 +293,8 @@ fn both_sides_agree_in_the_end() {
             }
             failed.push(format!("seed {seed}: {why}"));
         }
+        throttled += sim.partition.alerts.iter().filter(|alert| alert["kind"] == "project.throttled").count();
     }
+    assert!(alone.is_some() || throttled > 0, "no project was too busy");
     assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
 }

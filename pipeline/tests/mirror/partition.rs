@@ -13,6 +13,7 @@ use pipeline::{
 use serde_json::Value;
 
 pub struct Partition {
+    settings: Settings,
     flow: Flow,
     inputs: Vec<Record>,
     ends: HashMap<Topic, u64>,
@@ -31,8 +32,13 @@ pub struct Partition {
 
 impl Partition {
     pub fn new() -> Self {
+        Partition::of(Settings::default())
+    }
+
+    pub fn of(settings: Settings) -> Self {
         Partition {
-            flow: Flow::new(7, 1, &Settings::default()),
+            flow: Flow::new(7, 1, &settings),
+            settings,
             inputs: Vec::new(),
             ends: HashMap::new(),
             read: 0,
@@ -105,7 +111,7 @@ impl Partition {
     pub fn crash(&mut self) {
         self.uncommitted.clear();
         self.read = self.committed;
-        self.flow = Flow::new(7, 1, &Settings::default());
+        self.flow = Flow::new(7, 1, &self.settings);
         let mut kept: Vec<_> = self.state.values().collect();
         kept.sort_by_key(|(order, _)| *order);
         for (_, record) in kept {

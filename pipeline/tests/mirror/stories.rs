@@ -2,6 +2,8 @@
 
 use pipeline::{
     event::{MirrorPlace, MirrorResult, MirrorStage, MirrorWork, TaskState, Time},
+    flow::Settings,
+    operators::directory::House,
     topics::Topic,
 };
 use serde_json::{Value, json};
@@ -42,6 +44,27 @@ fn without_a_token_nothing_is_commanded() {
         let places: Vec<_> = hub.commanded().iter().map(|command| command.connection_id.clone()).collect();
         assert!(!places.is_empty() && !places.contains(&format!("con_{provider}")), "{places:?}");
     }
+}
+
+#[test]
+fn the_houses_tokens_serve_its_tenant_and_its_providers() {
+    let commanded = |tenant: &str, providers: &[&str]| {
+        let providers = providers.iter().map(|name| (*name).to_owned()).collect();
+        let house = House { tenant: Some(tenant.to_owned()), providers };
+        let mut hub = Hub::of(Settings { house, ..Settings::default() });
+        for provider in ["slack", "clickup"] {
+            hub.connect(provider, json!({ "provider": provider, "ownIds": ["U0NEXUS", "500"] }));
+        }
+        hub.task_created("t1");
+        // Its details, which only a token can ask for, do not come.
+        hub.pass(5_000);
+        hub.pass(1_000);
+        hub.commanded().len()
+    };
+    assert_eq!(commanded("acme", &["slack", "clickup"]), 1, "the root message");
+    assert_eq!(commanded("acme", &["slack"]), 1, "Slack's is enough for it");
+    assert_eq!(commanded("acme", &["clickup"]), 0);
+    assert_eq!(commanded("umbra", &["slack", "clickup"]), 0, "another tenant's house");
 }
 
 #[test]

@@ -27,17 +27,22 @@ impl Api {
 
     /// Guesses at secrets cost little here; bcrypt's cost has a test of its own.
     pub async fn start_with(change: impl FnOnce(&mut connectors::config::Config)) -> Api {
-        let hub = Hub::start_with(|config| {
+        let api = Api::start_in(tempfile::tempdir().unwrap(), change).await;
+        for tenant in ["acme", "umbra"] {
+            api.made("/admin/tenants", json!({ "id": tenant, "name": tenant })).await;
+        }
+        api
+    }
+
+    /// With the directory of one that was there before, and its tenants.
+    pub async fn start_in(directory: tempfile::TempDir, change: impl FnOnce(&mut connectors::config::Config)) -> Api {
+        let hub = Hub::start_in(directory, |config| {
             config.auth.bcrypt_cost = 4;
             config.server.client_requests_per_s = 0;
             change(config);
         })
         .await;
-        let api = Api { hub, client: client() };
-        for tenant in ["acme", "umbra"] {
-            api.made("/admin/tenants", json!({ "id": tenant, "name": tenant })).await;
-        }
-        api
+        Api { hub, client: client() }
     }
 
     /// A request, to be sent by [`Api::send`].

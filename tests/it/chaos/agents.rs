@@ -22,16 +22,16 @@ use crate::{
     process::nexus,
 };
 
-const TENANT: &str = "orchard";
-const SENDERS: usize = 4;
+pub const TENANT: &str = "orchard";
+pub const SENDERS: usize = 4;
 
 /// What an agent has in its books.
 #[derive(Default)]
-struct Books {
-    seqs: BTreeMap<String, u64>,
+pub struct Books {
+    pub seqs: BTreeMap<String, u64>,
     last: u64,
-    repeats: usize,
-    faults: Vec<String>,
+    pub repeats: usize,
+    pub faults: Vec<String>,
 }
 
 impl Books {
@@ -59,19 +59,22 @@ impl Books {
 }
 
 /// Comes back as often as the hub does, and forgets an acknowledgement now and
-/// then, which it makes good later.
-async fn agent(
+/// then, which it makes good later. Its tokens come from `desk`, its sockets
+/// lead to `door`.
+pub async fn agent(
     login: (String, String),
     kind: Kind,
-    url: Arc<Mutex<String>>,
+    (desk, door): (Arc<Mutex<String>>, Arc<Mutex<String>>),
     over: Arc<AtomicBool>,
     books: Arc<Mutex<Books>>,
 ) {
     let client = client();
     while !over.load(Relaxed) {
-        let at = url.lock().unwrap().clone();
-        let (asked, at) = (json!({ "client_id": login.0, "client_secret": login.1 }), at);
-        let answer = client.post(format!("{at}/auth/token")).json(&asked).send().await;
+        // One after the other: they may be the same.
+        let desk = desk.lock().unwrap().clone();
+        let door = door.lock().unwrap().clone();
+        let asked = json!({ "client_id": login.0, "client_secret": login.1 });
+        let answer = client.post(format!("{desk}/auth/token")).json(&asked).send().await;
         let token = match answer {
             Ok(answer) if answer.status().is_success() => answer.json::<Value>().await.unwrap_or_default(),
             _ => Value::Null,
@@ -80,7 +83,7 @@ async fn agent(
             tokio::time::sleep(Duration::from_millis(5)).await;
             continue;
         };
-        let address: SocketAddr = at.trim_start_matches("http://").parse().unwrap();
+        let address: SocketAddr = door.trim_start_matches("http://").parse().unwrap();
         let (books, over) = (Arc::clone(&books), Arc::clone(&over));
         // A task of its own: where the hub dies in a handshake, the helper
         // panics.
@@ -107,9 +110,9 @@ async fn agent(
     }
 }
 
-fn seed(directory: &Path, kafka: Option<(&str, &str)>) -> Vec<(String, String)> {
+pub fn seed(directory: &Path, kafka: Option<(&str, &str)>, keys: &[(&str, &str)]) -> Vec<(String, String)> {
     let mut command = nexus();
-    command.args(["seed", "--json"]);
+    command.args(["seed", "--json"]).envs(keys.iter().copied());
     settings(&mut command, directory, TENANT, kafka);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -119,9 +122,35 @@ fn seed(directory: &Path, kafka: Option<(&str, &str)>) -> Vec<(String, String)> 
     agents.iter().map(|agent| (text(&agent["clientId"]), text(&agent["clientSecret"]))).collect()
 }
 
+/// Waits until the agents know of everything, and looks into their books; how
+/// often they were told again.
+pub async fn audit(all_books: &[Arc<Mutex<Books>>], sent: usize, url: &str, token: &str) -> usize {
+    let begun = Instant::now();
+    let told = |books: &Arc<Mutex<Books>>| books.lock().unwrap().seqs.len();
+    while all_books.iter().any(|books| told(books) < sent) {
+        if begun.elapsed() >= PATIENCE {
+            let counts: Vec<_> = all_books.iter().map(told).collect();
+            let faults: Vec<_> = all_books.iter().flat_map(|books| books.lock().unwrap().faults.clone()).collect();
+            let events = event_ids(url, token).await.len();
+            panic!("of {sent} webhooks, {events} events, the agents were told {counts:?}; {faults:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let events: BTreeSet<_> = event_ids(url, token).await.into_iter().collect();
+    let mut repeats = 0;
+    for books in all_books {
+        let books = books.lock().unwrap();
+        assert!(books.faults.is_empty(), "{:?}", books.faults);
+        let known: BTreeSet<_> = books.seqs.keys().cloned().collect();
+        assert_eq!(known, events, "what an agent was told and what there is");
+        repeats += books.repeats;
+    }
+    repeats
+}
+
 async fn story(rounds: usize, kafka: Option<(&str, &str)>) {
     let directory = tempfile::tempdir().unwrap();
-    let logins = seed(directory.path(), kafka);
+    let logins = seed(directory.path(), kafka, &[]);
     let mut hub = start(directory.path(), TENANT, kafka);
     let url = Arc::new(Mutex::new(hub.url.clone()));
     let (stop, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -137,7 +166,7 @@ async fn story(rounds: usize, kafka: Option<(&str, &str)>) {
     for (login, kind) in logins.into_iter().zip([Kind::Plain, Kind::SocketIo]) {
         let books = Arc::new(Mutex::new(Books::default()));
         all_books.push(Arc::clone(&books));
-        agents.push(tokio::spawn(agent(login, kind, Arc::clone(&url), Arc::clone(&over), books)));
+        agents.push(tokio::spawn(agent(login, kind, (Arc::clone(&url), Arc::clone(&url)), Arc::clone(&over), books)));
     }
     for round in 0..rounds {
         tokio::time::sleep(Duration::from_millis(50 + (round as u64 * 7919) % 400)).await;
@@ -158,29 +187,10 @@ async fn story(rounds: usize, kafka: Option<(&str, &str)>) {
     }
     let sent = number.load(Relaxed) as usize;
     let token = connectors::hub::Notice::read(directory.path()).unwrap().token;
-    let (begun, client_url) = (Instant::now(), hub.url.clone());
-    let told = |books: &Arc<Mutex<Books>>| books.lock().unwrap().seqs.len();
-    while all_books.iter().any(|books| told(books) < sent) {
-        if begun.elapsed() >= PATIENCE {
-            let counts: Vec<_> = all_books.iter().map(told).collect();
-            let faults: Vec<_> = all_books.iter().flat_map(|books| books.lock().unwrap().faults.clone()).collect();
-            let events = event_ids(&client_url, &token).await.len();
-            panic!("of {sent} webhooks, {events} events, the agents were told {counts:?}; {faults:?}");
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let repeats = audit(&all_books, sent, &hub.url, &token).await;
     over.store(true, Relaxed);
     for agent in agents {
         agent.await.unwrap();
-    }
-    let events: BTreeSet<_> = event_ids(&client_url, &token).await.into_iter().collect();
-    let mut repeats = 0;
-    for books in &all_books {
-        let books = books.lock().unwrap();
-        assert!(books.faults.is_empty(), "{:?}", books.faults);
-        let known: BTreeSet<_> = books.seqs.keys().cloned().collect();
-        assert_eq!(known, events, "what an agent was told and what there is");
-        repeats += books.repeats;
     }
     println!(
         "{rounds} kills: {sent} webhooks, each told to 2 agents once, in order; {repeats} repeats of unacknowledged ones"

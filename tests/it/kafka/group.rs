@@ -32,6 +32,19 @@ async fn a_restarted_member_goes_on_after_the_last_commit() {
     assert_eq!(polled(&mut *session, 6).await.iter().map(text).collect::<Vec<_>>(), ["4", "5", "6", "7", "8", "9"]);
 }
 
+/// As production has it: no name stands before the topics' and groups' names.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_asks_where_topics_end_and_how_far_they_are() {
+    let Some(mut bench) = Bench::new("group.nobody").await else { return };
+    bench.settings.topic_prefix.clear();
+    let log = bench.log().await;
+    let before = log.lag("", &[Topic::Alerts]).await.expect("the ends");
+    log.append(vec![record(Topic::Alerts, 0, "t", "one")]).await.expect("an append");
+    let after = log.lag("", &[Topic::Alerts]).await.expect("the ends");
+    assert_eq!(after[0].end_offset, before[0].end_offset + 1);
+    assert!(after.iter().all(|lag| lag.group_offset.is_none() && lag.oldest_unread_at_ms.is_none()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_members_share_the_partitions_and_what_was_taken_back_is_fenced() {
     let Some(bench) = Bench::new("group.share").await else { return };

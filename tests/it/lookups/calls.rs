@@ -28,7 +28,7 @@ fn policies() -> Policies {
     Policies {
         retry: Policy { backoff_first_ms: 5, backoff_max_ms: 20, ..Policy::default() },
         circuit: CircuitPolicy { failures_max: 5, open_ms: 300, probe_ms: 300 },
-        limits: Vec::new(),
+        ..Policies::default()
     }
 }
 

@@ -22,7 +22,7 @@ async fn once_is_once_whatever_happens() {
         let mut seed = first.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let mut office = Office::open().await;
         office.stop().await;
-        office.start_with(|config| config.mirror.attempts_max = 20);
+        office.start_with(|config| config.retries.attempts_max = 20);
         for provider in PROVIDERS {
             // Fewer errors than would make it count as down.
             for fault in [

@@ -126,7 +126,7 @@ async fn what_is_too_long_is_cut_again() {
 async fn poison_is_put_away_and_others_go_on() {
     let mut office = Office::open().await;
     office.stop().await;
-    office.start_with(|config| config.mirror.attempts_max = 2);
+    office.start_with(|config| config.retries.attempts_max = 2);
     office.provider.fault(json!({"provider": "github", "method": "POST", "status": 500}));
     let failed = office.does(post("github", "poison")).await;
     assert_eq!((failed.stage, failed.code.as_deref()), (MirrorStage::Failed, Some("unavailable")), "{failed:?}");

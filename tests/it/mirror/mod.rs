@@ -1,10 +1,13 @@
 //! The mirror's role on a log in memory, against the fakes: what is asked for is
 //! done once, in order, whatever fails and whenever it crashes.
 
+mod answers;
 mod chaos;
 mod faults;
 mod order;
 mod recovery;
+pub mod scene;
+mod whole;
 mod work;
 
 use std::{

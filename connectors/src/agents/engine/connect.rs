@@ -71,7 +71,13 @@ async fn connected(gateway: &Gateway, wire: &mut Wire, token: Option<String>) ->
                     say(gateway, wire, &["40/agents,", &sid]).await?;
                     return Ok(identity);
                 }
-                Err(refused) => json!({"message": refused.detail, "data": {"code": refused.code}}),
+                Err(refused) => {
+                    let mut data = json!({"code": refused.code});
+                    if let Some(retry_after_ms) = refused.retry_after_ms {
+                        data["retryAfterMs"] = retry_after_ms.into();
+                    }
+                    json!({"message": refused.detail, "data": data})
+                }
             }
         } else {
             json!({"message": "Invalid namespace"})

@@ -136,7 +136,7 @@ impl Journal {
         let first_offset = Cursor::first(&self.shared, lane);
         let next = group_offset.unwrap_or_default().max(first_offset);
         let mut oldest_unread_at_ms = None;
-        if next < end_offset {
+        if next < end_offset && !group.is_empty() {
             // Compaction may take the record away between the two looks.
             let from = Start::Offset(next);
             if let Ok(mut reader) = LaneReader::open(&self.shared, lane, from, Visibility::Durable) {

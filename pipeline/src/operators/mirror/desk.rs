@@ -16,7 +16,10 @@ use super::{
     lanes::{channel_key, lane_key},
     words,
 };
-use crate::event::{MirrorAuthor, MirrorPlace, MirrorText, Severity, Task};
+use crate::{
+    detect::SyncRate,
+    event::{MirrorAuthor, MirrorPlace, MirrorText, Severity, Task},
+};
 
 /// What a decision needs to see, of one tenant.
 pub struct Desk<'a> {
@@ -30,6 +33,8 @@ pub struct Desk<'a> {
     pub index: Option<&'a Index>,
     /// The tasks.
     pub tasks: &'a mut Tasks,
+    /// How fast its projects may be mirrored.
+    pub syncs: &'a SyncRate,
 }
 
 /// Something that is wanted somewhere.
@@ -107,6 +112,7 @@ impl Desk<'_> {
             commands: Default::default(),
             issued: None,
             overtaken: false,
+            paced: false,
             tried: 0,
             failed_ms: None,
             at_ms: turn.now_ms,
@@ -255,7 +261,7 @@ impl Desk<'_> {
     pub fn home_connection(&self, task: &Task) -> Option<String> {
         let index = self.index?;
         match task.connection_id.as_deref().filter(|id| index.connection(id).is_some()) {
-            Some(id) => index.may_write(id).then(|| id.to_owned()),
+            Some(id) => index.may_call(id).then(|| id.to_owned()),
             None => index.outgoing(&task.provider).map(str::to_owned),
         }
     }

@@ -29,10 +29,20 @@ enum Step {
 impl Desk<'_> {
     /// Issues what is next in every lane in which something has changed.
     pub fn pump(&mut self, lane: u128, turn: &mut Turn<'_>) {
+        self.pump_as(lane, false, turn);
+    }
+
+    /// The same, for a lane that has waited for its project or has not.
+    pub fn pump_as(&mut self, lane: u128, has_waited: bool, turn: &mut Turn<'_>) {
         while let Some(key) = self.state.lanes.first(lane) {
             let Some(item) = self.state.items.get(key).filter(|item| item.issued.is_none()) else { return };
             match self.step(item) {
-                Step::Work(work) => return self.issue(key, *work, turn),
+                Step::Work(work) => {
+                    if self.may_go(key, has_waited, turn) {
+                        self.issue(key, *work, turn);
+                    }
+                    return;
+                }
                 Step::Wait => return,
                 Step::Nothing => self.change(key, |item| item.stands = item.wanted),
                 Step::GiveUp => self.change(key, |item| item.give_up(turn.now_ms)),
@@ -41,7 +51,7 @@ impl Desk<'_> {
     }
 
     fn step(&self, item: &Item) -> Step {
-        let can_write = self.index.is_some_and(|index| index.may_write(&item.connection));
+        let can_write = self.index.is_some_and(|index| index.may_call(&item.connection));
         let (place, parts) = (item.place.clone(), item.parts.clone());
         let work = match &item.aim {
             _ if item.gone && parts.is_empty() => return Step::Nothing,

@@ -117,6 +117,9 @@ pub struct Item {
     /// The provider has moved the task by itself since the command was issued.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overtaken: bool,
+    /// It waits until its project may be mirrored again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paced: bool,
     /// How often what is wanted now was tried.
     #[serde(default)]
     pub tried: u32,

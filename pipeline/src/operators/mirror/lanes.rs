@@ -64,6 +64,7 @@ impl Lanes {
                 self.lanes.remove(&id);
             }
         }
+        item.paced = false;
         // What waits for a root keeps waiting behind it.
         if item.aim != Aim::Root {
             item.turn = 0;

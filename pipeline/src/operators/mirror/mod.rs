@@ -27,6 +27,7 @@
 //! | somebody deletes our copy | nothing: that is that side's own affair |
 //! | a list is created where the workgroup wants a channel | the channel |
 //! | a command fails for good | the person who wrote it in Slack is told, and nobody else |
+//! | a project is mirrored too fast | the same, later and in order (see `pace`) |
 //! | nobody can tell what became of a command | an edit again; a post once more, if no echo comes meanwhile; a status never |
 
 mod desk;
@@ -37,6 +38,7 @@ mod item;
 mod items;
 mod lanes;
 mod lists;
+mod pace;
 mod results;
 mod say;
 mod sift;
@@ -56,6 +58,9 @@ pub const NAME: &str = "mirror";
 pub const KIND: &str = items::KIND;
 /// The kind of state entry in which held events are kept.
 pub const HELD: &str = held::KIND;
+
+/// The kind of state entry in which the projects' windows are kept.
+pub const SYNCED: &str = pace::KIND;
 
 /// What this operator is set to.
 #[derive(Clone, Debug)]
@@ -114,11 +119,11 @@ impl Default for Mirror {
 }
 
 /// What the mirror of one partition remembers.
-#[derive(Default)]
 pub struct Mirrored {
     items: items::Items,
     lanes: lanes::Lanes,
     held: held::Held,
+    pace: pace::Pace,
     /// Lanes in which something may be to do, with their tenant.
     stirred: VecDeque<(Arc<str>, u128)>,
     /// What held events need not wait for any more.
@@ -126,6 +131,29 @@ pub struct Mirrored {
 }
 
 impl Mirrored {
+    /// Nothing is known yet; of so many projects it will be known how fast they
+    /// were mirrored.
+    pub fn new(projects_max: usize) -> Self {
+        Mirrored {
+            items: items::Items::default(),
+            lanes: lanes::Lanes::default(),
+            held: held::Held::default(),
+            pace: pace::Pace::new(projects_max),
+            stirred: VecDeque::new(),
+            released_causes: Vec::new(),
+        }
+    }
+
+    /// The projects for which something waits, in a fixed order.
+    pub fn paced(&self) -> Vec<pace::Project> {
+        self.pace.projects()
+    }
+
+    /// Projects whose window is remembered, and commands that wait for theirs.
+    pub fn pacing(&self) -> (usize, usize) {
+        (self.pace.windows.len(), self.pace.waiting())
+    }
+
     /// How many messages it knows on both sides.
     pub fn len(&self) -> usize {
         self.items.len()
@@ -169,6 +197,7 @@ impl Mirrored {
     /// Lets go of what is too old; the answer are events that were held too long.
     pub fn on_tick(&mut self, bounds: &Mirror, turn: &mut Turn<'_>) -> Vec<(StandardEvent, u64)> {
         self.items.on_tick(bounds, turn);
+        self.pace.windows.on_tick(turn);
         self.held.expired(turn.now_ms.saturating_sub(bounds.held_ms), turn)
     }
 
@@ -181,18 +210,27 @@ impl Mirrored {
     /// Keeps what changed since the last commit.
     pub fn keep(&mut self, turn: &mut Turn<'_>) {
         self.items.keep(turn);
+        self.pace.windows.keep(turn);
     }
 
     /// Takes up what an earlier run kept.
     pub fn restore(&mut self, kept: Kept<'_>, bounds: &Mirror) {
-        if kept.kind == HELD {
-            return self.held.restore(kept);
+        match kept.kind {
+            HELD => return self.held.restore(kept),
+            SYNCED => {
+                self.pace.windows.restore(kept);
+                return;
+            }
+            _ => {}
         }
         let Some((key, item)) = self.items.restore(kept) else { return };
         if item.is_pending() {
             let mut item = item.clone();
             self.lanes.join(kept.tenant, key, &mut item);
             self.lanes.remind(desk::due_of(&item, bounds), key);
+            if item.paced {
+                self.pace.join(kept.tenant, &item, key);
+            }
         }
     }
 }

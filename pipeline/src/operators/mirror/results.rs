@@ -208,6 +208,10 @@ impl Desk<'_> {
         if due_ms > turn.now_ms {
             return self.state.lanes.remind(due_ms, key);
         }
+        if item.issued.is_none() && self.is_paced(&item.lane) {
+            // Nothing is lost for its project's limit: its patience begins anew.
+            return self.change(key, |item| item.at_ms = turn.now_ms);
+        }
         if item.issued.as_ref().is_some_and(|issued| issued.uncertain) {
             self.change(key, |item| item.issued = None);
         } else {

@@ -26,7 +26,7 @@ impl Desk<'_> {
             WorkItemDeleted, WorkItemStatusChanged, WorkItemUpdated,
         };
         let event = &draft.event;
-        if event.echo || draft.facts.place.as_ref().is_none_or(|place| place.archived) {
+        if event.echo || event.is_history() || draft.facts.place.as_ref().is_none_or(|place| place.archived) {
             return;
         }
         let is_deletion = matches!(event.kind, MessageDeleted | CommentDeleted);

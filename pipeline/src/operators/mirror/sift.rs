@@ -211,8 +211,7 @@ impl Desk<'_> {
 
     /// Whether nobody has told who we are where this comes from.
     fn is_nameless(&self, draft: &Draft) -> bool {
-        let connection = draft.event.source.connection_id.as_deref();
-        let connection = connection.and_then(|id| self.index?.connection(id));
-        connection.is_some_and(|connection| connection.own_ids.is_empty() && connection.sealed_token.is_some())
+        let Some((index, id)) = self.index.zip(draft.event.source.connection_id.as_deref()) else { return false };
+        index.connection(id).is_some_and(|connection| connection.own_ids.is_empty() && index.is_usable(connection))
     }
 }

@@ -202,6 +202,8 @@ fn kind_of(event: &str) -> EventType {
         "taskDeleted" => EventType::WorkItemDeleted,
         "taskCommentPosted" => EventType::CommentPosted,
         "taskCommentUpdated" => EventType::CommentUpdated,
+        // Of no webhook of theirs: found by the hub, which missed the comment.
+        "taskCommentDeleted" => EventType::CommentDeleted,
         "listCreated" => EventType::ProjectCreated,
         "listUpdated" => EventType::ProjectUpdated,
         "listDeleted" => EventType::ProjectArchived,
@@ -256,6 +258,7 @@ fn read_event(request: &Request<'_>, body: &Envelope<'_>) -> Result<Vec<Draft>, 
         }
     }
     draft.marks.push(mark(request, body, specific, first, content));
+    draft.thing = thing(request, &draft.event);
     Ok(vec![draft])
 }
 
@@ -273,6 +276,21 @@ fn mark(
     match content {
         Some(content) => parts.add(content).finish(),
         None => parts.finish(),
+    }
+}
+
+/// What is known again however it was heard of: history ids are told by webhooks
+/// alone, so what the hub finds by asking has none.
+fn thing(request: &Request<'_>, event: &StandardEvent) -> Option<u128> {
+    let about = |what: &str| request.mark("clickup.found").add(request.connection()).add(what);
+    let id = event.subject.as_ref()?.external_id.as_deref()?;
+    let text = event.message.as_ref().map_or("", |message| &message.text);
+    match event.kind {
+        EventType::NewWorkItem => Some(about("task").add(id).finish()),
+        EventType::CommentPosted => Some(about("comment").add(id).add(text).finish()),
+        EventType::CommentUpdated => Some(about("edit").add(id).add(text).finish()),
+        EventType::CommentDeleted => Some(about("deletion").add(id).finish()),
+        _ => None,
     }
 }
 

@@ -185,8 +185,21 @@ fn read_json(request: &Request<'_>) -> Result<Vec<Draft>, Rejected> {
         ..ProjectRef::default()
     });
     fill(event, &body, kind, repository.unwrap_or_default());
+    draft.thing = thing(request, event, repository.unwrap_or_default());
     add_changes(event, &body, action).map_err(|error| malformed("github changes", &error))?;
     Ok(vec![draft])
+}
+
+/// An issue or a comment on one, which the hub may find by asking: deliveries are
+/// named by webhooks alone.
+fn thing(request: &Request<'_>, event: &StandardEvent, repository: &str) -> Option<u128> {
+    let about = |what: &str| request.mark("github.found").add(request.connection()).add(repository).add(what);
+    let id = event.subject.as_ref()?.external_id.as_deref()?;
+    match event.source.event.as_str() {
+        "issues.opened" => Some(about("issue").add(id).finish()),
+        "issue_comment.created" => Some(about("comment").add(id).finish()),
+        _ => None,
+    }
 }
 
 fn kind_of(event: &str, action: &str) -> EventType {

@@ -127,9 +127,10 @@ impl<'a> Request<'a> {
             unrouted: false,
             incomplete: false,
             echo: false,
+            reconciled: webhook.reconciled,
             raw: RawRef { topic: at.topic.name().to_owned(), partition: at.partition, offset: at.offset },
         };
-        Draft { event, marks: Vec::with_capacity(2), facts: Facts::default() }
+        Draft { event, marks: Vec::with_capacity(2), thing: None, facts: Facts::default() }
     }
 
     fn trace_id(&self, said: Option<&str>, delivery: Option<&str>) -> String {

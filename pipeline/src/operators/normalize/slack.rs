@@ -8,7 +8,10 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use udfs::markup::{Ids, origin, slack_to_plain, slack_to_plain_and_markdown};
+use udfs::{
+    hash::Parts,
+    markup::{Ids, origin, slack_to_plain, slack_to_plain_and_markdown},
+};
 
 use super::{
     Rejected,
@@ -64,6 +67,8 @@ struct Event<'a> {
     source_team: Text<'a>,
     message: Maybe<Post<'a>>,
     previous_message: Maybe<Post<'a>>,
+    // Of a post that was read afterwards, not of one that was sent.
+    edited: Maybe<Edited<'a>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -229,12 +234,17 @@ fn marks(
     match kind {
         EventType::MessagePosted if !ts.is_empty() && channel.is_some() => {
             marks.push(about("slack.post").add(ts).finish());
+            // Whoever reads it as it is now knows of its last edit, too.
+            marks.extend(edit_mark(about("slack.edited"), ts, &event.edited, &event.text));
         }
         EventType::MessageChanged if !ts.is_empty() => {
             let post = event.message.get();
             let edited = post.and_then(|post| post.edited.get()).map_or("", |edited| edited.ts.or_empty());
             let of = post.map_or("", |post| post.ts.or_empty());
             marks.push(about("slack.edit").add(ts).add(of).add(edited).finish());
+            if let Some(post) = post {
+                marks.extend(edit_mark(about("slack.edited"), of, &post.edited, &post.text));
+            }
         }
         EventType::MessageDeleted => {
             if let Some(deleted) = event.deleted_ts.or(&event.ts) {
@@ -247,6 +257,13 @@ fn marks(
         marks.push(request.content_mark(request.body));
     }
     marks
+}
+
+/// By what an edit is known that was not told of: its own `ts` is told by its
+/// event alone. Slack dates edits to the second, so the words are a part of it.
+fn edit_mark(about: Parts, of: &str, edited: &Maybe<Edited<'_>>, text: &Text<'_>) -> Option<u128> {
+    let at = edited.get()?.ts.get()?;
+    Some(about.add(of).add(at).add(text.or_empty()).finish())
 }
 
 fn author(

@@ -20,6 +20,7 @@ fn webhook<'a>(provider: &'a str, body: &Value) -> Webhook<'a> {
         content_type: None,
         headers: Default::default(),
         nonce: None,
+        reconciled: None,
         body: Some(body.to_string().into()),
         body_base64: None,
     }
@@ -320,4 +321,71 @@ fn a_mark_of_ours_is_found_wherever_it_is() {
         let message = one(&webhook(provider, &body)).event.message.expect("a message");
         assert_eq!(message.mark.as_deref(), Some("mir_1.2"), "{provider}");
     }
+}
+
+/// Whichever comes first is the event, the other its repeat.
+#[test]
+fn what_is_found_by_asking_is_known_from_its_webhook() {
+    let of = |provider, body: &Value| one(&webhook(provider, body));
+    let comment = |event: &str, history: Option<&str>, words: &str| {
+        let mut item = json!({
+            "field": "comment", "date": "1795248000000", "user": { "id": 1 },
+            "comment": { "id": "c1", "text_content": words, "comment": [{ "text": words, "attributes": {} }] },
+        });
+        if let Some(history) = history {
+            item["id"] = json!(history);
+            item["comment"]["reactions"] = json!([]);
+        }
+        of("clickup", &json!({ "event": event, "webhook_id": "w1", "task_id": "t1", "history_items": [item] }))
+    };
+    for event in ["taskCommentPosted", "taskCommentUpdated"] {
+        let told = comment(event, Some("481"), "hello\n");
+        assert_eq!(told.thing, comment(event, None, "hello").thing, "{event}");
+        assert_ne!(told.thing, comment(event, None, "other words").thing, "{event}");
+        assert!(told.thing.is_some());
+    }
+    let gone = comment("taskCommentDeleted", None, "");
+    assert_eq!(
+        (gone.event.kind, gone.event.subject.clone().and_then(|subject| subject.external_id)),
+        (EventType::CommentDeleted, Some("c1".to_owned()))
+    );
+    let task =
+        json!({ "event": "taskCreated", "webhook_id": "w1", "task_id": "t1", "task": { "id": "t1", "name": "A" } });
+    assert_eq!(of("clickup", &clickup("taskCreated", "task_creation", "481")).thing, of("clickup", &task).thing);
+
+    let post = json!({ "type": "message", "channel": "C1", "user": "U1", "text": "now", "ts": "1.000001" });
+    let mut read = post.clone();
+    read["edited"] = json!({ "user": "U1", "ts": "9.000000" });
+    let edit = |ts: &str, text: &str| {
+        let mut now = read.clone();
+        now["text"] = json!(text);
+        let change =
+            json!({ "type": "message", "subtype": "message_changed", "channel": "C1", "ts": ts, "message": now });
+        of("slack", &slack(change))
+    };
+    let read_later = of("slack", &slack(read.clone()));
+    assert!(shares_a_mark(&of("slack", &slack(post)), &read_later));
+    assert!(shares_a_mark(&edit("8.000777", "now"), &read_later), "whoever reads it knows its last edit");
+    assert!(shares_a_mark(&edit("8.000777", "now"), &edit("9.000000", "now")));
+    assert!(!shares_a_mark(&edit("8.000777", "now"), &edit("8.000778", "then")), "two edits in one second");
+
+    let github = |delivery: &str, body: &Value| {
+        let mut webhook = webhook("github", body);
+        if !delivery.is_empty() {
+            webhook = with(webhook, &[("x-github-delivery", "guid-1")]);
+        }
+        one(&webhook)
+    };
+    let repository = json!({ "full_name": "o/r", "name": "r" });
+    let issue = json!({ "action": "opened", "issue": { "number": 7 }, "repository": repository });
+    let comment =
+        json!({ "action": "created", "issue": { "number": 7 }, "comment": { "id": 9 }, "repository": repository });
+    for body in [issue, comment] {
+        let mut read = body.clone();
+        read["sender"] = json!({ "login": "ada" });
+        assert_eq!(github("guid-1", &body).thing, github("", &read).thing, "{body}");
+    }
+    let mut marked = webhook("slack", &slack(json!({ "type": "message", "channel": "C1", "text": "x", "ts": "1.2" })));
+    marked.reconciled = Some(crate::event::Reconciled::History);
+    assert!(one(&marked).event.is_history());
 }

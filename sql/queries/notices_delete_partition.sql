@@ -1,0 +1,1 @@
+DELETE FROM notices WHERE log_partition = $1

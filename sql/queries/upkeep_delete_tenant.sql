@@ -1,0 +1,1 @@
+DELETE FROM upkeep WHERE tenant_id = $1
