@@ -31,6 +31,8 @@ const ECOSYSTEM_NAMES: &[(&str, &str)] = &[
     ("GITHUB_TOKEN", "providers.github_token"),
     ("OPENAI_API_KEY", "memory.openai_api_key"),
     ("OPENAI_BASE_URL", "memory.openai_base_url"),
+    ("QDRANT_URL", "memory.qdrant_url"),
+    ("QDRANT_API_KEY", "memory.qdrant_api_key"),
     ("NEXUS_ALLOW_PRIVATE_TARGETS", "providers.allow_private_targets"),
     ("NEXUS_PUBLIC_URL", "server.public_url"),
     ("SLACK_CLIENT_ID", "oauth.slack_client_id"),

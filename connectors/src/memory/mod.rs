@@ -26,4 +26,4 @@ pub mod vectors;
 pub use fence::fenced;
 pub use recall::{Found, Query, Recall};
 pub use role::{GROUP, Memory};
-pub use settings::Settings;
+pub use settings::{Layout, Settings};

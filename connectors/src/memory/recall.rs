@@ -21,7 +21,7 @@ use udfs::recall::terms::terms;
 use super::{
     embed::{self, Embedder},
     summarise::{self, Summariser, least_trust},
-    vectors::{Ask, Filter, Hit, Model, Scope, VectorError, Vectors, embedded::Embedded},
+    vectors::{Ask, Filter, Hit, Model, Scope, VectorError, Vectors, embedded::Embedded, qdrant::Qdrant},
 };
 use crate::{
     config::Config,
@@ -107,7 +107,10 @@ impl Recall {
     /// Of a configuration, over an open store.
     pub fn open(config: &Config, store: Arc<Store>, clock: Arc<dyn Clock>) -> Result<Recall, Failure> {
         let settings = &config.memory;
-        let vectors: Arc<dyn Vectors> = Arc::new(Embedded::new(Arc::clone(&store), settings.cache_mb_max << 20));
+        let vectors: Arc<dyn Vectors> = match settings.qdrant_url.is_empty() {
+            true => Arc::new(Embedded::new(Arc::clone(&store), settings.cache_mb_max << 20)),
+            false => Arc::new(Qdrant::open(settings)?),
+        };
         let embedder = embed::choose(config, Arc::clone(&clock))?;
         let summariser = summarise::choose(config, Arc::clone(&clock))?;
         Ok(Recall { store, vectors, embedder, summariser, clock, config: config.clone(), targets: Mutex::new(None) })

@@ -20,6 +20,20 @@ pub struct Settings {
     pub openai_embedding_model: String,
     pub openai_dimensions: usize,
     pub openai_chat_model: String,
+    pub qdrant_url: String,
+    pub qdrant_api_key: String,
+    pub qdrant_layout: Layout,
+    pub qdrant_prefix: String,
+}
+
+/// How tenants share a Qdrant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// A collection for each.
+    Tenant,
+    /// One collection for all, the tenant in every filter.
+    Shared,
 }
 
 impl fmt::Debug for Settings {

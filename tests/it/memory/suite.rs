@@ -1,15 +1,22 @@
 //! What every store of vectors must do, told once and run on each: the embedded
 //! one on SQLite and on PostgreSQL (`NEXUS_TEST_POSTGRES`).
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, process::Stdio, sync::Arc};
 
 use connectors::{
     config::Config,
-    memory::vectors::{Ask, Filter, Hit, Indexed, Model, Piece, Scope, VectorError, Vectors, embedded::Embedded},
+    memory::Layout,
+    memory::vectors::{
+        Ask, Filter, Hit, Indexed, Model, Piece, Scope, VectorError, Vectors, embedded::Embedded, qdrant::Qdrant,
+    },
     store::Store,
 };
 use pipeline::event::{Text, TextKind, Time, Trust};
-use tokio::process::Command;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
 use udfs::recall::{ngrams, terms::terms};
 
 pub fn model() -> Model {
@@ -222,6 +229,13 @@ async fn hold_what_is_left(vectors: &dyn Vectors) {
     }
 }
 
+/// Qdrant's engine behind its gRPC, as `tests/clients/python/qdrant.py` serves it.
+pub struct Server {
+    _child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    pub url: String,
+}
+
 pub fn python(folder: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/clients").join(folder)
 }
@@ -241,4 +255,47 @@ pub async fn install(folder: &str, requirements: &str) -> PathBuf {
     must(Command::new(venv.join("bin/pip")).args(["install", "-q", "--disable-pip-version-check", "-r"]).arg(list))
         .await;
     venv.join("bin/python")
+}
+
+impl Server {
+    pub async fn start() -> Server {
+        let python = install("qdrant", "qdrant.lock").await;
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python/qdrant.py");
+        let mut child = Command::new(python).arg(script).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next_line().await.unwrap().expect("the server says where it listens");
+        let port = serde_json::from_str::<Value>(&line).unwrap()["port"].as_u64().unwrap();
+        Server { _child: child, lines, url: format!("http://127.0.0.1:{port}") }
+    }
+
+    fn open(&self, layout: Layout) -> Qdrant {
+        let mut config = Config::load(None, std::iter::empty()).unwrap();
+        config.memory.qdrant_url.clone_from(&self.url);
+        config.memory.qdrant_layout = layout;
+        Qdrant::open(&config.memory).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn qdrant_in_both_layouts() {
+    if std::env::var_os("NEXUS_TEST_CLIENTS").is_none() {
+        return;
+    }
+    let mut server = Server::start().await;
+    hold(&server.open(Layout::Tenant)).await;
+    hold(&server.open(Layout::Shared)).await;
+    let mut tenants = Vec::new();
+    while let Ok(Ok(Some(line))) =
+        tokio::time::timeout(std::time::Duration::from_millis(200), server.lines.next_line()).await
+    {
+        let index = serde_json::from_str::<Value>(&line).unwrap()["index"].take();
+        if index["field"] == "tenant_id" {
+            tenants.push((index["collection"].as_str().unwrap().to_owned(), index["isTenant"].clone()));
+        }
+    }
+    assert!(tenants.iter().all(|(_, is_tenant)| is_tenant == true), "{tenants:?}");
+    let names: Vec<_> = tenants.iter().map(|(name, _)| name.as_str()).collect();
+    for wanted in ["tenant_acme_hashed-v1-384", "tenant_umbra_hashed-v1-384", "shared_hashed-v1-384"] {
+        assert!(names.contains(&wanted), "{names:?}");
+    }
 }

@@ -8,6 +8,7 @@
 //! the same as once. Models do not see each other's vectors.
 
 pub mod embedded;
+pub mod qdrant;
 
 use std::{future::Future, pin::Pin};
 
