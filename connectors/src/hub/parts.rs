@@ -220,7 +220,7 @@ impl Parts {
             }
             Role::Memory => {
                 if let Some(recall) = &self.recall {
-                    let policy = Policy { attempts_max: config.memory.attempts_max, ..Policy::default() };
+                    let policy = Policy { attempts_max: config.retries.attempts_max, ..Policy::default() };
                     let counts = memory::role::Counts::new()?;
                     self.metrics.include(counts.collectors())?;
                     let bench = memory::role::Bench { recall: Arc::clone(recall), policy, counts };

@@ -1,21 +1,21 @@
 //! The role: takes its partitions and gives each a session on a thread of its
 //! own.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use pipeline::{
-    ports::{Log, LogError, Session},
+    ports::{Log, Session},
     retry::Policy,
     topics::Topic,
 };
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, core::Collector};
-use tokio::{runtime::Handle, sync::oneshot, task::JoinSet};
+use tokio::runtime::Handle;
 
 use super::{recall::Recall, session};
-use crate::supervisor::{Failure, Post};
+use crate::{
+    sessions::{Sessions, Stop},
+    supervisor::{Failure, Post},
+};
 
 /// The consumer group of all memories.
 pub const GROUP: &str = "nexus-memory";
@@ -68,67 +68,17 @@ pub struct Memory {
 
 impl Memory {
     /// Works until told to stop, or until the log fails.
-    pub async fn run(self, mut post: Post) -> Result<(), Failure> {
+    pub async fn run(self, post: Post) -> Result<(), Failure> {
         if let Some(notice) = self.bench.recall.embedder.notice() {
             tracing::info!("{notice}");
         }
-        let mut membership = self.log.join(GROUP, &[Topic::MemoryRequests]).await?;
-        let stopping = Stopping(Arc::new(AtomicBool::new(false)));
-        let mut sessions = JoinSet::new();
+        let sessions = Sessions::join(&*self.log, GROUP, &[Topic::MemoryRequests], "memory").await?;
+        // The work is done here, where the other waiting is done.
+        let (memory, hands) = (self.clone(), Handle::current());
+        let work = async move |session: &mut dyn Session, stop: &Stop| {
+            session::drive(session, &*memory.log, &memory.bench, &hands, stop).await
+        };
         post.running();
-        let failed = loop {
-            tokio::select! {
-                session = membership.next() => match session {
-                    Ok(session) => {
-                        sessions.spawn(self.start(session, Arc::clone(&stopping.0)));
-                    }
-                    Err(error) => break Some(error),
-                },
-                Some(ended) = sessions.join_next() => match ended {
-                    Ok(Ok(Ok(()) | Err(LogError::Fenced { .. }))) => {}
-                    Ok(Ok(Err(error))) => break Some(error),
-                    _ => break Some(LogError::Unavailable { detail: "a session of the memory died".to_owned() }),
-                },
-                _ = post.stop.wait_for(|stop| *stop) => break None,
-            }
-        };
-        stopping.0.store(true, Relaxed);
-        while sessions.join_next().await.is_some() {}
-        drop(membership);
-        failed.map_or(Ok(()), |error| Err(error.into()))
-    }
-
-    /// A thread of its own for a session, which may block it; the work is done
-    /// here.
-    fn start(
-        &self,
-        mut session: Box<dyn Session>,
-        stopping: Arc<AtomicBool>,
-    ) -> oneshot::Receiver<Result<(), LogError>> {
-        let (tell, ended) = oneshot::channel();
-        let (bench, log, work) = (Arc::clone(&self.bench), Arc::clone(&self.log), Handle::current());
-        let name = format!("memory-{}", session.partition());
-        let run = move || {
-            let stop = || stopping.load(Relaxed);
-            let result = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(session::drive(&mut *session, &*log, &bench, &work, &stop)),
-                Err(error) => Err(LogError::Unavailable { detail: format!("no timers for the memory: {error}") }),
-            };
-            drop(session);
-            let _ = tell.send(result);
-        };
-        if let Err(error) = std::thread::Builder::new().name(name).spawn(run) {
-            tracing::error!(%error, "no thread for the memory");
-        }
-        ended
-    }
-}
-
-/// Tells the sessions to stop, also when nobody waits for them any more.
-struct Stopping(Arc<AtomicBool>);
-
-impl Drop for Stopping {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
+        Ok(sessions.run(post.stop.clone(), work).await?)
     }
 }

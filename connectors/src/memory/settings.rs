@@ -13,7 +13,6 @@ pub struct Settings {
     pub threads_max: usize,
     pub models_dir: PathBuf,
     pub cache_mb_max: usize,
-    pub attempts_max: u32,
     pub model_timeout_ms: u64,
     pub openai_api_key: String,
     pub openai_base_url: String,

@@ -10,13 +10,7 @@
 //! A tool that is not the hub's is not used here: its call carries a `grant`,
 //! and the answer is the signed leave to use it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use pipeline::{
@@ -25,12 +19,13 @@ use pipeline::{
     topics::{Topic, partition_of},
 };
 use serde_json::{Map, Value, json};
-use tokio::{runtime::Handle, sync::oneshot, task::JoinSet, time::timeout};
+use tokio::{runtime::Handle, task::JoinSet, time::timeout};
 
 use super::{Caller, Refused};
 use crate::{
     api::Desk,
     lookups::open::Open,
+    sessions::{Sessions, Stop},
     supervisor::{Failure, Post},
 };
 
@@ -57,63 +52,21 @@ pub struct Worker {
 
 impl Worker {
     /// Works until told to stop, or until the log fails.
-    pub async fn run(self, mut post: Post) -> Result<(), Failure> {
-        let mut membership = self.log.join(GROUP, &[Topic::MemoryRequests]).await?;
-        let stopping = Stopping(Arc::new(AtomicBool::new(false)));
-        let mut sessions = JoinSet::new();
+    pub async fn run(self, post: Post) -> Result<(), Failure> {
+        let sessions = Sessions::join(&*self.log, GROUP, &[Topic::MemoryRequests], "tools").await?;
+        // The tools are used here, where the other waiting is done.
+        let (worker, hands) = (self.clone(), Handle::current());
+        let work =
+            async move |session: &mut dyn Session, stop: &Stop| worker.drive(session, &hands, stop).await;
         post.running();
-        let failed = loop {
-            tokio::select! {
-                session = membership.next() => match session {
-                    Ok(session) => {
-                        sessions.spawn(self.start(session, Arc::clone(&stopping.0)));
-                    }
-                    Err(error) => break Some(error),
-                },
-                Some(ended) = sessions.join_next() => match ended {
-                    Ok(Ok(Ok(()) | Err(LogError::Fenced { .. }))) => {}
-                    Ok(Ok(Err(error))) => break Some(error),
-                    _ => break Some(LogError::Unavailable { detail: "a session of the tools died".to_owned() }),
-                },
-                _ = post.stop.wait_for(|stop| *stop) => break None,
-            }
-        };
-        stopping.0.store(true, Relaxed);
-        while sessions.join_next().await.is_some() {}
-        drop(membership);
-        failed.map_or(Ok(()), |error| Err(error.into()))
-    }
-
-    /// A thread of its own for a session, which may block it; the tools are used
-    /// here.
-    fn start(
-        &self,
-        mut session: Box<dyn Session>,
-        stopping: Arc<AtomicBool>,
-    ) -> oneshot::Receiver<Result<(), LogError>> {
-        let (tell, ended) = oneshot::channel();
-        let (this, work) = (self.clone(), Handle::current());
-        let name = format!("tools-{}", session.partition());
-        let run = move || {
-            let stop = || stopping.load(Relaxed);
-            let result = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(this.drive(&mut *session, &work, &stop)),
-                Err(error) => Err(LogError::Unavailable { detail: format!("no timers for the tools: {error}") }),
-            };
-            drop(session);
-            let _ = tell.send(result);
-        };
-        if let Err(error) = std::thread::Builder::new().name(name).spawn(run) {
-            tracing::error!(%error, "no thread for the tools");
-        }
-        ended
+        Ok(sessions.run(post.stop.clone(), work).await?)
     }
 
     async fn drive(
         &self,
         session: &mut dyn Session,
         work: &Handle,
-        stop: &(dyn Fn() -> bool + Sync),
+        stop: &Stop,
     ) -> Result<(), LogError> {
         let (mut open, mut outputs) = (Open::default(), Vec::new());
         let mut using: JoinSet<(u64, ToolCall, Value)> = JoinSet::new();
@@ -214,14 +167,5 @@ async fn used(desk: Arc<Desk>, call: ToolCall) -> Value {
         Ok(Ok(Err(error))) => json!({ "error": error.to_json() }),
         Ok(Err(_)) => refused("unavailable", "a defect of the hub"),
         Err(_) => refused("unavailable", "it takes too long"),
-    }
-}
-
-/// Tells the sessions to stop, also when nobody waits for them any more.
-struct Stopping(Arc<AtomicBool>);
-
-impl Drop for Stopping {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
     }
 }

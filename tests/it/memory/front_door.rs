@@ -46,9 +46,9 @@ async fn what_is_said_is_found_until_it_is_taken_back() {
     let page = world.api.ask("GET", &format!("{path}?limit=1&cursor={next}"), &world.agent_token, None).await.json();
     assert_eq!(text(&page["data"][0]["author"]), "U0JO");
     assert_eq!(page["page"]["next"], Value::Null);
-    let secret =
-        world.api.ask("GET", &format!("/api/threads/{SECRET_CHANNEL}/1795000002.000100"), &world.agent_token, None);
-    assert_eq!(secret.await.status, StatusCode::NOT_FOUND);
+    let secret = format!("/api/threads/{SECRET_CHANNEL}/1795000002.000100");
+    let secret = world.api.ask("GET", &secret, &world.agent_token, None).await;
+    assert_eq!(secret.status, StatusCode::NOT_FOUND);
     let summary = world.api.ask("GET", &format!("{path}/summary"), &world.agent_token, None).await.json();
     assert!(text(&summary["data"]["text"]).contains("Decisions:\n- U0JO: We decided: methane"), "{summary}");
     assert_eq!(summary["data"]["kept"], false);

@@ -64,6 +64,7 @@ async fn serve(server: Arc<Server>) -> String {
 }
 
 fn over(config: &mut Config, url: &str) {
+    config.memory.embedder = "openai".to_owned();
     config.memory.openai_base_url = url.to_owned();
     config.memory.openai_embedding_model = "tiny".to_owned();
     config.memory.openai_dimensions = ngrams::DIMENSIONS;

@@ -4,7 +4,8 @@
 //! model in this process, from weights that `nexus model get minilm` fetched;
 //! [`hashed`] needs nothing, and knows how words are written but not what they
 //! mean. [`choose`] says which it is: what the settings name, or with `auto`
-//! the first of these that is there.
+//! MiniLM where it is, else hashes. Texts leave this process only where somebody
+//! asked for that by name.
 //!
 //! A vector has the length one and belongs to its [`Model`]: those of another
 //! are never compared with it.
@@ -69,7 +70,6 @@ pub fn choose(config: &crate::config::Config, clock: Arc<dyn Clock>) -> Result<A
     let settings = &config.memory;
     let folder = models_dir(config).join(minilm::NAME);
     match &*settings.embedder {
-        "auto" if openai::is_configured(settings) => Ok(Arc::new(openai::OpenAi::new(settings, clock)?)),
         "auto" if minilm::is_there(&folder) => Ok(Arc::new(minilm::MiniLm::open(&folder, settings.threads_max)?)),
         "auto" | "hashed" => Ok(Arc::new(hashed::Hashed::new())),
         "minilm" => Ok(Arc::new(minilm::MiniLm::open(&folder, settings.threads_max)?)),
