@@ -86,7 +86,7 @@ pub struct Card {
 }
 
 /// What an agent's capabilities say of tools: `tool:github.create_issue`.
-const TOOL: &str = "tool:";
+pub(super) const TOOL: &str = "tool:";
 
 impl Card {
     /// Whether its owner lets it use a tool that is not the hub's.

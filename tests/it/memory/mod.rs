@@ -53,7 +53,25 @@ impl World {
         let secret = json!({ "name": "Secret", "workgroupId": others, "slackChannelId": SECRET_CHANNEL });
         let secret_project = text(&api.made("/api/projects?tenantId=acme", secret).await["id"]);
         let (_, admin) = api.client_of("acme", "admin").await;
-        World { api, project, secret_project, agent, agent_token, admin }
+        let world = World { api, project, secret_project, agent, agent_token, admin };
+        // Rows are announced in their order: with the last one all are known to
+        // whoever reads the log behind it.
+        world.announced(&world.secret_project).await;
+        world
+    }
+
+    /// Waits until `control` says something.
+    pub async fn announced(&self, what: &str) {
+        let begun = Instant::now();
+        loop {
+            let rows = self.api.hub.records(Topic::Control, 1).await;
+            let values = rows.iter().filter_map(|row| row.value.as_deref());
+            if values.map(String::from_utf8_lossy).any(|value| value.contains(what)) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{what} is not announced");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Somebody says something in Slack.

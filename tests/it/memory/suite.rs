@@ -183,10 +183,12 @@ async fn replacing(story: &Story<'_>) {
     assert_eq!(story.vectors.count("acme", &story.model).await.unwrap(), pieces - 1, "twice is the same as once");
     // A text that moves to another project is in that alone.
     story.put(vec![text("acme", "p2", "t2", "invoices are paid")]).await;
-    assert_eq!(story.found("acme", &["p1"], "invoices").await, [""; 0]);
-    assert_eq!(story.found("acme", &["p2"], "invoices").await, ["t2"]);
+    // Spelling makes others a little like it, so only its place is looked at.
+    let has = async |project: &str| story.found("acme", &[project], "invoices").await.contains(&"t2".to_owned());
+    assert!(!has("p1").await);
+    assert_eq!(story.found("acme", &["p2"], "invoices").await[0], "t2");
     story.vectors.remove("acme", &story.model, &["t2".to_owned(), "t4".to_owned()]).await.unwrap();
-    assert_eq!(story.found("acme", &["p2"], "invoices").await, [""; 0]);
+    assert!(!has("p2").await);
     assert_eq!(story.found("umbra", &["p1"], "rocket").await, ["t1"], "another tenant's stays");
     story.put(vec![text("acme", "p1", "t1", "")]).await;
     assert_eq!(story.found("acme", &["p1"], "rocket").await, [""; 0], "a text without pieces goes");

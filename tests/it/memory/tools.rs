@@ -41,6 +41,7 @@ impl World {
 
     async fn mcp(&self, token: &str, headers: &[(&str, &str)], body: Value) -> (StatusCode, Value) {
         let mut request = self.api.request(Method::POST, "/mcp").bearer_auth(token).json(&body);
+        request = request.header("accept", "application/json, text/event-stream");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -48,7 +49,7 @@ impl World {
         (answer.status, answer.json())
     }
 
-    async fn use_tool(&self, token: &str, name: &str, arguments: Value) -> Value {
+    pub async fn use_tool(&self, token: &str, name: &str, arguments: Value) -> Value {
         let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": { "name": name, "arguments": arguments } });
         let (status, answer) = self.mcp(token, &[], body).await;
         assert_eq!((status, &answer["id"]), (StatusCode::OK, &json!(7)), "{answer}");
@@ -175,6 +176,7 @@ async fn agents_use_tools_at_their_sockets() {
     let may = json!({ "capabilities": ["tool:github.create_issue"] });
     let path = format!("/api/agents/{}", world.agent);
     assert_eq!(world.api.ask("PATCH", &path, &world.admin, Some(may)).await.status, StatusCode::OK);
+    world.announced("tool:github.create_issue").await;
     let granted = world.told("r5", "github", Some("create_issue"), json!({ "title": "x" })).await;
     assert_eq!(granted["decision"], "execute_locally", "{granted}");
     let grant = text(&granted["grant"]);
