@@ -17,6 +17,10 @@ struct Recall {
     hybrid: f32,
 }
 
+/// How much nearness may count: printed beside what the embedder itself says, so
+/// that its number can be seen to be a good one.
+const SHARES: [f32; 6] = [0.3, 0.5, 0.6, 0.7, 0.8, 0.9];
+
 fn lines(name: &str) -> Vec<(String, String)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/recall").join(name);
     let text = std::fs::read_to_string(path).unwrap();
@@ -40,16 +44,20 @@ async fn measured(embedder: Arc<dyn Embedder>) -> Recall {
     vectors.put("acme", embedder.model(), &texts).await.unwrap();
     let asked = embedder.embed(questions.iter().map(|(_, question)| question.clone()).collect()).await.unwrap();
     let scope = Scope { tenant_id: "acme".to_owned(), project_ids: vec!["p1".to_owned()] };
-    let mut found = [0.0; 3];
+    let mut found = [0.0; 3 + SHARES.len()];
     for ((answer, question), vector) in questions.iter().zip(asked) {
-        let ways = [(None, terms(question)), (Some(vector.clone()), Vec::new()), (Some(vector), terms(question))];
-        for (found, (vector, terms)) in found.iter_mut().zip(ways) {
-            let ask = Ask { vector, terms, share: embedder.share(), filter: Filter::default(), limit: 5 };
+        let (near, words) = (Some(vector), terms(question));
+        let mut ways = vec![(None, words.clone(), 0.0), (near.clone(), Vec::new(), 1.0)];
+        let hybrid = [&[embedder.share()], &SHARES[..]].concat().into_iter();
+        ways.extend(hybrid.map(|share| (near.clone(), words.clone(), share)));
+        for (found, (vector, terms, share)) in found.iter_mut().zip(ways) {
+            let ask = Ask { vector, terms, share, filter: Filter::default(), limit: 5 };
             let hits = vectors.search(&scope, embedder.model(), &ask).await.unwrap();
             *found += f32::from(u8::from(hits.iter().any(|hit| hit.text_id == *answer)));
         }
     }
-    let [keyword, vector, hybrid] = found.map(|found| found / questions.len() as f32);
+    let [keyword, vector, hybrid, shares @ ..] = found.map(|found| found / questions.len() as f32);
+    println!("recall@5 of hybrid by share of {}: {SHARES:?} {shares:.2?}", embedder.model().name);
     Recall { keyword, vector, hybrid }
 }
 
