@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Fakes, World};
+use super::{Fakes, World, world::SLACK_TEAM};
 use crate::identity::random_hex;
 
 /// Below a provider's prefix: where browsers are sent, and where codes are
@@ -100,7 +100,7 @@ fn token(world: &mut World, provider: &str) -> Value {
     if provider == "slack" {
         let more = json!({
             "token_type": "bot", "scope": "chat:write", "bot_user_id": "U0NEXUS", "app_id": "A0FAKE",
-            "team": { "id": "T0FAKE", "name": "Orchard" }, "enterprise": null, "authed_user": { "id": "U0ADA" },
+            "team": { "id": SLACK_TEAM, "name": "Orchard" }, "enterprise": null, "authed_user": { "id": "U0ADA" },
         });
         said.as_object_mut().into_iter().for_each(|said| said.extend(more.as_object().cloned().unwrap_or_default()));
     }

@@ -58,9 +58,12 @@ use crate::{
 
 pub use routes::router;
 
-/// Changes that come this close are taken up together: a change holds within a
-/// second, and a thousand of them do not cost a thousand times the work.
-const REFRESH_PAUSE: Duration = Duration::from_millis(200);
+/// Changes that come close together are taken up together, so that a thousand
+/// of them do not cost a thousand times the work: after taking some up there is
+/// a pause of so many times what that took, and a change holds within a second.
+const REFRESH_PAUSE_TIMES: u32 = 4;
+const REFRESH_PAUSE_MIN: Duration = Duration::from_millis(10);
+const REFRESH_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// To whom a request is addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,11 +164,12 @@ impl Ingest {
             // Before they are read: what changes meanwhile is another change.
             changes.mark_unchanged();
             if self.rows.is_known() {
-                let ingest = Arc::clone(&self);
+                let (ingest, begun) = (Arc::clone(&self), Instant::now());
                 // Each secret is opened: with many that takes its time.
                 tokio::task::spawn_blocking(move || ingest.refresh()).await?;
                 post.running();
-                tokio::time::sleep(REFRESH_PAUSE).await;
+                let pause = begun.elapsed() * REFRESH_PAUSE_TIMES;
+                tokio::time::sleep(pause.clamp(REFRESH_PAUSE_MIN, REFRESH_PAUSE_MAX)).await;
             }
             tokio::select! {
                 changed = changes.changed() => changed?,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use udfs::hash::{Parts, from_hex, hex};
 
 use super::{Draft, Kept, Operator, Turn, Verdict};
+use crate::event::Reconciled;
 
 /// Expired marks let go in one tick at most, so that a tick stays short; at
 /// one tick a second this is above any rate that a partition is given.
@@ -36,6 +37,9 @@ impl Default for Deduplicate {
 /// A thing that was found has another mark than one that was told, so that a
 /// provider's own requests are not held against each other by it.
 const FOUND: u128 = 0x666f_756e_6400_0000_0000_0000_0000_0001;
+/// And so has one that is from before anybody listened, which nobody was told
+/// of: where the provider tells of it after all, it is no repeat.
+const OLD: u128 = 0x6f6c_6400_0000_0000_0000_0000_0000_0001;
 
 /// 96 bits of hash, tenant included: one in 2^96 is told from another.
 type Mark = [u8; 12];
@@ -71,13 +75,20 @@ impl Operator for Deduplicate {
     fn on(&self, seen: &mut Seen, draft: &mut Draft, turn: &mut Turn<'_>) -> Verdict {
         let mut checked = draft.marks.clone();
         if let Some(told) = draft.thing {
-            let found = told ^ FOUND;
-            checked.push(found);
-            if draft.event.reconciled.is_some() {
-                checked.push(told);
-                draft.marks.push(found);
-            } else {
-                draft.marks.push(told);
+            let (found, old) = (told ^ FOUND, told ^ OLD);
+            match draft.event.reconciled {
+                None => {
+                    checked.push(found);
+                    draft.marks.push(told);
+                }
+                Some(Reconciled::Missed) => {
+                    checked.extend([told, found, old]);
+                    draft.marks.push(found);
+                }
+                Some(Reconciled::History) => {
+                    checked.extend([told, found, old]);
+                    draft.marks = vec![old];
+                }
             }
         }
         let is_first = self.admit(seen, &draft.event.tenant_id, &checked, &draft.marks, turn);
@@ -174,7 +185,7 @@ fn short(tenant: &str, mark: u128) -> Mark {
 mod tests {
     use super::*;
     use crate::{
-        event::{Actor, ActorKind, EventType, Reconciled, StateEntry, Trust},
+        event::{Actor, ActorKind, EventType, StateEntry, Trust},
         operators::made::{Made, event},
         ports::{NewRecord, Position},
         topics::Topic,
@@ -229,7 +240,7 @@ mod tests {
             (draft.marks, draft.thing, draft.event.reconciled) = (vec![mark], Some(7), reconciled);
             draft
         };
-        let found = Some(Reconciled::Missed);
+        let (found, old) = (Some(Reconciled::Missed), Some(Reconciled::History));
         let passes = |drafts: &[(u128, Option<Reconciled>)]| -> Vec<bool> {
             let mut seen = Seen::default();
             let pass = |&(mark, reconciled): &(u128, _)| {
@@ -242,6 +253,10 @@ mod tests {
         assert_eq!(passes(&[(1, None), (3, found)]), [true, false]);
         assert_eq!(passes(&[(3, found), (1, None)]), [true, false]);
         assert_eq!(passes(&[(3, found), (4, found)]), [true, false]);
+        assert_eq!(passes(&[(1, None), (3, old)]), [true, false]);
+        assert_eq!(passes(&[(3, old), (4, old), (5, found)]), [true, false, false]);
+        assert_eq!(passes(&[(3, old), (1, None), (1, None)]), [true, true, false], "nobody was told of it");
+        assert_eq!(passes(&[(1, old), (1, None)]), [true, true]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ impl House {
     /// Ada writes in Slack, and Slack tells nobody.
     fn post(&self, ts: &str, more: Value) -> Value {
         let mut message = json!({
-            "type": "message", "channel": CHANNEL, "user": "U0ADA", "team": "T0FAKE", "text": format!("words of {ts}"), "ts": ts,
+            "type": "message", "channel": CHANNEL, "user": "U0ADA", "team": "T0ORCHARD1", "text": format!("words of {ts}"), "ts": ts,
         });
         message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.provider.fakes.world().slack_messages.put(&format!("{CHANNEL} {ts}"), message.clone());
@@ -137,7 +137,7 @@ async fn deleted_comments_are_found_without_anybody_asking() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slacks_messages_replies_and_edits_are_found_through_every_fault() {
     let house = House::open().await;
-    let id = house.connection("slack", json!({ "externalId": "T0FAKE" })).await;
+    let id = house.connection("slack", json!({ "externalId": "T0ORCHARD1" })).await;
     house.make("/api/projects", json!({ "name": "Shop", "slackChannelId": CHANNEL })).await;
     let ts = |number: u64| format!("{}.{number:06}", now_s() - 3_600 + number);
     let (root, reply, told, changed, old) = (ts(1), ts(2), ts(3), ts(4), format!("{}.000009", now_s() - 90_000));
@@ -243,7 +243,7 @@ async fn githubs_deliveries_that_failed_are_fed_in_as_they_were() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mapped_channel_brings_its_history_quietly() {
     let house = House::open_with(|config| config.upkeep.history_days = 30).await;
-    house.connection("slack", json!({ "externalId": "T0FAKE" })).await;
+    house.connection("slack", json!({ "externalId": "T0ORCHARD1" })).await;
     let agent = house.make("/api/agents", json!({ "name": "builder" })).await;
     let old = format!("{}.000001", now_s() - 5 * 86_400);
     house.post(&old, json!({ "text": "@builder please wake up" }));
@@ -260,14 +260,15 @@ async fn a_mapped_channel_brings_its_history_quietly() {
         letters.iter().filter(to).map(|letter| letter["event"]["subject"]["externalId"].clone()).collect();
     assert_eq!(subjects, [json!(new)]);
     let jobs = house.get("/api/backfills").await;
-    assert_eq!((&jobs["data"][0]["kind"], &jobs["data"][0]["status"]), (&json!("history"), &json!("done")), "{jobs}");
-    assert_eq!(jobs["data"].as_array().unwrap().len(), 1);
+    assert_eq!(jobs["data"].as_array().unwrap().len(), 1, "{jobs}");
+    let job = house.job(&text(&jobs["data"][0]["id"])).await;
+    assert_eq!((&job["kind"], &job["status"]), (&json!("history"), &json!("done")), "{job}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backfill_is_its_tenants_and_what_is_asked_is_checked() {
     let house = House::open().await;
-    let id = house.connection("slack", json!({ "externalId": "T0FAKE" })).await;
+    let id = house.connection("slack", json!({ "externalId": "T0ORCHARD1" })).await;
     let path = format!("/api/connections/{id}/backfill");
     let job = house.backfill(&id, json!({})).await;
     let (_, umbra) = house.api.client_of("umbra", "admin").await;

@@ -11,7 +11,7 @@ impl House {
     /// space.
     async fn furnish(&self, on_list_created: &str) -> String {
         self.connection("clickup", json!({})).await;
-        self.connection("slack", json!({ "externalId": "T0FAKE", "ownIds": ["U0NEXUS", "B0NEXUS"] })).await;
+        self.connection("slack", json!({ "externalId": "T0ORCHARD1", "ownIds": ["U0NEXUS", "B0NEXUS"] })).await;
         let workgroup = json!({
             "name": "Squad", "clickupSpaceId": "90120001", "onListCreated": on_list_created, "slackChannelId": "C0SHOPDEV1",
         });

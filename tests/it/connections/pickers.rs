@@ -29,7 +29,7 @@ impl House {
 #[tokio::test(flavor = "multi_thread")]
 async fn channels_come_page_by_page_and_say_where_they_are_mapped() {
     let house = House::open().await;
-    let slack = house.connection("slack", json!({ "externalId": "T0FAKE" })).await;
+    let slack = house.connection("slack", json!({ "externalId": "T0ORCHARD1" })).await;
     for number in 0..4 {
         let channel = json!({ "id": format!("C{number}"), "name": format!("room-{number}"), "is_member": number != 1 });
         house.provider.fakes.world().slack_channels.put(&format!("C{number}"), channel);
@@ -106,7 +106,7 @@ async fn lists_and_their_tasks_come_from_every_tracker() {
 async fn a_providers_faults_have_stable_codes_and_tell_no_token() {
     // Nobody else asks meanwhile.
     let house = House::open_with(|config| config.upkeep.health_interval_ms = 3_600_000).await;
-    let slack = house.connection("slack", json!({ "externalId": "T0FAKE" })).await;
+    let slack = house.connection("slack", json!({ "externalId": "T0ORCHARD1" })).await;
     let path = format!("/api/connections/{slack}/channels");
     let fault = |more: Value| {
         let mut fault = json!({ "provider": "slack", "path": "conversations.list" });
