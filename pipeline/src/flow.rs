@@ -23,8 +23,8 @@ use udfs::hash::Parts;
 
 use crate::{
     event::{
-        AgentAction, Command, Control, GATEWAY, InboxEntry, LookupResult, MemoryResult, MirrorResult, Presence, Severity,
-        StateEntry, Time,
+        AgentAction, Command, Control, GATEWAY, InboxEntry, LookupResult, MemoryResult, MirrorResult, Presence,
+        Severity, StateEntry, Time,
     },
     operators::{
         Draft, Kept, Operator, Turn, Verdict, act, command,

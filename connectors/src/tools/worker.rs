@@ -56,18 +56,12 @@ impl Worker {
         let sessions = Sessions::join(&*self.log, GROUP, &[Topic::MemoryRequests], "tools").await?;
         // The tools are used here, where the other waiting is done.
         let (worker, hands) = (self.clone(), Handle::current());
-        let work =
-            async move |session: &mut dyn Session, stop: &Stop| worker.drive(session, &hands, stop).await;
+        let work = async move |session: &mut dyn Session, stop: &Stop| worker.drive(session, &hands, stop).await;
         post.running();
         Ok(sessions.run(post.stop.clone(), work).await?)
     }
 
-    async fn drive(
-        &self,
-        session: &mut dyn Session,
-        work: &Handle,
-        stop: &Stop,
-    ) -> Result<(), LogError> {
+    async fn drive(&self, session: &mut dyn Session, work: &Handle, stop: &Stop) -> Result<(), LogError> {
         let (mut open, mut outputs) = (Open::default(), Vec::new());
         let mut using: JoinSet<(u64, ToolCall, Value)> = JoinSet::new();
         let finish = |ended: Result<(u64, ToolCall, Value), tokio::task::JoinError>,

@@ -76,35 +76,17 @@ impl World {
 
     /// Somebody says something in Slack.
     pub async fn said(&self, channel: &str, ts: &str, thread: Option<&str>, user: &str, text: &str) {
-        let mut event =
-            json!({ "type": "message", "text": text, "ts": ts, "event_ts": ts, "channel": channel, "user": user });
-        if let Some(thread) = thread {
-            event["thread_ts"] = thread.into();
-        }
-        self.slack(&event).await;
+        self.slack(&said(channel, ts, thread, user, text)).await;
     }
 
     /// An event of Slack's, as any producer may write it.
     pub async fn slack(&self, event: &Value) {
-        let id = format!("Ev{}", connectors::identity::random_hex());
-        let body = json!({ "team_id": "T0ACME", "type": "event_callback", "event_id": id, "event": event });
-        let at = udfs::time::to_rfc3339(1_795_248_000_000);
-        let value = json!({ "tenantId": "acme", "provider": "slack", "connectionId": "acme-slack", "receivedAt": at,
-            "body": body.to_string() });
-        self.append(Topic::WebhooksRaw, &value).await;
+        self.append(Topic::WebhooksRaw, &slack(event)).await;
     }
 
     pub async fn append(&self, topic: Topic, value: &Value) {
         let log = self.api.hub.log();
-        let record = NewRecord {
-            topic,
-            partition: partition_of("acme", log.partitions()),
-            at_ms: 1_795_248_000_000,
-            key: Bytes::from_static(b"acme"),
-            value: Some(value.to_string().into()),
-            headers: Headers::default(),
-        };
-        log.append(vec![record]).await.unwrap();
+        log.append(vec![record(topic, value, log.partitions())]).await.unwrap();
     }
 
     /// What a search finds, as texts.
@@ -130,5 +112,36 @@ impl World {
             assert!(begun.elapsed() < PATIENCE, "{query}: {found:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+}
+
+/// What Slack tells of a message.
+fn said(channel: &str, ts: &str, thread: Option<&str>, user: &str, text: &str) -> Value {
+    let mut event =
+        json!({ "type": "message", "text": text, "ts": ts, "event_ts": ts, "channel": channel, "user": user });
+    if let Some(thread) = thread {
+        event["thread_ts"] = thread.into();
+    }
+    event
+}
+
+/// An event of Slack's as a request that was taken in.
+fn slack(event: &Value) -> Value {
+    let id = format!("Ev{}", connectors::identity::random_hex());
+    let body = json!({ "team_id": "T0ACME", "type": "event_callback", "event_id": id, "event": event });
+    let at = udfs::time::to_rfc3339(1_795_248_000_000);
+    json!({ "tenantId": "acme", "provider": "slack", "connectionId": "acme-slack", "receivedAt": at,
+        "body": body.to_string() })
+}
+
+/// A record of the tenant's.
+fn record(topic: Topic, value: &Value, partitions: u32) -> NewRecord {
+    NewRecord {
+        topic,
+        partition: partition_of("acme", partitions),
+        at_ms: 1_795_248_000_000,
+        key: Bytes::from_static(b"acme"),
+        value: Some(value.to_string().into()),
+        headers: Headers::default(),
     }
 }
