@@ -35,8 +35,7 @@ struct Noted {
 /// The epoch of an embedded log that was just opened. `unclean_opens` is how
 /// often it was opened after an unclean stop, this time included.
 pub fn of_journal(config: &Config, unclean_opens: u64) -> io::Result<u64> {
-    let house = config.house();
-    let settings = serde_json::to_vec(&(&config.pipeline, &config.log.partitions, &house.tenant, &house.providers))?;
+    let settings = serde_json::to_vec(&(&config.pipeline, &config.log.partitions))?;
     of(&config.data_dir, unclean_opens, env!("CARGO_PKG_VERSION"), xxh3_64(&settings))
 }
 

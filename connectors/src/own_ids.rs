@@ -8,10 +8,17 @@
 //! at every start; what we were called before stays ours. What cannot be told
 //! now is asked again later, the longer the less likely it is to be told.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::join_all;
-use pipeline::{event::Connection, ports::Clock};
+use pipeline::{
+    event::{Connection, House},
+    ports::Clock,
+};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
@@ -50,7 +57,6 @@ pub struct OwnIds {
     providers: Providers,
     caller: Caller,
     clock: Arc<dyn Clock>,
-    house: Option<String>,
 }
 
 /// Why nobody told.
@@ -74,7 +80,7 @@ impl OwnIds {
         let providers = config.providers.clone();
         let limits = Limits { allow_private_targets: providers.allow_private_targets, ..Limits::default() };
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), Policies::default());
-        Ok(OwnIds { store, directory, links, providers, caller, clock, house: config.house().tenant })
+        Ok(OwnIds { store, directory, links, providers, caller, clock })
     }
 
     /// Keeps all connections' ids known until told to stop.
@@ -85,10 +91,13 @@ impl OwnIds {
         }
         post.running();
         let mut changes = self.directory.changes();
-        let mut asked = self.house_connections();
+        // The settings may name another token than they did: once in a run they
+        // are asked, whatever is written down.
+        let (mut asked, mut asked_of_house) = (Vec::new(), BTreeSet::new());
         let mut later = BTreeMap::new();
         loop {
             changes.mark_unchanged();
+            asked.extend(self.house_connections().into_iter().filter(|key| asked_of_house.insert(key.clone())));
             asked.extend(self.nameless(&later));
             asked.sort();
             asked.dedup();
@@ -115,12 +124,13 @@ impl OwnIds {
 
     /// What the settings' tokens are used for.
     fn house_connections(&self) -> Vec<Key> {
-        let Some(house) = &self.house else { return Vec::new() };
-        let rows = self.directory.all::<Connection>(house).into_iter();
-        let uses_ours = |row: &Connection| {
-            row.enabled && row.sealed_token.is_none() && self.providers.token(&row.provider).is_some()
+        let of_house = |(tenant, _, house): (Arc<str>, Arc<str>, Arc<House>)| {
+            let rows = self.directory.all::<Connection>(&tenant).into_iter();
+            let uses_ours =
+                move |row: &Connection| row.enabled && row.sealed_token.is_none() && house.has(&row.provider);
+            rows.filter(move |(_, row)| uses_ours(row)).map(move |(id, _)| (Arc::clone(&tenant), id))
         };
-        rows.filter(|(_, row)| uses_ours(row)).map(|(id, _)| (Arc::from(house.as_str()), id)).collect()
+        self.directory.everywhere::<House>().into_iter().flat_map(of_house).collect()
     }
 
     /// Connections with a token of which nobody has said whose it is.

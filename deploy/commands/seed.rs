@@ -80,7 +80,7 @@ async fn announce(config: &Config, store: &Arc<Store>) -> Result<()> {
         return Ok(());
     }
     let log = log::open(config).await.map_err(|error| anyhow!(error))?;
-    let announcer = Announcer { store: Arc::clone(store), log: Arc::clone(&log) };
+    let announcer = Announcer { store: Arc::clone(store), log: Arc::clone(&log), house: None };
     let announced = announcer.catch_up().await;
     log.close().await?;
     announced.map(drop).map_err(|error| anyhow!(error))

@@ -82,7 +82,7 @@ impl Chain {
             lookup: settings.lookup.clone(),
             track: settings.track.clone(),
             shelving: settings.unrouted.clone(),
-            directory: Directory::new(settings.govern.limits.clone(), settings.house.clone()),
+            directory: Directory::new(settings.govern.limits.clone()),
             tasks: Tasks::default(),
             seqs: Seqs::default(),
             unrouted: Shelf::default(),

@@ -29,7 +29,7 @@ use crate::{
     operators::{
         Draft, Kept, Operator, Turn, Verdict, act, command,
         deduplicate::{Deduplicate, Seen},
-        directory::{self, House},
+        directory,
         govern::{self, Govern},
         lookup::{self, Lookup},
         mirror::{self, Mirror},
@@ -79,8 +79,6 @@ pub struct Settings {
     pub mirror: Mirror,
     /// What agents may do, and how long they may be silent.
     pub govern: Govern,
-    /// Who may use the settings' tokens.
-    pub house: House,
 }
 
 /// The chain of one partition, with its state.

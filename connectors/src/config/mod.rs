@@ -15,7 +15,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pipeline::operators::directory::House;
 use toml::{Table, Value};
 
 use self::{
@@ -112,13 +111,6 @@ impl Config {
         let mut tenants = of_connections.chain(known);
         let Some(first) = tenants.next() else { return Some("default") };
         tenants.all(|tenant| tenant == first).then_some(first)
-    }
-
-    /// Who may use the settings' tokens, and for which providers.
-    pub fn house(&self) -> House {
-        let tenant = Some(self.default_tenant.clone()).filter(|tenant| !tenant.is_empty());
-        let providers = ["slack", "clickup", "github"].into_iter().filter(|name| self.providers.token(name).is_some());
-        House { tenant, providers: providers.map(str::to_owned).collect() }
     }
 
     /// All of it as TOML, with what is secret replaced.

@@ -12,7 +12,7 @@ use std::sync::{
 };
 
 use pipeline::{
-    event::{Agent, Alias, Client, Connection, Control, Project, Row, Tenant, User, UserMapping, Workgroup},
+    event::{Agent, Alias, Client, Connection, Control, House, Project, Row, Tenant, User, UserMapping, Workgroup},
     ports::{Log, LogError, Record, Start, Visibility},
     topics::Topic,
 };
@@ -35,6 +35,7 @@ pub struct Tables {
     mappings: Table<UserMapping>,
     connections: Table<Connection>,
     clients: Table<Client>,
+    houses: Table<House>,
 }
 
 /// A row whose table is one of ours.
@@ -79,6 +80,7 @@ kept! {
     UserMapping: mappings,
     Connection: connections,
     Client: clients,
+    House: houses,
 }
 
 /// The rows, shared by whoever asks.

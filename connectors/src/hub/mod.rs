@@ -50,7 +50,7 @@ impl Hub {
         let address = listener.local_addr()?;
         let notice = Notice { url: format!("http://{}", reachable(address)), token: random_hex() };
         let parts = Parts::make(config, roles, opened, &notice).await?;
-        parts.announce_what_waits().await;
+        parts.announce_what_waits(config).await;
         let (stop, stopped) = watch::channel(false);
         let mut crew = Crew::new(Arc::clone(&parts.metrics), Arc::clone(&parts.board), stopped.clone());
         parts.man(&mut crew, config, roles)?;

@@ -33,7 +33,11 @@ use crate::{
     own_ids::OwnIds,
     roles::Role,
     sealing::Seal,
-    store::{Store, announce::Announcer, project::Projector},
+    store::{
+        Store,
+        announce::{Announcer, HouseRule},
+        project::Projector,
+    },
     supervisor::{Board, Failure, Post, Status, supervise},
     telemetry::metrics::Metrics,
     tools,
@@ -157,16 +161,16 @@ impl Parts {
         })
     }
 
-    fn announcer(&self) -> Option<Announcer> {
+    fn announcer(&self, config: &Config) -> Option<Announcer> {
         self.desk.as_ref()?;
         let store = Arc::clone(self.store.as_ref()?);
-        Some(Announcer { store, log: Arc::clone(&self.log) })
+        Some(Announcer { store, log: Arc::clone(&self.log), house: Some(HouseRule::of(config)) })
     }
 
     /// What was written into the store while no hub ran is known before the
     /// first request comes. A log that cannot take it now gets it later.
-    pub async fn announce_what_waits(&self) {
-        let Some(announcer) = self.announcer() else { return };
+    pub async fn announce_what_waits(&self, config: &Config) {
+        let Some(announcer) = self.announcer(config) else { return };
         let error = match tokio::time::timeout(ANNOUNCE_TIMEOUT, announcer.catch_up()).await {
             Ok(Ok(_)) => return,
             Ok(Err(error)) => error.to_string(),
@@ -179,7 +183,7 @@ impl Parts {
     pub fn man(&self, crew: &mut Crew, config: &Config, roles: &[Role]) -> Result<(), Failure> {
         let (directory, log) = (Arc::clone(&self.directory), Arc::clone(&self.log));
         crew.man("directory", move |post| follow(Arc::clone(&directory), Arc::clone(&log), post));
-        if let (Some(announcer), Some(store)) = (self.announcer(), &self.store) {
+        if let (Some(announcer), Some(store)) = (self.announcer(config), &self.store) {
             crew.man("announcer", move |post| announcer.clone().run(post));
             let projector = Projector { store: Arc::clone(store), log: Arc::clone(&self.log) };
             crew.man("projector", move |post| projector.clone().run(post));
@@ -328,7 +332,6 @@ fn settings(config: &Config) -> flow::Settings {
             presence_ttl_ms: agents::PRESENCE_TTL_MS,
             ..Govern::default()
         },
-        house: config.house(),
         ..flow::Settings::default()
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pipeline::event::Connection;
+use pipeline::event::{Connection, House};
 use reqwest::Url;
 
 use crate::{
@@ -113,11 +113,11 @@ impl Links {
         })
     }
 
-    /// The settings' token is that of whoever runs the hub, so it works for the
-    /// default tenant alone: another would see its tasks.
+    /// The settings' token is that of whoever runs the hub, so it works for one
+    /// tenant alone: another would see its tasks.
     fn house_token(&self, tenant: &str, provider: &str) -> Option<String> {
-        let is_house = self.config.default_tenant == tenant && !tenant.is_empty();
-        self.config.providers.token(provider).filter(|_| is_house).map(str::to_owned)
+        let house = self.directory.get::<House>(tenant, House::ID)?;
+        self.config.providers.token(provider).filter(|_| house.has(provider)).map(str::to_owned)
     }
 }
 
@@ -134,9 +134,12 @@ mod tests {
     fn row(tenant: &str, id: &str, sealed: Option<&str>, enabled: bool) -> Record {
         let sealed_token = sealed.map(str::to_owned);
         let provider = ["slack", "github", "jira"].into_iter().find(|name| *name == id).unwrap_or("clickup");
-        let row = Connection { provider: provider.to_owned(), sealed_token, enabled, ..Connection::default() };
+        of(tenant, id, &Connection { provider: provider.to_owned(), sealed_token, enabled, ..Connection::default() })
+    }
+
+    fn of<R: Row>(tenant: &str, id: &str, row: &R) -> Record {
         let control = Control {
-            kind: Connection::KIND.to_owned(),
+            kind: R::KIND.to_owned(),
             tenant_id: tenant.to_owned(),
             id: id.to_owned(),
             data: serde_json::to_value(row).expect("a row"),
@@ -145,23 +148,18 @@ mod tests {
         Record {
             position: Position { topic: Topic::Control, partition: 0, offset: 0 },
             at_ms: 0,
-            key: format!("{tenant}/{}/{id}", Connection::KIND).into(),
+            key: format!("{tenant}/{}/{id}", R::KIND).into(),
             value: Some(serde_json::to_vec(&control).expect("JSON").into()),
             headers: Headers::default(),
         }
     }
 
     #[test]
-    fn a_token_is_the_connections_own_or_the_default_tenants() {
+    fn a_token_is_the_connections_own_or_the_houses() {
         let config = Config::load(
             None,
-            [
-                ("CLICKUP_API_TOKEN", "pk_house"),
-                ("SLACK_BOT_TOKEN", "xoxb-house"),
-                ("GITHUB_TOKEN", "ghp_house"),
-                ("NEXUS_DEFAULT_TENANT", "acme"),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+            [("CLICKUP_API_TOKEN", "pk_house"), ("SLACK_BOT_TOKEN", "xoxb-house"), ("GITHUB_TOKEN", "ghp_house")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
         let (seal, foreign) = (Seal::new(&new_key()).expect("a key"), Seal::new(&new_key()).expect("a key"));
         let own = seal.seal("acme", "own", "pk_own");
@@ -177,6 +175,7 @@ mod tests {
             row("acme", "github", None, true),
             row("acme", "jira", None, true),
             row("umbra", "slack", None, true),
+            of("acme", House::ID, &House { providers: ["clickup", "slack", "github"].map(str::to_owned).into() }),
         ] {
             directory.apply(&record);
         }

@@ -7,14 +7,17 @@
 //! effect once; the order of a tenant's rows is that of its commits; of several
 //! processes one announces at a time.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use pipeline::{
-    event::{Agent, Alias, Client, Connection, Control, Project, Row, Tenant, Time, User, UserMapping, Workgroup},
+    event::{
+        Agent, Alias, Client, Connection, Control, House, Project, Row, Tenant, Time, User, UserMapping, Workgroup,
+    },
     ports::{Headers, Log, LogError, NewRecord},
     topics::{Topic, partition_of},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{
@@ -25,7 +28,10 @@ use super::{
     sql,
     work::{COMMAND, Work},
 };
-use crate::supervisor::{Failure, Post};
+use crate::{
+    config::Config,
+    supervisor::{Failure, Post},
+};
 
 /// Rows that are appended together.
 const ROWS_AT_ONCE: i64 = 500;
@@ -38,6 +44,8 @@ const APPEND_TIMEOUT: Duration = Duration::from_secs(2);
 const CLAIM: &str = "_outbox";
 /// The fact that names the log which knows all rows.
 const LOG: &str = "log";
+/// The fact that says whom the log has for the house.
+const HOUSE: &str = "house";
 
 /// Announces what a store writes to a log.
 #[derive(Clone)]
@@ -46,15 +54,65 @@ pub struct Announcer {
     pub store: Arc<Store>,
     /// To which log.
     pub log: Arc<dyn Log>,
+    /// Who may use the settings' tokens; nothing where that is not for this
+    /// process to say.
+    pub house: Option<HouseRule>,
+}
+
+/// Who may use the settings' tokens, and for which providers.
+#[derive(Clone)]
+pub struct HouseRule {
+    tenant: Option<String>,
+    /// Tenants that the settings themselves name.
+    named: BTreeSet<String>,
+    providers: Vec<String>,
+}
+
+/// Whom the log has for it.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Housed {
+    tenant: String,
+    house: House,
+}
+
+impl HouseRule {
+    /// As the settings say.
+    pub fn of(config: &Config) -> HouseRule {
+        let tenant = Some(config.default_tenant.clone()).filter(|tenant| !tenant.is_empty());
+        let providers =
+            ["slack", "clickup", "github"].into_iter().filter(|name| config.providers.token(name).is_some());
+        let named = config.connections.iter().map(|connection| connection.tenant.clone());
+        HouseRule { tenant, named: named.collect(), providers: providers.map(str::to_owned).collect() }
+    }
+
+    /// The tenant that was named, else the only one there is.
+    async fn apply(&self, store: &Store) -> Result<Option<Housed>, StoreError> {
+        if self.providers.is_empty() {
+            return Ok(None);
+        }
+        let tenant = match &self.tenant {
+            Some(tenant) => Some(tenant.clone()),
+            None => {
+                let page = store.tenants().all(&Paging { limit: 2, after: None }).await?;
+                let mut tenants = self.named.clone();
+                tenants.extend(page.rows.into_iter().map(|tenant| tenant.id));
+                tenants.pop_first().filter(|_| tenants.is_empty())
+            }
+        };
+        Ok(tenant.map(|tenant| Housed { tenant, house: House { providers: self.providers.clone() } }))
+    }
 }
 
 impl Announcer {
     /// Announces until told to stop.
     pub async fn run(self, mut post: Post) -> Result<(), Failure> {
         self.introduce().await?;
+        self.settle_house().await?;
         post.running();
         loop {
             if self.announce_some().await? > 0 {
+                // There may be one tenant more, or less.
+                self.settle_house().await?;
                 continue;
             }
             tokio::select! {
@@ -68,6 +126,13 @@ impl Announcer {
     /// Announces all there is, for a command that ends then; tells how much.
     pub async fn catch_up(&self) -> Result<usize, Failure> {
         self.introduce().await?;
+        let mut announced = self.announce_all_there_is().await?;
+        self.settle_house().await?;
+        announced += self.announce_all_there_is().await?;
+        Ok(announced)
+    }
+
+    async fn announce_all_there_is(&self) -> Result<usize, Failure> {
         let mut announced = 0;
         loop {
             match self.announce_some().await? {
@@ -91,6 +156,32 @@ impl Announcer {
         self.store.announce_all().await?;
         let mut tx = self.store.database.begin().await?;
         tx.execute(sql!("facts_set"), &[LOG.into(), identity.into()]).await?;
+        tx.execute(sql!("facts_set"), &[HOUSE.into(), "null".into()]).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Lets the log know who may use the settings' tokens.
+    async fn settle_house(&self) -> Result<(), Failure> {
+        let Some(rule) = &self.house else { return Ok(()) };
+        let wanted = rule.apply(&self.store).await?;
+        let noted = self.store.database.rows(sql!("facts_get"), &[HOUSE.into()]).await?;
+        let noted = noted.first().map(|line| line.text(0)).transpose()?;
+        let noted: Option<Housed> = noted.and_then(|noted| serde_json::from_str(&noted).ok()).flatten();
+        if noted == wanted {
+            return Ok(());
+        }
+        if let Some(before) = noted.filter(|before| wanted.as_ref().is_none_or(|now| now.tenant != before.tenant)) {
+            let mut work = self.store.work(&before.tenant).await?;
+            work.outbox(House::KIND, House::ID, None).await?;
+            work.commit().await?;
+        }
+        if let Some(now) = &wanted {
+            let mut work = self.store.work(&now.tenant).await?;
+            work.outbox(House::KIND, House::ID, Some(serde_json::to_string(&now.house)?)).await?;
+            work.commit().await?;
+        }
+        let mut tx = self.store.database.begin().await?;
+        tx.execute(sql!("facts_set"), &[HOUSE.into(), serde_json::to_string(&wanted)?.into()]).await?;
         Ok(tx.commit().await?)
     }
 

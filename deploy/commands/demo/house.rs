@@ -49,7 +49,6 @@ impl House {
         let serving = tokio::spawn(fakes::serve(listener, fakes.clone()));
         configure(&mut config, directory, &url);
         let seeded = seed(&config).await?;
-        config.default_tenant = seeded.tenant.id.to_owned();
         config.connections = MORE.iter().map(|provider| connection(provider, &seeded)).collect();
         let hub = start(config).await?;
         hub.ready().await;

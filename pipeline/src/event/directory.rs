@@ -33,6 +33,7 @@ rows! {
     UserMapping = "mapping",
     Connection = "connection",
     Client = "client",
+    House = "house",
 }
 
 /// A company.
@@ -48,6 +49,27 @@ pub struct Tenant {
     /// a part of [`Limits`](crate::detect::Limits).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// For which providers a tenant may use the settings' own tokens, where its
+/// connections have none. One tenant at most has such a row, under the id
+/// [`House::ID`]: the default tenant, else the only one. Nobody writes it
+/// through the API; whoever announces the store's rows announces it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct House {
+    /// The providers that there is a token for.
+    pub providers: Vec<String>,
+}
+
+impl House {
+    /// Its row's id.
+    pub const ID: &'static str = "tokens";
+
+    /// Whether there is a token for a provider.
+    pub fn has(&self, provider: &str) -> bool {
+        self.providers.iter().any(|known| known == provider)
+    }
 }
 
 /// What becomes of a list or channel that was created.

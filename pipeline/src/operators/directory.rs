@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     detect::Limits,
-    event::{Agent, Alias, Connection, MirrorFilter, Project, Row, Tenant, User, UserMapping, Workgroup},
+    event::{Agent, Alias, Connection, House, MirrorFilter, Project, Row, Tenant, User, UserMapping, Workgroup},
 };
 
 /// The stage's name.
@@ -25,23 +25,12 @@ pub const NAME: &str = "directory";
 /// The kind of state entry in which rows are kept.
 pub const KIND: &str = "row";
 
-/// The settings' own tokens, which connections without one may use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct House {
-    /// Whose connections. It must be named: what the pipeline does may not hang
-    /// on how many tenants there are at the moment.
-    pub tenant: Option<String>,
-    /// The providers that there is a token for.
-    pub providers: Vec<String>,
-}
-
 /// All tenants of the partition.
 #[derive(Default)]
 pub struct Directory {
     /// The limits of tenants that have none of their own.
     limits: Limits,
     companies: HashMap<Arc<str>, Company>,
-    house: House,
 }
 
 /// One tenant's rows, and what they are found by.
@@ -59,6 +48,8 @@ pub struct Rows {
     pub(super) agents: BTreeMap<Arc<str>, Agent>,
     pub(super) aliases: BTreeMap<Arc<str>, Alias>,
     pub(super) connections: BTreeMap<Arc<str>, Connection>,
+    /// One at most, under [`House::ID`].
+    pub(super) houses: BTreeMap<Arc<str>, House>,
     pub(super) mappings: BTreeMap<Arc<str>, UserMapping>,
     pub(super) projects: BTreeMap<Arc<str>, Project>,
     /// The tenant's own row: one, under its own id.
@@ -72,6 +63,7 @@ impl Rows {
         self.agents.is_empty()
             && self.aliases.is_empty()
             && self.connections.is_empty()
+            && self.houses.is_empty()
             && self.mappings.is_empty()
             && self.projects.is_empty()
             && self.tenants.is_empty()
@@ -95,6 +87,7 @@ impl Rows {
                 // The rest is for those who take the events in.
                 connection.filters = connection.filters.take().and_then(|filters| MirrorFilter::of(&filters)?.kept());
             }),
+            House::KIND => set(&mut self.houses, id, data, |_| {}),
             Project::KIND => set(&mut self.projects, id, data, |_| {}),
             Tenant::KIND => set(&mut self.tenants, id, data, |tenant| {
                 *tenant = Tenant { limits: tenant.limits.take(), ..Tenant::default() };
@@ -127,8 +120,8 @@ fn set<R: Row>(
 impl Directory {
     /// One that knows nobody yet, with the limits of tenants that have none of
     /// their own.
-    pub fn new(limits: Limits, house: House) -> Self {
-        Directory { limits, house, companies: HashMap::new() }
+    pub fn new(limits: Limits) -> Self {
+        Directory { limits, companies: HashMap::new() }
     }
 
     /// Takes up a row of `control`. A row that cannot be read changes nothing.
@@ -181,9 +174,7 @@ impl Directory {
     /// What is known of a tenant.
     pub fn of(&mut self, tenant: &str) -> Option<&Index> {
         let Company { rows, index } = self.companies.get_mut(tenant)?;
-        let is_house = self.house.tenant.as_deref() == Some(tenant);
-        let house = if is_house { self.house.providers.as_slice() } else { &[] };
-        Some(index.get_or_insert_with(|| Index::of(rows, &self.limits, house)))
+        Some(index.get_or_insert_with(|| Index::of(rows, &self.limits)))
     }
 
     /// What a tenant's agents may do.

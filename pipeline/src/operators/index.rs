@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::directory::Rows;
 use crate::{
     detect::Limits,
-    event::{Connection, Notify, OnListCreated, Project, ProjectRef, TaskState},
+    event::{Connection, House, Notify, OnListCreated, Project, ProjectRef, TaskState},
 };
 
 /// An agent's id.
@@ -130,18 +130,19 @@ pub struct Index {
     workgroups: BTreeMap<Box<str>, Squad>,
     jira: Option<Box<str>>,
     /// The providers for which the tenant may use the settings' tokens.
-    house: Vec<String>,
+    house: House,
 }
 
 impl Index {
     /// Of a tenant's rows. `limits` are those of tenants that set none of their
-    /// own, `house` the providers for which it may use the settings' tokens.
-    pub fn of(rows: &Rows, limits: &Limits, house: &[String]) -> Self {
+    /// own.
+    pub fn of(rows: &Rows, limits: &Limits) -> Self {
         let own = rows.tenants.values().find_map(|tenant| tenant.limits.clone());
         // The API lets no others in; what a later version wrote is not for us.
         let own = own.and_then(|own| limits.over(&Value::Object(own)).ok());
         let limits = own.unwrap_or_else(|| limits.clone());
-        let mut index = Index { limits, house: house.to_vec(), ..Index::default() };
+        let house = rows.houses.get(House::ID).cloned().unwrap_or_default();
+        let mut index = Index { limits, house, ..Index::default() };
         index.add_agents(rows);
         index.add_places(rows);
         index.add_people(rows);
@@ -352,7 +353,7 @@ impl Index {
 
     /// Whether the settings' token for a provider is the tenant's to use.
     pub fn has_house_token(&self, provider: &str) -> bool {
-        self.house.iter().any(|known| known == provider)
+        self.house.has(provider)
     }
 
     /// Whether a connection has a token: its own, or that of the settings.

@@ -1,9 +1,8 @@
 //! One thing at a time: what is decided, and what is not.
 
 use pipeline::{
-    event::{MirrorPlace, MirrorResult, MirrorStage, MirrorWork, TaskState, Time},
+    event::{House, MirrorPlace, MirrorResult, MirrorStage, MirrorWork, Row, TaskState, Time},
     flow::Settings,
-    operators::directory::House,
     topics::Topic,
 };
 use serde_json::{Value, json};
@@ -50,8 +49,11 @@ fn without_a_token_nothing_is_commanded() {
 fn the_houses_tokens_serve_its_tenant_and_its_providers() {
     let commanded = |tenant: &str, providers: &[&str]| {
         let providers = providers.iter().map(|name| (*name).to_owned()).collect();
-        let house = House { tenant: Some(tenant.to_owned()), providers };
-        let mut hub = Hub::of(Settings { house, ..Settings::default() });
+        let mut hub = Hub::of(Settings::default());
+        let row = json!({
+            "kind": House::KIND, "tenantId": tenant, "id": House::ID, "data": House { providers }, "at": Time::from_ms(0),
+        });
+        hub.put(Topic::Control, &format!("{tenant}/{}/{}", House::KIND, House::ID), &row);
         for provider in ["slack", "clickup"] {
             hub.connect(provider, json!({ "provider": provider, "ownIds": ["U0NEXUS", "500"] }));
         }

@@ -16,8 +16,8 @@ use connectors::{
     telemetry::metrics::Metrics,
 };
 use pipeline::{
-    event::{Connection, Control, LookupRequest, LookupResult, Row, Time},
-    ports::{Clock, Headers, Log, NewRecord},
+    event::{Connection, Control, House, LookupRequest, LookupResult, Row, Time},
+    ports::{Clock, Headers, Log, NewRecord, Position, Record},
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
@@ -44,6 +44,24 @@ fn seal() -> Arc<Seal> {
     Arc::new(Seal::new(&new_key()).unwrap())
 }
 
+/// The settings' ClickUp token is acme's.
+fn house_of_acme() -> Record {
+    let control = Control {
+        kind: House::KIND.to_owned(),
+        tenant_id: "acme".to_owned(),
+        id: House::ID.to_owned(),
+        data: json!({ "providers": ["clickup"] }),
+        at: Time::from_ms(0),
+    };
+    Record {
+        position: Position { topic: Topic::Control, partition: 0, offset: 0 },
+        at_ms: 0,
+        key: format!("acme/{}/{}", House::KIND, House::ID).into(),
+        value: Some(serde_json::to_vec(&control).unwrap().into()),
+        headers: Headers::default(),
+    }
+}
+
 /// A desk that asks the provider, with the house's token for acme's configured
 /// connection.
 fn desk(provider: &Provider, directory: Arc<Directory>, seal: Arc<Seal>, token: &str) -> Desk {
@@ -51,6 +69,7 @@ fn desk(provider: &Provider, directory: Arc<Directory>, seal: Arc<Seal>, token: 
     token.clone_into(&mut config.providers.clickup_api_token);
     config.providers.clickup_api_url = format!("{}/clickup/api/v2", provider.url);
     config.providers.allow_private_targets = true;
+    directory.apply(&house_of_acme());
     let links = Links::new(&config, directory, seal);
     Desk::new(&config, links, Arc::new(SystemClock), Metrics::new().unwrap()).unwrap()
 }

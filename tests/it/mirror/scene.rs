@@ -34,7 +34,7 @@ impl Scene {
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         let house = ["SLACK_BOT_TOKEN", "CLICKUP_API_TOKEN", "GITHUB_TOKEN"].map(|name| (name, "house".to_owned()));
         let secrets = ["WEBHOOK_SECRET_CLICKUP", "SLACK_SIGNING_SECRET", "WEBHOOK_SECRET_GITHUB"];
-        let more = [("NEXUS_ALLOW_PRIVATE_TARGETS", "true".to_owned()), ("NEXUS_DEFAULT_TENANT", TENANT.to_owned())];
+        let more = [("NEXUS_ALLOW_PRIVATE_TARGETS", "true".to_owned())];
         let secrets = secrets.map(|name| (name, SECRET.to_owned()));
         addresses(&self.provider.url).into_iter().chain(house).chain(secrets).chain(more).collect()
     }

@@ -8,7 +8,7 @@ use connectors::{
     seeding::{self, Seeded},
     store::Store,
 };
-use pipeline::topics::Topic;
+use pipeline::{ports::Record, topics::Topic};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -36,7 +36,13 @@ impl House {
         // Slack's second is kept elsewhere.
         (config.mirror.settle_ms, config.mirror.slack_channel_ms) = (500, 20);
         let store = Store::open(&config).await.unwrap();
-        let seeded = seeding::seed(&store, &config, &Keys::load(&config).unwrap().seal).await.unwrap();
+        // Seeding copies the settings' tokens into its connections.
+        let mut bare = config.clone();
+        let tokens = &mut bare.providers;
+        for token in [&mut tokens.slack_bot_token, &mut tokens.clickup_api_token, &mut tokens.github_token] {
+            token.clear();
+        }
+        let seeded = seeding::seed(&store, &bare, &Keys::load(&config).unwrap().seal).await.unwrap();
         store.close().await;
         let hub = Hub::open(directory, config).await;
         scene.tell(&hub.url()).await;
@@ -108,6 +114,19 @@ impl House {
             }
             assert!(begun.elapsed() < crate::hub::PATIENCE, "{provider}: {row}");
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
+    /// A topic's records, once they are so.
+    async fn until_records(&self, topic: Topic, are_so: impl Fn(&[Record]) -> bool) -> Vec<Record> {
+        let begun = std::time::Instant::now();
+        loop {
+            let records = self.hub.records(topic, 0).await;
+            if are_so(&records) {
+                return records;
+            }
+            assert!(begun.elapsed() < crate::hub::PATIENCE, "{}: {records:#?}", topic.name());
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }
 
@@ -331,5 +350,34 @@ async fn an_issue_is_discussed_on_both_sides() {
         scene.stands_once("github", words);
         scene.stands_once("slack", words);
     }
+    house.close().await;
+}
+
+/// The settings' tokens are the only tenant's: where there are two, nobody's who
+/// was not named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_tenants_have_no_house() {
+    let house = House::open().await;
+    let scene = &house.scene;
+    house.discussed("For the only tenant").await;
+    let local = connectors::hub::Notice::read(house.hub.directory.path()).unwrap().token;
+    let second = client().post(format!("{}/admin/tenants", house.hub.url())).bearer_auth(local);
+    let answer = second.json(&json!({ "id": "umbra", "name": "Umbra" })).send().await.unwrap();
+    assert_eq!(answer.status(), reqwest::StatusCode::CREATED);
+    // Given, and taken back.
+    let is_house = |record: &&Record| record.key == "orchard/row/house/tokens";
+    let rows = house.until_records(Topic::PipelineState, |records| records.iter().filter(is_house).count() >= 2).await;
+    assert!(rows.iter().rfind(is_house).unwrap().value.is_none());
+    let before = scene.rests().await;
+    let task = scene.task("For nobody").await;
+    house
+        .until_records(Topic::Events, |records| {
+            let events =
+                records.iter().filter_map(|record| serde_json::from_slice::<Value>(record.value.as_ref()?).ok());
+            let mut created = events.filter(|event| event["type"] == "NewWorkItem");
+            created.any(|event| event["subject"]["externalId"] == task.as_str())
+        })
+        .await;
+    assert_eq!(scene.rests().await, before, "{:#?}", scene.provider.fakes.world().calls);
     house.close().await;
 }

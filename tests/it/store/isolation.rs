@@ -143,7 +143,7 @@ async fn two_tenants_never_meet() {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let mut runner = TestRunner::new(Config::default());
         let log = MemoryLog::new(2);
-        let announcer = Announcer { store: Arc::new(bench.another().await), log: Arc::new(log.clone()) };
+        let announcer = Announcer { store: Arc::new(bench.another().await), log: Arc::new(log.clone()), house: None };
         for _ in 0..RUNS {
             let number = NUMBER.fetch_add(1, Relaxed);
             let tenants = [format!("a{number}"), format!("b{number}")];

@@ -29,7 +29,7 @@ impl Scene {
     }
 
     fn announcer(&self) -> Announcer {
-        Announcer { store: Arc::clone(&self.store), log: Arc::new(self.log.clone()) }
+        Announcer { store: Arc::clone(&self.store), log: Arc::new(self.log.clone()), house: None }
     }
 
     fn told(&self) -> Vec<(String, Option<Control>)> {
@@ -209,7 +209,8 @@ async fn a_command_goes_where_commands_go() {
 async fn two_announcers_keep_the_order_of_one() {
     on_each("both", |bench| async move {
         let scene = Scene::new(bench.with_tenants(&["a", "b"]).await).await;
-        let second = Announcer { store: Arc::new(scene.bench.another().await), log: Arc::new(scene.log.clone()) };
+        let second =
+            Announcer { store: Arc::new(scene.bench.another().await), log: Arc::new(scene.log.clone()), house: None };
         scene.announcer().catch_up().await.expect("introduced");
         for tenant in ["a", "b"] {
             scene.bench.store.agents().create(tenant, "x", &agent("000")).await.expect("made");

@@ -139,7 +139,8 @@ async fn what_is_seeded_is_what_every_process_knows() {
         assert_eq!(again.webhook_secret, None);
 
         let log = MemoryLog::new(4);
-        let announcer = Announcer { store: Arc::clone(&store), log: Arc::new(log.clone()) as Arc<dyn Log> };
+        let announcer =
+            Announcer { store: Arc::clone(&store), log: Arc::new(log.clone()) as Arc<dyn Log>, house: None };
         announcer.catch_up().await.expect("announced");
         let known = Directory::default();
         log.records(Topic::Control).iter().for_each(|record| known.apply(record));
