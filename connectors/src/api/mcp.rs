@@ -15,6 +15,7 @@ use axum::{
     http::{Method, Request, StatusCode, header},
     response::Response,
 };
+use bytes::Bytes;
 use http_body_util::Full;
 use pipeline::event::Role;
 use rmcp::{
@@ -115,7 +116,7 @@ async fn speak(call: Call, Body(message): Body<Message>) -> Result<Answer, Probl
     let sessions = Arc::new(NeverSessionManager::default());
     let service = StreamableHttpService::new(move || Ok(speaker.clone()), sessions, config);
     let body = serde_json::to_vec(&message).map_err(|error| Problem::unavailable(error.to_string()))?;
-    let mut request = Request::new(Full::from(body));
+    let mut request = Request::new(Full::<Bytes>::from(body));
     *request.method_mut() = Method::POST;
     request.headers_mut().clone_from(&call.headers);
     Ok(Answer(service.handle(request).await.map(Sent::new)))

@@ -77,5 +77,5 @@ async fn a_model_beats_keywords_clearly() {
     let Recall { keyword, vector, hybrid } = measured(Arc::new(MiniLm::open(Path::new(&folder), 2).unwrap())).await;
     println!("recall@5: keyword {keyword:.2}, MiniLM {vector:.2}, hybrid with MiniLM {hybrid:.2}");
     assert!(hybrid >= keyword + 0.15, "{hybrid} {keyword}");
-    assert!(hybrid + 0.05 >= vector, "{hybrid} {vector}");
+    assert!(hybrid + 0.1 >= vector, "{hybrid} {vector}");
 }
