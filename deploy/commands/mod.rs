@@ -12,6 +12,8 @@ mod doctor;
 mod fakes;
 mod hub;
 mod migrate;
+mod model;
+mod reembed;
 mod remote;
 mod replay;
 mod seed;
@@ -59,6 +61,10 @@ enum Command {
     Backfill(backfill::Backfill),
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
+    /// Fetch models that run in the hub itself
+    Model(model::Model),
+    /// Move the memory to another model
+    Reembed(reembed::Reembed),
     /// Make a tenant to begin with
     Seed(seed::Seed),
     /// Check or export the audit trail
@@ -99,6 +105,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Replay(replay) => replay.run(&config).await,
             Command::Backfill(backfill) => backfill.run(&config).await,
             Command::Migrate(migrate) => migrate.run(&config).await,
+            Command::Model(model) => model.run(&config).await,
+            Command::Reembed(reembed) => reembed.run(&config).await,
             Command::Seed(seed) => seed.run(&config).await,
             Command::Audit(audit) => audit.run(&config).await,
             Command::Config(show) => show.run(&config),

@@ -20,6 +20,8 @@ mod health;
 mod input;
 mod installs;
 mod limits;
+mod mcp;
+mod memory;
 mod openapi;
 mod operation;
 mod output;
@@ -32,6 +34,7 @@ mod switch;
 mod talk;
 mod tasks;
 mod tenants;
+mod threads;
 mod token;
 mod topics;
 mod unrouted;
@@ -63,6 +66,7 @@ use crate::{
         problem::Problem,
     },
     ingest::Ingest,
+    memory::Recall,
     sealing::Seal,
     store::Store,
     supervisor::{Board, Failure, Post},
@@ -108,6 +112,8 @@ pub struct Desk {
     pub clock: Arc<dyn Clock>,
     /// The rows as they are written.
     pub store: Arc<Store>,
+    /// What is remembered.
+    pub recall: Arc<Recall>,
     /// The rows as they hold.
     pub directory: Arc<Directory>,
     /// Issues tokens.
@@ -156,6 +162,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The rows as they are written.
     pub store: Arc<Store>,
+    /// What is remembered.
+    pub recall: Arc<Recall>,
     /// The rows as they hold.
     pub directory: Arc<Directory>,
     /// Issues tokens.
@@ -177,7 +185,7 @@ impl Desk {
     /// With the limits of a configuration.
     pub fn new(config: &Config, parts: Parts) -> Desk {
         let server = &config.server;
-        let Parts { log, clock, store, directory, tokens, gate, seal, brake, online, connections } = parts;
+        let Parts { log, clock, store, recall, directory, tokens, gate, seal, brake, online, connections } = parts;
         let online_followed = online.is_some();
         let online = online.unwrap_or_else(|| Online::new(Arc::clone(&directory), Arc::clone(&clock)));
         Desk {
@@ -206,6 +214,7 @@ impl Desk {
             log,
             clock,
             store,
+            recall,
             directory,
             tokens,
             gate,
@@ -248,6 +257,9 @@ pub fn operations() -> Vec<Operation> {
         backfills::operations(),
         candidates::operations(),
         tasks::operations(),
+        threads::operations(),
+        memory::operations(),
+        mcp::operations(),
         unrouted::operations(),
         actions::operations(),
         usage::operations(),

@@ -25,6 +25,7 @@ pub struct Config {
     pub mirror: crate::mirror::Settings,
     pub upkeep: crate::connections::Settings,
     pub oauth: OAuth,
+    pub memory: crate::memory::Settings,
     pub store: Store,
     pub auth: Auth,
     pub telemetry: Telemetry,

@@ -8,6 +8,7 @@ use pipeline::{
     flow,
     operators::{deduplicate::Deduplicate, govern::Govern},
     ports::{Clock, Log},
+    retry::Policy,
     worker::Progress,
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -28,6 +29,7 @@ use crate::{
     keys::Keys,
     log::Opened,
     lookups::{self, Links, Lookups},
+    memory::{self, Memory, Recall},
     mirror::{self, Mirror},
     outgoing::Ledger,
     own_ids::OwnIds,
@@ -43,6 +45,7 @@ use crate::{
         metrics::Metrics,
         traces::{self, Exporter},
     },
+    tools,
     trail::Trail,
     workers::Workers,
 };
@@ -62,6 +65,7 @@ pub(super) struct Parts {
     pub brake: Arc<Brake>,
     pub exporter: Option<Arc<Exporter>>,
     pub store: Option<Arc<Store>>,
+    pub recall: Option<Arc<Recall>>,
     pub ingest: Option<Arc<Ingest>>,
     pub gateway: Option<Arc<Gateway>>,
     pub gate: Arc<Gate>,
@@ -96,7 +100,14 @@ impl Parts {
         metrics.include(vec![Box::new(Gauges::new(Arc::clone(&brake))?)])?;
         let tokens = Arc::new(Tokens::new(&jwt_secret, Arc::clone(&directory), Arc::clone(&clock)));
         let gate = Arc::new(gate(config, notice, &directory, &tokens));
-        let store = if has(Role::Api) { Some(Arc::new(Store::open(config).await?)) } else { None };
+        let store = match has(Role::Api) || has(Role::Memory) {
+            true => Some(Arc::new(Store::open(config).await?)),
+            false => None,
+        };
+        let recall = match &store {
+            Some(store) => Some(Arc::new(Recall::open(config, Arc::clone(store), Arc::clone(&clock))?)),
+            None => None,
+        };
         let ingest = has(Role::Ingest).then(|| {
             let (log, clock, metrics) = (Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics));
             Arc::new(Ingest::new(config, log, clock, metrics, Arc::clone(&directory), Arc::clone(&seal)))
@@ -134,12 +145,13 @@ impl Parts {
             }
             None => None,
         };
-        let desk = store.as_ref().zip(connections).map(|(store, connections)| {
+        let desk = store.as_ref().zip(recall.as_ref()).zip(connections).map(|((store, recall), connections)| {
             let parts = api::Parts {
                 connections,
                 log: Arc::clone(&log),
                 clock: Arc::clone(&clock),
                 store: Arc::clone(store),
+                recall: Arc::clone(recall),
                 directory: Arc::clone(&directory),
                 tokens: Arc::clone(&tokens),
                 gate: Arc::clone(&gate),
@@ -161,6 +173,7 @@ impl Parts {
             brake,
             exporter,
             store,
+            recall,
             ingest,
             gateway,
             gate,
@@ -170,6 +183,7 @@ impl Parts {
     }
 
     fn announcer(&self, config: &Config) -> Option<Announcer> {
+        self.desk.as_ref()?;
         let store = Arc::clone(self.store.as_ref()?);
         Some(Announcer { store, log: Arc::clone(&self.log), house: Some(HouseRule::of(config)) })
     }
@@ -249,6 +263,16 @@ impl Parts {
                 let alerts = Alerts { log: Arc::clone(&self.log), herald: Arc::new(herald) };
                 crew.man("alerts", move |post| alerts.clone().run(post));
             }
+            Role::Memory => {
+                if let Some(recall) = &self.recall {
+                    let policy = Policy { attempts_max: config.retries.attempts_max, ..Policy::default() };
+                    let counts = memory::role::Counts::new()?;
+                    self.metrics.include(counts.collectors())?;
+                    let bench = memory::role::Bench { recall: Arc::clone(recall), policy, counts };
+                    let memory = Memory { log: Arc::clone(&self.log), bench: Arc::new(bench) };
+                    crew.man(role.name(), move |post| memory.clone().run(post));
+                }
+            }
             Role::Gateway => {
                 if let Some(gateway) = self.gateway.clone() {
                     crew.man(role.name(), move |post| Arc::clone(&gateway).run(post));
@@ -261,6 +285,8 @@ impl Parts {
             }
             Role::Api => {
                 if let Some(desk) = self.desk.clone() {
+                    let tools = tools::worker::Worker { log: Arc::clone(&self.log), desk: Arc::clone(&desk) };
+                    crew.man("tools", move |post| tools.clone().run(post));
                     let connections = Arc::clone(&desk.connections);
                     crew.man(role.name(), move |post| Arc::clone(&desk).run(post));
                     crew.man("connections", move |post| Arc::clone(&connections).run(post));

@@ -23,10 +23,12 @@ mod projects;
 mod rows;
 mod tasks;
 mod tenants;
+mod texts;
 pub mod trail;
 mod unrouted;
 mod upkeep;
 mod users;
+mod vectors;
 mod work;
 mod workgroups;
 
@@ -47,8 +49,10 @@ pub use error::StoreError;
 pub use notices::Notices;
 pub use rows::{Entry, PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging, Rows, Stored};
 pub use tasks::{TaskFilter, Tasks};
+pub use texts::{Kept, Place, Texts, Thread};
 pub use unrouted::Unrouted;
 pub use upkeep::{Note, Upkeep};
+pub use vectors::{Changed, Chunk, VectorRows};
 pub use work::{Asked, Work, asked};
 
 /// The file of the embedded database in a data directory.
@@ -174,6 +178,16 @@ impl Store {
     /// Work items.
     pub fn tasks(&self) -> Tasks<'_> {
         Tasks(self)
+    }
+
+    /// What is remembered.
+    pub fn texts(&self) -> Texts<'_> {
+        Texts(self)
+    }
+
+    /// Its vectors, where they are kept here.
+    pub fn vectors(&self) -> VectorRows<'_> {
+        VectorRows(self)
     }
 
     /// Events of no project.

@@ -54,6 +54,9 @@ const CLEAR: &[&str] = &[
     sql!("usage_days_delete_tenant"),
     sql!("budgets_delete_tenant"),
     sql!("budget_told_delete_tenant"),
+    sql!("texts_delete_tenant"),
+    sql!("summaries_delete_tenant"),
+    sql!("vectors_delete_tenant"),
 ];
 
 /// Rows that are told of at once.
