@@ -181,7 +181,7 @@ async fn what_waits_is_listed_and_dropped_before_it_goes_on() {
     }
     let listed = house
         .until("the commands", "/admin/commands?provider=github&limit=4", |page| {
-            page["data"].as_array().unwrap().len() == 4
+            page["data"].as_array().unwrap().len() == 4 && page["page"]["next"].is_string()
         })
         .await;
     let next = listed["page"]["next"].as_str().unwrap();
