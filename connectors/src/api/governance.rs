@@ -57,7 +57,8 @@ async fn dry_run(call: Call, Body(form): Body<DryRunForm>) -> Result<Data<Report
     let to_ms = form.to.unwrap_or_else(|| call.now()).as_ms();
     let from_ms = form.from.map_or(to_ms.saturating_sub(WEEK_MS), Time::as_ms);
     if from_ms > to_ms {
-        return Err(Problem::invalid(vec![FieldError::new("from", "must not be after `to`")]));
+        let detail = "`from` must not be after `to`";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_range", detail));
     }
     let rules = serde_json::to_value(&form.rules).unwrap_or(Value::Null);
     let tenant = (call.who.role != Role::Platform).then(|| call.tenant.clone());

@@ -9,7 +9,7 @@ use axum::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use udfs::json::depth_within;
 
 use super::check::faults;
@@ -280,6 +280,24 @@ fn form(bytes: &[u8]) -> Result<Value, Problem> {
     Ok(Value::Object(object))
 }
 
+/// Below it a float says each whole number exactly.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// `320.0` is an integer, says JSON Schema; readers of Rust want `320`.
+fn make_whole(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let float = number.as_f64().unwrap_or_default();
+            if float.fract() == 0.0 && float.abs() < WHOLE_MAX {
+                *number = Number::from(float as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(make_whole),
+        Value::Object(fields) => fields.values_mut().for_each(make_whole),
+        _ => {}
+    }
+}
+
 /// Holds a body against its schema.
 pub fn checked(
     media: Media,
@@ -287,6 +305,10 @@ pub fn checked(
     definitions: &Map<String, Value>,
     body: Option<Value>,
 ) -> Result<Option<Value>, Problem> {
+    let body = body.map(|mut value| {
+        make_whole(&mut value);
+        value
+    });
     let (Some(schema), Some(value)) = (schema, &body) else { return Ok(body) };
     let faults = faults(schema, definitions, value);
     if faults.is_empty() {
@@ -305,6 +327,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn whole_floats_are_integers() {
+        let mut value = json!({"a": [320.0, -2.0, 0.5, 1e300], "b": 7});
+        make_whole(&mut value);
+        assert_eq!(value, json!({"a": [320, -2, 0.5, 1e300], "b": 7}));
+    }
 
     #[test]
     fn patches_are_laid_over() {

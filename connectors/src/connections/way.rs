@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Connections;
 use crate::{
     http::problem::Problem,
-    lookups::Link,
+    lookups::{self, Link, NoWay},
     outgoing::{Answer, Call, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown},
 };
 
@@ -140,31 +140,7 @@ impl<'a> Way<'a> {
     /// The way of a connection, for an answer within `patience`.
     pub fn open(office: &'a Connections, tenant: &'a str, id: &'a str, patience: Duration) -> Result<Way<'a>, Halt> {
         let link = office.links.find(tenant, id).ok_or(Halt::First("disabled", "the connection is off".to_owned()))?;
-        let token = link.token.as_deref().ok_or(Halt::NoToken)?;
-        let provider = Provider::from_name(&link.provider);
-        let providers = &office.providers;
-        let base = match provider {
-            Provider::Slack => &providers.slack_api_url,
-            Provider::ClickUp => &providers.clickup_api_url,
-            Provider::GitHub => &providers.github_api_url,
-            Provider::Jira => &providers.jira_api_url,
-            Provider::Other => return Err(Halt::Unsupported("there is nothing to ask of this provider")),
-        };
-        let base = match (&link.base_url, provider) {
-            (own, Provider::Jira) if base.is_empty() => {
-                own.clone().unwrap_or_else(|| format!("https://{}", link.external_id))
-            }
-            (Some(own), Provider::Slack | Provider::ClickUp | Provider::GitHub) => own.clone(),
-            _ => base.clone(),
-        };
-        let credential = match (provider, &link.email) {
-            (Provider::ClickUp, _) => Credential::plain(token),
-            (Provider::Jira, Some(email)) => Credential::basic(email, token),
-            _ => Credential::bearer(token),
-        };
-        let refused = |detail: &str| Halt::First("misconfigured", detail.to_owned());
-        let credential = credential.ok_or_else(|| refused("the token fits into no header"))?;
-        let base = base.parse().map_err(|_| refused("the API's address is no URL"))?;
+        let lookups::Way { provider, base, credential } = link.way(&office.providers).map_err(no_way)?;
         Ok(Way { office, tenant, id, provider, link, base, credential, patience })
     }
 
@@ -251,6 +227,14 @@ pub(super) fn json_of(answer: &Answer) -> Result<Value, Halt> {
         return Ok(Value::Null);
     }
     serde_json::from_slice(&answer.body).map_err(|_| Halt::nonsense("the provider's answer is not JSON"))
+}
+
+fn no_way((code, detail): NoWay) -> Halt {
+    match code {
+        "no_token" => Halt::NoToken,
+        "unsupported" => Halt::Unsupported(detail),
+        _ => Halt::First("misconfigured", detail.to_owned()),
+    }
 }
 
 fn halt_of(stopped: Stopped, now_ms: u64) -> Halt {

@@ -27,7 +27,7 @@ use self::{
 use super::{
     hub::stop_signal,
     remote,
-    show::{self, paint, plain},
+    show::{self, excerpt, paint},
 };
 
 /// How long an event may take before the demo counts as failed.
@@ -205,7 +205,7 @@ impl Demo {
     fn show_told(&self, told: &Told, begun: Instant) {
         let (took, data) = (begun.elapsed(), &told.data);
         let said = data["message"]["text"].as_str().or(data["task"]["title"].as_str()).unwrap_or_default();
-        let said = plain(&said.chars().take(60).collect::<String>());
+        let said = excerpt(said);
         let kind = data["type"].as_str().unwrap_or_default();
         self.say(
             "told",
