@@ -203,6 +203,8 @@ fn a_thousand_threads_have_three_summaries_each_through_crashes() {
     const MESSAGES: usize = 150;
     let thread = |number: usize| format!("17952{number:05}.000100");
     let mut inputs = squad();
+    // Without a token nothing is mirrored, which nobody would answer here.
+    inputs.retain(|row| row["key"] != "acme/connection/con_token");
     inputs.extend((0..THREADS).map(|number| track(&format!("task{number}"), &thread(number))));
     for message in 0..MESSAGES {
         for number in 0..THREADS {
@@ -215,9 +217,9 @@ fn a_thousand_threads_have_three_summaries_each_through_crashes() {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let crash = (dice >> 40).is_multiple_of(3);
         crashes += usize::from(crash);
-        partition.batch(5_000 + (dice >> 33) as usize % 20_000, crash);
+        partition.batch(2_000 + (dice >> 33) as usize % 12_000, crash);
     }
-    assert!(crashes > 2, "{crashes}");
+    assert!(crashes > 5, "{crashes}");
     let asked = requests(&partition.committed);
     let (mut through, mut ids): (HashMap<String, Vec<u64>>, HashSet<String>) = Default::default();
     let mut results = Vec::new();
