@@ -203,6 +203,8 @@ fn a_thousand_threads_have_three_summaries_each_through_crashes() {
     const MESSAGES: usize = 150;
     let thread = |number: usize| format!("17952{number:05}.000100");
     let mut inputs = squad();
+    // Without a token nothing is mirrored, which nobody would answer here.
+    inputs.retain(|row| row["key"] != "acme/connection/con_token");
     inputs.extend((0..THREADS).map(|number| track(&format!("task{number}"), &thread(number))));
     for message in 0..MESSAGES {
         for number in 0..THREADS {

@@ -68,7 +68,11 @@ class Points(points_grpc.PointsServicer):
     def Upsert(self, request, context):
         missing(context, request.collection_name)
         points = [GrpcToRest.convert_point_struct(point) for point in request.points]
-        local.upsert(request.collection_name, points, wait=True)
+        try:
+            local.upsert(request.collection_name, points, wait=True)
+        except ValueError as error:
+            # As the server answers what it will never take.
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return done()
 
     def Delete(self, request, context):

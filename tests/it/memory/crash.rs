@@ -10,13 +10,13 @@ use std::{
 use connectors::{hub::Notice, log, store::Store};
 use pipeline::{
     event::{MemoryResult, StandardEvent},
-    ports::{Log, Start, Visibility},
+    ports::Log,
     topics::Topic,
 };
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use super::{CHANNEL, World, record, said, slack};
+use super::{CHANNEL, World, all, record, said, slack};
 use crate::{
     hub::{PATIENCE, client, config},
     process::{Process, nexus},
@@ -180,7 +180,7 @@ async fn every_thread_has_three_summaries_however_often_the_hub_dies() {
 /// The summaries that the memory made, by task.
 async fn summed_up(log: &dyn Log) -> BTreeMap<String, Vec<u64>> {
     let mut summed_up: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for result in values::<MemoryResult>(log, Topic::MemoryResults).await {
+    for result in all::<MemoryResult>(log, Topic::MemoryResults).await {
         if let MemoryResult::Summarised { summary, .. } = result {
             summed_up.entry(summary.task_id).or_default().push(summary.through);
         }
@@ -191,28 +191,11 @@ async fn summed_up(log: &dyn Log) -> BTreeMap<String, Vec<u64>> {
 /// Those that the pipeline told of.
 async fn announced(log: &dyn Log) -> BTreeMap<String, Vec<u64>> {
     let mut announced: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for event in values::<StandardEvent>(log, Topic::Events).await {
+    for event in all::<StandardEvent>(log, Topic::Events).await {
         if event.source.event == "summary.created" {
             let through = event.message.and_then(|message| message.thread_seq).unwrap();
             announced.entry(event.task.unwrap().id.unwrap()).or_default().push(through);
         }
     }
     announced
-}
-
-async fn values<T: serde::de::DeserializeOwned>(log: &dyn Log, topic: Topic) -> Vec<T> {
-    let mut values = Vec::new();
-    for partition in 0..log.partitions() {
-        let mut reader = log.read(topic, partition, Start::Oldest, Visibility::Durable).await.unwrap();
-        loop {
-            let records = reader.ready(1_000).await.unwrap();
-            if records.is_empty() {
-                break;
-            }
-            values.extend(
-                records.iter().map(|record| serde_json::from_slice::<T>(record.value.as_deref().unwrap()).unwrap()),
-            );
-        }
-    }
-    values
 }

@@ -6,7 +6,7 @@ use pipeline::{event::MemoryResult, topics::Topic};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::{CHANNEL, SECRET_CHANNEL, World};
+use super::{CHANNEL, SECRET_CHANNEL, World, all};
 use crate::{api::text, hub::PATIENCE};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,10 +140,10 @@ async fn every_fifty_messages_of_a_thread_are_summed_up() {
     }
     let begun = Instant::now();
     let summaries = loop {
-        let results = world.api.hub.values(Topic::MemoryResults, 1).await;
+        let results = all::<MemoryResult>(&*world.api.hub.log(), Topic::MemoryResults).await;
         let summaries: Vec<_> = results
             .into_iter()
-            .filter_map(|result| match serde_json::from_value(result).unwrap() {
+            .filter_map(|result| match result {
                 MemoryResult::Summarised { summary, .. } => Some(summary),
                 _ => None,
             })
@@ -171,7 +171,7 @@ async fn every_fifty_messages_of_a_thread_are_summed_up() {
     let fresh = world.api.ask("GET", &format!("{path}?fresh=true"), &world.agent_token, None).await.json();
     assert_eq!((&fresh["data"]["through"], &fresh["data"]["kept"]), (&json!(120), &json!(false)), "{fresh}");
     loop {
-        let events = world.api.hub.all_events().await;
+        let events = all::<Value>(&*world.api.hub.log(), Topic::Events).await;
         let made: Vec<_> = events.iter().filter(|event| event["type"] == "SummaryCreated").collect();
         if made.len() >= 2 {
             assert_eq!(made.len(), 2);

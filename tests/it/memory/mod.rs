@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pipeline::{
-    ports::{Headers, NewRecord},
+    ports::{Headers, Log, NewRecord, Start, Visibility},
     topics::{Topic, partition_of},
 };
 use reqwest::StatusCode;
@@ -144,4 +144,22 @@ fn record(topic: Topic, value: &Value, partitions: u32) -> NewRecord {
         value: Some(value.to_string().into()),
         headers: Headers::default(),
     }
+}
+
+/// All that a topic holds now.
+pub async fn all<T: serde::de::DeserializeOwned>(log: &dyn Log, topic: Topic) -> Vec<T> {
+    let mut values = Vec::new();
+    for partition in 0..log.partitions() {
+        let mut reader = log.read(topic, partition, Start::Oldest, Visibility::Durable).await.unwrap();
+        loop {
+            let records = reader.ready(1_000).await.unwrap();
+            if records.is_empty() {
+                break;
+            }
+            values.extend(
+                records.iter().map(|record| serde_json::from_slice::<T>(record.value.as_deref().unwrap()).unwrap()),
+            );
+        }
+    }
+    values
 }
