@@ -140,6 +140,7 @@ async fn serve(arguments: &Arguments) {
         tokens: Arc::new(Tokens::new(SECRET, directory, Arc::new(SystemClock))),
         clock: Arc::new(SystemClock),
         counts: Arc::new(Counts::new().expect("counts")),
+        brake: connectors::brake::Brake::free(),
         settings: Settings::default(),
     });
     let (stop, stopped) = tokio::sync::watch::channel(false);

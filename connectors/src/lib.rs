@@ -5,8 +5,10 @@
 //! puts a process together.
 
 pub mod agents;
+pub mod alerts;
 pub mod api;
 pub mod auth;
+pub mod brake;
 pub mod clock;
 pub mod config;
 pub mod connections;
@@ -22,6 +24,7 @@ pub mod ingest;
 pub mod keys;
 pub mod log;
 pub mod lookups;
+pub mod memory;
 pub mod mirror;
 pub mod outgoing;
 pub mod own_ids;
@@ -36,4 +39,6 @@ pub mod store;
 pub mod supervisor;
 pub mod tail;
 pub mod telemetry;
+pub mod tools;
+pub mod trail;
 pub mod workers;

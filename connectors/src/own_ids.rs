@@ -23,6 +23,7 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use crate::{
+    brake::Brake,
     config::{Config, Providers},
     directory::Directory,
     lookups::{Link, Links, Way},
@@ -57,6 +58,7 @@ pub struct OwnIds {
     providers: Providers,
     caller: Caller,
     clock: Arc<dyn Clock>,
+    brake: Arc<Brake>,
 }
 
 /// Why nobody told.
@@ -76,11 +78,12 @@ impl OwnIds {
         directory: Arc<Directory>,
         links: Links,
         clock: Arc<dyn Clock>,
+        brake: Arc<Brake>,
     ) -> Result<OwnIds, Failure> {
         let providers = config.providers.clone();
         let limits = Limits { allow_private_targets: providers.allow_private_targets, ..Limits::default() };
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), Policies::default());
-        Ok(OwnIds { store, directory, links, providers, caller, clock })
+        Ok(OwnIds { store, directory, links, providers, caller, clock, brake })
     }
 
     /// Keeps all connections' ids known until told to stop.
@@ -90,6 +93,7 @@ impl OwnIds {
             _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
         }
         post.running();
+        self.brake.leased().await;
         let mut changes = self.directory.changes();
         // The settings may name another token than they did: once in a run they
         // are asked, whatever is written down.
@@ -167,12 +171,12 @@ impl OwnIds {
         let way = link.way(&self.providers).map_err(|(_, detail)| Unknown::Refused(detail.to_owned()))?;
         let connection = format!("{tenant}/{id}");
         let asked = request(&way).ok_or_else(|| Unknown::Refused("there is nobody to ask".to_owned()))?;
-        let answer = match self.call(&connection, asked).await {
+        let answer = match self.call(tenant, &connection, asked).await {
             // An app is nobody's account: it is asked about otherwise.
             Err(Unknown::Refused(_)) if way.provider == Provider::GitHub => {
                 let viewer = post_json(&way, &["graphql"], &json!({ "query": VIEWER }));
                 let asked = viewer.ok_or_else(|| Unknown::Refused("there is nobody to ask".to_owned()))?;
-                self.call(&connection, asked).await?
+                self.call(tenant, &connection, asked).await?
             }
             answer => answer?,
         };
@@ -180,7 +184,7 @@ impl OwnIds {
         if ids.is_empty() { Err(Unknown::Refused("the answer names nobody".to_owned())) } else { Ok(ids) }
     }
 
-    async fn call(&self, connection: &str, request: Request) -> Result<Value, Unknown> {
+    async fn call(&self, tenant: &str, connection: &str, request: Request) -> Result<Value, Unknown> {
         let call = Call {
             connection: connection.to_owned(),
             request,
@@ -188,7 +192,9 @@ impl OwnIds {
             deadline_ms: None,
             while_down: WhileDown::Tell,
         };
-        match self.caller.call(&call).await {
+        let answered = self.brake.run(tenant, self.caller.call(&call)).await;
+        // It only asks: cut off or never begun is the same.
+        match answered.map_err(|_| Unknown::NotNow("the hub is stopped".to_owned()))? {
             Ok(answer) => {
                 serde_json::from_slice(&answer.body).map_err(|_| Unknown::NotNow("the answer is not JSON".to_owned()))
             }

@@ -14,6 +14,8 @@ pub enum Role {
     Lookups,
     /// Writes at the providers what the pipeline decides.
     Mirror,
+    /// Learns what is said, and sums it up.
+    Memory,
     /// Keeps the streams as files.
     Lake,
     /// Answers people and programs.
@@ -27,6 +29,7 @@ pub const ROLES: &[(&str, Role, &str)] = &[
     ("gateway", Role::Gateway, "the agents' sockets: /agents/ws, /socket.io/"),
     ("lookups", Role::Lookups, "asks the providers for what webhooks lack"),
     ("mirror", Role::Mirror, "writes at the providers: messages, comments, states"),
+    ("memory", Role::Memory, "learns what is said, and sums threads up"),
     ("lake", Role::Lake, "keeps the streams as Parquet files; with the feature `sql`"),
     ("api", Role::Api, "what people and programs ask: schemas, dead letters, topics"),
 ];

@@ -4,6 +4,7 @@
 //! usage.
 
 mod agent;
+mod audit;
 mod backfill;
 mod config;
 mod demo;
@@ -11,6 +12,8 @@ mod doctor;
 mod fakes;
 mod hub;
 mod migrate;
+mod model;
+mod reembed;
 mod remote;
 mod replay;
 mod seed;
@@ -61,8 +64,14 @@ enum Command {
     Backfill(backfill::Backfill),
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
+    /// Fetch models that run in the hub itself
+    Model(model::Model),
+    /// Move the memory to another model
+    Reembed(reembed::Reembed),
     /// Make a tenant to begin with
     Seed(seed::Seed),
+    /// Check or export the audit trail
+    Audit(audit::Audit),
     /// Print the settings in force
     Config(config::Show),
     /// Serve fake providers: ClickUp, Slack, GitHub, Jira
@@ -100,7 +109,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Replay(replay) => replay.run(&config).await,
             Command::Backfill(backfill) => backfill.run(&config).await,
             Command::Migrate(migrate) => migrate.run(&config).await,
+            Command::Model(model) => model.run(&config).await,
+            Command::Reembed(reembed) => reembed.run(&config).await,
             Command::Seed(seed) => seed.run(&config).await,
+            Command::Audit(audit) => audit.run(&config).await,
             Command::Config(show) => show.run(&config),
             Command::Fakes(fakes) => fakes.run().await,
             Command::Doctor(doctor) => doctor.run(&config).await,

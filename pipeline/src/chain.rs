@@ -1,7 +1,7 @@
 //! The second half of the chain, which every event takes, wherever it began:
 //!
 //! ```text
-//! admit ─▸ lookup ─▸ onward: enrich ─▸ sift ─▸ track ─▸ route ─▸ mirror ─▸ publish
+//! admit ─▸ lookup ─▸ onward: enrich ─▸ sift ─▸ track ─▸ route ─▸ mirror ─▸ remember ─▸ publish
 //!            │                      └─ held until it is clear whether it is ours
 //!            └─ held until the details are there, or long enough
 //! ```
@@ -12,7 +12,7 @@
 use serde_json::Value;
 
 use crate::{
-    event::{Agent, LookupResult, MirrorResult, Presence, Row},
+    event::{Agent, LookupResult, MemoryResult, MirrorResult, Presence, Row},
     flow::Settings,
     operators::{
         Draft, Kept, Turn,
@@ -24,7 +24,7 @@ use crate::{
         lookup::{self, Lookup, Lookups},
         mirror::{self, Desk, Mirror, Mirrored},
         notices::{self, Notices},
-        publish,
+        publish, remember,
         route::{self, Seqs},
         tasks::{self, Tasks},
         track::Track,
@@ -139,6 +139,7 @@ impl Chain {
         self.candidates.on(&draft, turn);
         self.notices.on(&draft, turn);
         self.at_desk(&tenant, |desk| desk.on(&draft, turn));
+        remember::on(self.directory.of(&tenant), &self.tasks, &draft, turn);
         let json = publish::on(&mut self.seqs, &draft, turn);
         self.published += 1;
         if let Some(json) = json.filter(|_| draft.event.unrouted && draft.event.tenant_id != UNROUTED) {
@@ -191,6 +192,13 @@ impl Chain {
         });
         self.candidates = candidates;
         self.settle(turn);
+    }
+
+    /// The memory has done something.
+    pub(crate) fn on_remembered(&mut self, result: &MemoryResult, turn: &mut Turn<'_>) {
+        if let Some(draft) = remember::on_result(&self.tasks, result, turn) {
+            self.onward(draft, turn);
+        }
     }
 
     /// Says of a draft which task it is about and where it belongs.

@@ -5,7 +5,8 @@
 //! commands ──────▸ (moves, re-routes, …) ────┤   ┌─▸ lookups.requests
 //! agents.actions ▸ govern ─▸ act ────────────┼─▸ lookup ─▸ enrich ─▸ sift ─▸ track ─▸ route ─▸ mirror ─▸ publish ─▸ events
 //! lookups.results ▸ (what was held goes on) ─┤                                          │          └────▸ agents.inbox
-//! mirror.results ─▸ (what stands there now) ─┘                                          └─▸ mirror.commands
+//! mirror.results ─▸ (what stands there now) ─┤                                          └─▸ mirror.commands
+//! memory.results ─▸ (summaries are events) ──┘                                            ─▸ memory.requests
 //! control ───────▸ the directory that enrich looks into
 //! presence ──────▸ govern: who fell silent, who is back
 //! a tick a second ▸ lets every stage forget what is old, and go on without what did not come
@@ -22,8 +23,8 @@ use udfs::hash::Parts;
 
 use crate::{
     event::{
-        AgentAction, Command, Control, GATEWAY, InboxEntry, LookupResult, MirrorResult, Presence, Severity, StateEntry,
-        Time,
+        AgentAction, Command, Control, GATEWAY, InboxEntry, LookupResult, MemoryResult, MirrorResult, Presence,
+        Severity, StateEntry, Time,
     },
     operators::{
         Draft, Kept, Operator, Turn, Verdict, act, command,
@@ -33,6 +34,7 @@ use crate::{
         lookup::{self, Lookup},
         mirror::{self, Mirror},
         normalize::{self, Rejected},
+        remember,
         track::Track,
         unrouted::Unrouted,
     },
@@ -48,6 +50,7 @@ pub const INPUTS: &[Topic] = &[
     Topic::Control,
     Topic::LookupsResults,
     Topic::MirrorResults,
+    Topic::MemoryResults,
     Topic::Commands,
     Topic::Presence,
     Topic::AgentsActions,
@@ -166,6 +169,7 @@ impl Flow {
             Topic::Presence => self.on_presence(record, outputs),
             Topic::LookupsResults => self.on_found(record, outputs),
             Topic::MirrorResults => self.on_mirrored(record, outputs),
+            Topic::MemoryResults => self.on_remembered(record, outputs),
             _ => {}
         }
         self.counts.published = self.chain.published;
@@ -273,6 +277,13 @@ impl Flow {
         let Some(result) = self.read::<MirrorResult>(record, mirror::NAME, outputs) else { return };
         if let Some(mut turn) = self.begin(record, &result.tenant_id, outputs) {
             self.chain.on_mirrored(&result, &mut turn);
+        }
+    }
+
+    fn on_remembered(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
+        let Some(result) = self.read::<MemoryResult>(record, remember::NAME, outputs) else { return };
+        if let Some(mut turn) = self.begin(record, result.tenant_id(), outputs) {
+            self.chain.on_remembered(&result, &mut turn);
         }
     }
 

@@ -30,6 +30,7 @@ pub enum Topic {
     Alerts = 16,
     Control = 17,
     DeadLetters = 18,
+    Audit = 19,
 }
 
 /// How long a topic keeps its records.
@@ -124,6 +125,7 @@ pub const TOPICS: &[Spec] = &[
         "nexus.dead-letter.v1",
         "what could not be processed, replayable",
     ),
+    spec(Topic::Audit, "audit", Keep::Days(30), "nexus.audit.v1", "acts that no other topic tells of"),
 ];
 
 const fn spec(topic: Topic, name: &'static str, keep: Keep, schema: &'static str, about: &'static str) -> Spec {

@@ -18,8 +18,9 @@ fi
 # Left out: the webhooks' routes, whose bodies are their providers' and checked
 # by signature; /auth/token, which would be refused after ten wrong secrets, and
 # the browser's half of an install, whose tickets are good for once (they have
-# tests of their own); what asks a provider that is not there.
+# tests of their own); /mcp, whose errors are JSON-RPC's and which a client of MCP
+# tries; what asks a provider that is not there.
 exec "$venv/bin/schemathesis" --config-file tests/clients/schemathesis.toml run "$url/openapi.json" \
     --header "Authorization: Bearer $token" \
-    --exclude-path-regex '^/(api/webhooks|webhooks/(clickup|slack|github|jira)|auth/token|metrics|oauth|api/connections/[^/]+/(channels|lists))' \
+    --exclude-path-regex '^/(api/webhooks|webhooks/(clickup|slack|github|jira)|auth/token|metrics|mcp|oauth|api/connections/[^/]+/(channels|lists))' \
     --seed 4711 --max-examples "${NEXUS_TEST_SCHEMATHESIS_EXAMPLES:-25}" --generation-database none --no-color "$@"

@@ -226,6 +226,17 @@ impl Hub {
         }
     }
 
+    /// The same hub, begun anew in its directory.
+    pub async fn restart(&mut self) {
+        self.running.take().unwrap().stop().await.unwrap();
+        let mut config = config(self.directory.path());
+        config.auth.bcrypt_cost = 4;
+        config.server.client_requests_per_s = 0;
+        let running = Running::start(&config, &Role::all()).await.unwrap();
+        running.ready().await;
+        self.running = Some(running);
+    }
+
     pub async fn stop(mut self) -> TempDir {
         self.running.take().unwrap().stop().await.unwrap();
         self.directory

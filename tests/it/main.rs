@@ -3,7 +3,8 @@
 //!
 //! Switched on by a variable each, and then a missing service is a failure:
 //! `NEXUS_FIXTURES` (a folder of real payloads), `NEXUS_TEST_KAFKA` (a broker),
-//! `NEXUS_TEST_POSTGRES` (a server), `NEXUS_TEST_CLIENTS=1` (node, npm and
+//! `NEXUS_TEST_POSTGRES` (a server), `NEXUS_TEST_MINILM` (the folder of the model),
+//! `NEXUS_TEST_CLIENTS=1` (node, npm and
 //! python3, and their registries), `NEXUS_TEST_PSQL=1` (psql).
 #![allow(clippy::unwrap_used)] // a test may say so when something is not there
 
@@ -14,6 +15,7 @@ const ENGINE: Option<connectors::sql::MakeEngine> = None;
 
 mod agents;
 mod api;
+mod black_box;
 mod chaos;
 mod commands;
 mod connections;
@@ -24,6 +26,7 @@ mod hub;
 mod kafka;
 mod log;
 mod lookups;
+mod memory;
 mod mirror;
 mod process;
 mod schemas;

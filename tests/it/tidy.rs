@@ -130,11 +130,15 @@ fn panics_are_rare_and_said() {
     assert!(expects.values().sum::<usize>() <= 20, "{expects:#?}");
 }
 
+/// Where `unsafe` may stand, and why each may is said there.
+const UNSAFE: &[&str] = &["connectors/src/memory/embed/minilm/product.rs"];
+
 #[test]
 fn unsafe_stands_only_in_named_modules() {
     for folder in ["udfs/src", "pipeline/src", "connectors/src", "analytics/src", "deploy"] {
         for (path, text) in sources(folder) {
-            assert!(!code(&text).contains("unsafe "), "{}", path.display());
+            let named = UNSAFE.iter().any(|name| path.ends_with(name));
+            assert!(named || !code(&text).contains("unsafe "), "{}", path.display());
         }
     }
 }

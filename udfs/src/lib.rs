@@ -14,6 +14,7 @@ pub mod keys;
 pub mod markup;
 pub mod mentions;
 pub mod normal;
+pub mod recall;
 pub mod signature;
 pub mod similar;
 pub mod time;

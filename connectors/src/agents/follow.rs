@@ -90,6 +90,7 @@ impl Gateway {
         tasks.spawn(Arc::clone(self).write_cursors());
         tasks.spawn(Arc::clone(self).write_presence());
         tasks.spawn(Arc::clone(self).watch_clients());
+        tasks.spawn(Arc::clone(self).watch_brake());
         tasks.spawn(Arc::clone(self).watch_instances());
         let _ = tokio::join!(cursors_known, presence_known);
         Ok(())
@@ -194,6 +195,17 @@ impl Gateway {
             sleep(REVOKED_PAUSE).await;
         }
         Err(LogError::Closed)
+    }
+
+    /// Cuts the sockets of whoever is stopped, at once.
+    async fn watch_brake(self: Arc<Self>) -> Result<(), LogError> {
+        let mut changes = self.brake.changes();
+        loop {
+            self.cut_stopped();
+            if changes.changed().await.is_err() {
+                return Err(LogError::Closed);
+            }
+        }
     }
 
     /// Says that this instance lives, and looks which others do not.

@@ -17,7 +17,7 @@ use axum::{
 };
 use bytes::Bytes;
 use pipeline::{
-    event::{AgentAction, GATEWAY, Presence, SocketStatus, Time},
+    event::{Act, AgentAction, Deed, Doer, GATEWAY, Presence, SocketStatus, Time},
     ports::{Clock, Headers, Log, NewRecord, Pending, Position},
     topics::{Topic, partition_of},
 };
@@ -36,6 +36,7 @@ use super::{
 };
 use crate::{
     auth::{Principal, Tokens},
+    brake::{Brake, switch::act_record},
     directory::Directory,
     http::body::Budget,
     identity::random_hex,
@@ -56,6 +57,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub counts: Arc<Counts>,
+    /// Who may be here at all.
+    pub brake: Arc<Brake>,
     /// How agents are treated.
     pub settings: Settings,
 }
@@ -69,6 +72,7 @@ pub struct Gateway {
     pub(super) tokens: Arc<Tokens>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) counts: Arc<Counts>,
+    pub(super) brake: Arc<Brake>,
     pub(super) settings: Settings,
     pub(super) instance: Arc<str>,
     pub(super) cursors: Cursors,
@@ -93,7 +97,7 @@ pub struct Gateway {
 impl Gateway {
     /// One that takes nobody until it runs.
     pub fn new(parts: Parts) -> Arc<Gateway> {
-        let Parts { log, directory, tokens, clock, counts, settings } = parts;
+        let Parts { log, directory, tokens, clock, counts, brake, settings } = parts;
         let partitions = (0..log.partitions()).map(|_| Partition::new(settings.bounds, 0)).collect();
         let online = Online::new(Arc::clone(&directory), Arc::clone(&clock));
         Arc::new(Gateway {
@@ -103,6 +107,7 @@ impl Gateway {
             tokens,
             clock,
             counts,
+            brake,
             settings,
             cursors: Cursors::default(),
             polls: Sessions::default(),
@@ -194,7 +199,46 @@ impl Gateway {
         if !self.is_open.load(SeqCst) {
             seat.cut(Reason::GoingAway);
         }
+        if self.shut_out(&seat.identity).is_some() {
+            seat.cut(Reason::Stopped);
+        }
         seat
+    }
+
+    /// Why an agent may have no socket now, if so.
+    pub(super) fn shut_out(&self, identity: &Identity) -> Option<String> {
+        self.brake.shut_out(&identity.tenant, &identity.agent, self.clock_ms())
+    }
+
+    /// Cuts the sockets of whoever may have none.
+    pub(super) fn cut_stopped(&self) {
+        self.each_seat(|seat| {
+            if self.shut_out(&seat.identity).is_some() {
+                seat.cut(Reason::Stopped);
+            }
+        });
+    }
+
+    /// A socket was cut for what its agent or its client is, or did: that goes
+    /// into the trail. (A stop is in it as itself, once.)
+    pub(super) fn note_cut(&self, seat: &Seat, reason: Reason) {
+        if !matches!(reason, Reason::Revoked | Reason::Flood) {
+            return;
+        }
+        let agent = Some(seat.identity.agent.to_string());
+        let act = Act {
+            id: format!("aud_{}", random_hex()),
+            tenant_id: seat.identity.tenant.to_string(),
+            action: "agent.disconnected".to_owned(),
+            outcome: "done".to_owned(),
+            actor: Doer { kind: "hub".to_owned(), ..Doer::default() },
+            subject: Deed { kind: "agent".to_owned(), id: agent.clone() },
+            at: Time::from_ms(self.clock_ms()),
+            agent_id: agent,
+            reason: Some(reason.text().to_owned()),
+            ..Act::default()
+        };
+        self.post(act_record(&act, self.log.partitions()));
     }
 
     /// A socket takes no more events.

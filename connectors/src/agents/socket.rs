@@ -5,7 +5,7 @@
 //! is being written down it reads nothing more from it, so that an agent is as
 //! fast as the log; events go out to it all the while.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use pipeline::{
     event::{Ack, AgentReady},
@@ -30,20 +30,31 @@ use super::{
 const TAKE_MAX: usize = 64;
 const WRITE_BYTES: usize = 64 << 10;
 
+/// How long a socket may take to be told that it is stopped, and to say goodbye.
+const STOPPED_TIMEOUT: Duration = Duration::from_millis(250);
+
 /// Messages read before events get a turn again.
 const HEAR_MAX: usize = 32;
 
 /// A socket, from its first word to its last.
 pub async fn serve(gateway: Arc<Gateway>, identity: Arc<Identity>, transport: Transport, wire: Wire) {
+    // Under way until its last word: a stop is silent only then.
+    let _flight = gateway.brake.enter(&identity.tenant);
     let seat = gateway.enter(identity, transport);
     let mut socket = Box::new(Socket::new(Arc::clone(&gateway), Arc::clone(&seat), wire));
     let reason = socket.run().await;
     socket.leave();
     if reason != Reason::Gone {
         gateway.counts.cut.with_label_values(&[reason.text()]).inc();
+        gateway.note_cut(&seat, reason);
     }
     let Socket { wire, .. } = *socket;
-    Box::pin(wire.end(reason)).await;
+    let ending = Box::pin(wire.end(reason));
+    match reason {
+        // Whoever throws the switch waits for this.
+        Reason::Stopped => _ = tokio::time::timeout(STOPPED_TIMEOUT, ending).await,
+        _ => ending.await,
+    }
     gateway.closed(&seat);
 }
 
@@ -102,6 +113,7 @@ impl Socket {
     async fn turn(&mut self) -> Result<(), Reason> {
         loop {
             if let Some(reason) = self.seat.is_cut() {
+                self.tell_why(reason).await;
                 return Err(reason);
             }
             self.session.tick(self.gateway.now_ms(), &mut self.out);
@@ -120,6 +132,19 @@ impl Socket {
                 return Err(reason);
             }
         }
+    }
+
+    /// The last event, where there is one to say.
+    async fn tell_why(&mut self, reason: Reason) {
+        if reason != Reason::Stopped {
+            return;
+        }
+        let why = self.gateway.shut_out(&self.seat.identity);
+        let say = Say::Stopped { reason: why.unwrap_or_else(|| "stopped".to_owned()) };
+        let mut bytes = Vec::new();
+        self.wire.encoder(&mut bytes).say(&say, self.session.wants_callbacks());
+        // A client that does not read has missed it.
+        let _ = tokio::time::timeout(STOPPED_TIMEOUT, self.wire.write(bytes, None, STOPPED_TIMEOUT)).await;
     }
 
     /// Reads what is there already.

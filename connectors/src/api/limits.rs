@@ -28,7 +28,7 @@ macro_rules! forms {
 
 /// Numbers are bounded by their least and most; how wide ours are is nobody's
 /// business.
-fn without_format(schema: &mut Schema) {
+pub(super) fn without_format(schema: &mut Schema) {
     schema.remove("format");
 }
 

@@ -4,6 +4,7 @@
 //! document at `/openapi.json`. A resource is a file that adds its operations;
 //! [`operation`] says what happens to every request before and after them.
 
+mod actions;
 mod agents;
 mod aliases;
 mod backfills;
@@ -19,6 +20,8 @@ mod health;
 mod input;
 mod installs;
 mod limits;
+mod mcp;
+mod memory;
 mod openapi;
 mod operation;
 mod output;
@@ -28,12 +31,15 @@ mod query;
 mod rows;
 mod schemas;
 mod sql;
+mod switch;
 mod talk;
 mod tasks;
 mod tenants;
+mod threads;
 mod token;
 mod topics;
 mod unrouted;
+mod usage;
 mod users;
 mod webhooks;
 mod workgroups;
@@ -48,10 +54,11 @@ use pipeline::{
 };
 use tokio::sync::Semaphore;
 
-use self::{input::Bodies, operation::Schemas};
+use self::{actions::TraceLinks, input::Bodies, operation::Schemas};
 use crate::{
     agents::Online,
     auth::{Buckets, Gate, Login, Origins, Tokens, allow},
+    brake::{Brake, kubernetes, switch::Switch},
     config::{Access, Config},
     connections::Connections,
     directory::Directory,
@@ -61,6 +68,7 @@ use crate::{
         sse::Listeners,
     },
     ingest::Ingest,
+    memory::Recall,
     sealing::Seal,
     sql::Engine,
     store::Store,
@@ -107,6 +115,8 @@ pub struct Desk {
     pub clock: Arc<dyn Clock>,
     /// The rows as they are written.
     pub store: Arc<Store>,
+    /// What is remembered.
+    pub recall: Arc<Recall>,
     /// The rows as they hold.
     pub directory: Arc<Directory>,
     /// Issues tokens.
@@ -123,6 +133,14 @@ pub struct Desk {
     pub origins: Arc<Origins>,
     /// Asks the pipeline.
     pub commands: Arc<Commands>,
+    /// Who is stopped.
+    pub brake: Arc<Brake>,
+    /// Stops.
+    pub switch: Switch,
+    /// Where agents' deployments are.
+    pub kubernetes: kubernetes::Settings,
+    /// Where traces are seen.
+    pub trace_links: TraceLinks,
     /// Who is connected.
     pub online: Arc<Online>,
     /// Whether that is kept up to date by somebody else.
@@ -151,6 +169,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The rows as they are written.
     pub store: Arc<Store>,
+    /// What is remembered.
+    pub recall: Arc<Recall>,
     /// The rows as they hold.
     pub directory: Arc<Directory>,
     /// Issues tokens.
@@ -159,6 +179,8 @@ pub struct Parts {
     pub gate: Arc<Gate>,
     /// Seals connections' secrets.
     pub seal: Arc<Seal>,
+    /// Who is stopped.
+    pub brake: Arc<Brake>,
     /// Who is connected, where a gateway of this process keeps that; else the
     /// desk does.
     pub online: Option<Arc<Online>>,
@@ -172,7 +194,8 @@ impl Desk {
     /// With the limits of a configuration.
     pub fn new(config: &Config, parts: Parts) -> Desk {
         let server = &config.server;
-        let Parts { log, clock, store, directory, tokens, gate, seal, online, connections, engine } = parts;
+        let Parts { log, clock, store, recall, directory, tokens, gate, seal, brake, online, connections, engine } =
+            parts;
         let online_followed = online.is_some();
         let online = online.unwrap_or_else(|| Online::new(Arc::clone(&directory), Arc::clone(&clock)));
         Desk {
@@ -194,9 +217,14 @@ impl Desk {
             limits: config.governance.0.clone(),
             dry_runs: Semaphore::new(1),
             trusted_proxies: server.trusted_proxies.clone(),
+            switch: Switch::new(Arc::clone(&log), Arc::clone(&brake), Arc::clone(&clock)),
+            kubernetes: config.kubernetes.clone(),
+            trace_links: TraceLinks::new(&config.traces.trace_link, &config.langfuse.host, &config.langfuse.project_id),
+            brake,
             log,
             clock,
             store,
+            recall,
             directory,
             tokens,
             gate,
@@ -241,7 +269,13 @@ pub fn operations() -> Vec<Operation> {
         backfills::operations(),
         candidates::operations(),
         tasks::operations(),
+        threads::operations(),
+        memory::operations(),
+        mcp::operations(),
         unrouted::operations(),
+        actions::operations(),
+        usage::operations(),
+        switch::operations(),
         deadletters::operations(),
         topics::operations(),
         sql::operations(),

@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, on},
 };
+use pipeline::event::{Act, Deed, Doer, Role};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
@@ -22,7 +23,10 @@ use super::{
 };
 use crate::{
     auth::{Access, Gate, LOCAL, Principal, address_of},
+    brake::switch::act_record,
     http::problem::Problem,
+    identity::random_hex,
+    store::asked,
 };
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
@@ -87,6 +91,8 @@ pub struct Operation {
     pub served: Served,
     /// Whether it is not about one tenant.
     pub over_all: bool,
+    /// Whether it writes into the audit trail by itself, or has nothing to write.
+    pub keeps_own_trail: bool,
 }
 
 /// An operation of the role `api`. What it takes and gives is read from the
@@ -119,6 +125,7 @@ where
         errors: &[],
         served: Served::Desk(serve),
         over_all: false,
+        keeps_own_trail: false,
     }
 }
 
@@ -136,6 +143,7 @@ pub fn described(method: Method, path: &'static str, summary: &'static str, give
         errors: &[],
         served,
         over_all: true,
+        keeps_own_trail: true,
     }
 }
 
@@ -150,6 +158,12 @@ impl Operation {
     pub fn over_all(mut self) -> Self {
         self.params.retain(|param| param.name != TENANT.name);
         self.over_all = true;
+        self
+    }
+
+    /// One that says by itself in the audit trail what it did.
+    pub fn keeps_own_trail(mut self) -> Self {
+        self.keeps_own_trail = true;
         self
     }
 
@@ -222,7 +236,53 @@ impl Operation {
         let body = checked(media, held.schema, held.definitions, body)?;
         let address = address_of(&head.extensions, &head.headers, &desk.trusted_proxies);
         let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        serve(Call { desk, who, tenant, said, headers: head.headers, address, path }, body).await
+        let call = Call { desk, who, tenant, said, headers: head.headers, address, path };
+        let reads = matches!(self.method, Method::GET | Method::HEAD);
+        if reads || self.keeps_own_trail || self.access == Access::Open {
+            return serve(call, body).await;
+        }
+        let (act, desk) = (self.act(&call), Arc::clone(&call.desk));
+        let (answered, was_written) = asked(act.clone(), serve(call, body)).await;
+        if answered.is_ok() && !was_written && !self.access.roles().contains(&Role::Agent) {
+            desk.note(&act).await;
+        }
+        answered
+    }
+
+    /// What the audit trail says of a request that changes something.
+    fn act(&self, call: &Call) -> Act {
+        let who = &call.who;
+        let kind = self.path.split('/').find(|part| !matches!(*part, "" | "api" | "admin")).unwrap_or_default();
+        let id = Some(call.id().to_owned()).filter(|id| !id.is_empty());
+        Act {
+            id: format!("aud_{}", random_hex()),
+            tenant_id: call.tenant.clone(),
+            action: format!("{} {}", self.method, self.path),
+            outcome: "done".to_owned(),
+            actor: Doer {
+                kind: if who.role == Role::Agent { "agent" } else { "client" }.to_owned(),
+                id: Some(who.client_id.clone()),
+                role: Some(who.role.name().to_owned()),
+            },
+            agent_id: id.clone().filter(|_| kind == "agents"),
+            task_id: id.clone().filter(|_| kind == "tasks"),
+            project_id: id.clone().filter(|_| kind == "projects"),
+            subject: Deed { kind: kind.to_owned(), id },
+            at: call.now(),
+            trace_id: Some(call.trace_id()),
+            ..Act::default()
+        }
+    }
+}
+
+impl Desk {
+    /// Writes into the audit trail what no unit of work has written there.
+    async fn note(&self, act: &Act) {
+        let record = act_record(act, self.log.partitions());
+        if let Err(error) = self.log.append(vec![record]).await {
+            let (tenant, action) = (&act.tenant_id, &act.action);
+            tracing::error!(tenant, action, %error, "an act could not be written into the audit trail");
+        }
     }
 }
 

@@ -141,6 +141,7 @@ async fn changed(call: &Call, id: &str, patch: Patch<TenantForm>) -> Result<Entr
 }
 
 async fn delete(call: Call, (): ()) -> Result<Data<Gone>, Problem> {
+    call.desk.recall.forget_tenant(call.id()).await.map_err(super::memory::problem_of)?;
     call.desk.store.tenants().delete_all(call.id()).await.map_err(problem_of)?;
     call.desk.settled::<Tenant>(call.id(), call.id(), None).await;
     Ok(Gone::id(call.id()))

@@ -30,6 +30,12 @@ impl Origins {
         Origins { all: named.iter().any(|origin| origin == "*"), named }
     }
 
+    /// Whether the page that a request comes from may ask; whoever names no
+    /// origin is no page.
+    pub fn may_ask(&self, headers: &HeaderMap) -> bool {
+        !headers.contains_key(header::ORIGIN) || self.answer(headers).is_some()
+    }
+
     /// What a page's origin is answered; nothing if it may not ask. Tokens
     /// travel in a header, never in cookies, so `*` gives nothing away.
     fn answer(&self, headers: &HeaderMap) -> Option<HeaderValue> {

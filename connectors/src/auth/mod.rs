@@ -25,6 +25,8 @@ pub use secrets::{Busy, Secrets};
 
 /// How long a token counts.
 pub const TOKEN_TTL_S: u64 = 3_600;
+/// How long an agent's leave to use a tool counts.
+pub const GRANT_TTL_S: u64 = 60;
 
 /// Whoever a token was issued for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +117,17 @@ impl Tokens {
             iat_ms: now_ms,
         };
         self.key.sign(&claims)
+    }
+
+    /// An agent's leave to use a tool that is not the hub's, for a minute. It is
+    /// no token: it lets nobody in.
+    pub fn grant(&self, tenant_id: &str, agent_id: &str, tool: &str, args: &serde_json::Value) -> String {
+        let now_s = self.clock.now_ms() / 1_000;
+        let hash = udfs::hash::Parts::new().add(args.to_string()).finish();
+        self.key.sign(&serde_json::json!({
+            "aud": "tool", "sub": agent_id, "tenantId": tenant_id, "tool": tool,
+            "argsHash": udfs::hash::hex(hash), "iat": now_s, "exp": now_s + GRANT_TTL_S, "jti": random_hex(),
+        }))
     }
 
     /// Whose a token is: of this hub, not over, and its client still there.

@@ -29,7 +29,27 @@ const ECOSYSTEM_NAMES: &[(&str, &str)] = &[
     ("CLICKUP_API_TOKEN", "providers.clickup_api_token"),
     ("SLACK_BOT_TOKEN", "providers.slack_bot_token"),
     ("GITHUB_TOKEN", "providers.github_token"),
+    ("OPENAI_API_KEY", "memory.openai_api_key"),
+    ("OPENAI_BASE_URL", "memory.openai_base_url"),
+    ("QDRANT_URL", "memory.qdrant_url"),
+    ("QDRANT_API_KEY", "memory.qdrant_api_key"),
     ("NEXUS_ALLOW_PRIVATE_TARGETS", "providers.allow_private_targets"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "traces.otlp_endpoint"),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "traces.otlp_traces_endpoint"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "traces.otlp_headers"),
+    ("OTEL_SERVICE_NAME", "traces.service_name"),
+    ("OTEL_TRACES_SAMPLER", "traces.sampler"),
+    ("OTEL_TRACES_SAMPLER_ARG", "traces.sampler_arg"),
+    ("OTEL_BSP_SCHEDULE_DELAY", "traces.schedule_delay_ms"),
+    ("OTEL_BSP_EXPORT_TIMEOUT", "traces.export_timeout_ms"),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "traces.queue_spans_max"),
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "traces.batch_spans_max"),
+    ("LANGFUSE_HOST", "langfuse.host"),
+    ("LANGFUSE_PUBLIC_KEY", "langfuse.public_key"),
+    ("LANGFUSE_SECRET_KEY", "langfuse.secret_key"),
+    ("LANGFUSE_PROJECT_ID", "langfuse.project_id"),
+    ("KUBERNETES_SERVICE_HOST", "kubernetes.host"),
+    ("KUBERNETES_SERVICE_PORT", "kubernetes.port"),
     ("NEXUS_PUBLIC_URL", "server.public_url"),
     ("SLACK_CLIENT_ID", "oauth.slack_client_id"),
     ("SLACK_CLIENT_SECRET", "oauth.slack_client_secret"),
@@ -48,7 +68,8 @@ const NOT_SETTINGS: &[&str] = &["NEXUS_URL", "NEXUS_TOKEN", "NEXUS_CONFIG", "NEX
 const NOT_SETTINGS_PREFIXES: &[&str] = &["NEXUS_TEST_", "NEXUS_CHAOS_"];
 
 /// Tables whose keys are the user's own.
-const OPEN_TABLES: &[&str] = &["webhooks.secrets", "log.retention_days", "retries.mirror", "retries.lookups"];
+const OPEN_TABLES: &[&str] =
+    &["webhooks.secrets", "log.retention_days", "retries.mirror", "retries.lookups", "usage.prices"];
 
 pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_path_buf(), error })

@@ -24,7 +24,9 @@ pub fn mask(table: &mut Table) {
                 }
             }),
             Value::String(url) if name.ends_with("url") => *url = without_password(url),
-            secret if ["secret", "password", "token", "key"].iter().any(|word| name.contains(word)) => hide(secret),
+            secret if ["secret", "password", "token", "key", "headers"].iter().any(|word| name.contains(word)) => {
+                hide(secret)
+            }
             _ => {}
         }
     }

@@ -157,6 +157,12 @@ impl Config {
                 return bad(&format!("retries.{connector}"), "attempts must be from 1 to 100");
             }
         }
+        if !crate::memory::embed::is_known(&self.memory) {
+            return bad("memory.embedder", "must be auto, minilm, openai or hashed");
+        }
+        if !matches!(&*self.memory.summariser, "auto" | "extractive" | "openai") {
+            return bad("memory.summariser", "must be auto, extractive or openai");
+        }
         for name in self.log.retention_days.keys() {
             if pipeline::topics::Topic::from_name(name).is_none_or(|topic| topic.is_compacted()) {
                 return bad(
@@ -255,6 +261,7 @@ mod tests {
             (load(&[("DATABASE_URL", "mysql://db")]), "store.url"),
             (load(&[("NEXUS_PUBLIC_URL", "hub.example")]), "server.public_url"),
             (load(&[("NEXUS_AUTH_BCRYPT_COST", "40")]), "auth.bcrypt_cost"),
+            (load(&[("NEXUS_MEMORY_EMBEDDER", "word2vec")]), "memory.embedder"),
             (load_file("[server]\nprot = 1"), "server.prot"),
             (load_file("[server]\nport = \"1\""), "server.port"),
             (load_file("[log.retention_days]\nnothing = 1"), "log.retention_days.nothing"),

@@ -25,9 +25,15 @@ pub struct Config {
     pub mirror: crate::mirror::Settings,
     pub upkeep: crate::connections::Settings,
     pub oauth: OAuth,
+    pub memory: crate::memory::Settings,
     pub store: Store,
     pub auth: Auth,
     pub telemetry: Telemetry,
+    pub traces: crate::telemetry::traces::Settings,
+    pub langfuse: crate::telemetry::traces::Langfuse,
+    pub alerts: crate::alerts::Settings,
+    pub usage: Usage,
+    pub kubernetes: crate::brake::kubernetes::Settings,
     pub sql: Sql,
     pub lake: Lake,
     #[serde(default)]
@@ -208,6 +214,13 @@ pub struct Telemetry {
     pub level: String,
 }
 
+/// `[usage]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Usage {
+    pub prices: crate::trail::spending::Prices,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -278,3 +291,10 @@ macro_rules! shown_masked {
 }
 
 shown_masked!(Config, Webhooks, Kafka, Providers, OAuth, Store, Auth, Connection);
+
+// Settings that are kept beside the code that they are for.
+use crate::{
+    alerts::Settings as Alerts,
+    telemetry::traces::{Langfuse, Settings as Traces},
+};
+shown_masked!(Alerts, Langfuse, Traces);

@@ -156,7 +156,7 @@ impl Health {
 
 impl Connections {
     /// Looks at a connection: asks the provider, and puts right what can be.
-    pub(super) async fn look(&self, tenant: &str, id: &str) -> Seen {
+    pub(super) async fn look(&self, tenant: &str, id: &str) -> Result<Seen, Halt> {
         let looked = async {
             let way = Way::open(self, tenant, id, UNHURRIED)?;
             match way.provider {
@@ -166,8 +166,10 @@ impl Connections {
                 Provider::Jira | Provider::Other => Ok(Seen::nothing(None)),
             }
         };
-        match looked.await {
+        Ok(match looked.await {
             Ok(seen) => seen,
+            // That says nothing of the connection.
+            Err(halt @ Halt::Stopped(_)) => return Err(halt),
             Err(Halt::NoToken) => Seen::nothing(Some("without an API token only what comes is seen")),
             Err(Halt::Unsupported(_)) => Seen::nothing(None),
             Err(Halt::Unauthorised(detail)) => Seen::that(Status::Unauthorised, detail),
@@ -176,7 +178,7 @@ impl Connections {
                 Seen::that(Status::Unreachable, halt.to_string())
             }
             Err(halt) => Seen::that(Status::Failing, halt.to_string()),
-        }
+        })
     }
 
     async fn look_at_clickup(&self, way: &Way<'_>) -> Result<Seen, Halt> {

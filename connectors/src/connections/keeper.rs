@@ -35,6 +35,8 @@ const RECONCILE: &str = "reconcile";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Changes of the directory that come this close are looked at together.
 const PAUSE: Duration = Duration::from_millis(100);
+/// What is due of a stopped tenant is looked at again so much later.
+const STOPPED_MS: u64 = 2_000;
 /// How long what is in hand may go on after a stop.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 /// Things that are done at the same time, backfills apart.
@@ -68,6 +70,7 @@ impl Connections {
             }
         }
         post.running();
+        self.brake.leased().await;
         let (mut known, mut checks, mut backfills) = (Known::default(), JoinSet::new(), JoinSet::new());
         let (mut has_changed, mut is_noticed) = (true, true);
         loop {
@@ -110,6 +113,11 @@ impl Connections {
         let now_ms = self.clock.now_ms();
         let upkeep = self.store.upkeep();
         for mut note in upkeep.due(now_ms as i64, NOTES_AT_ONCE).await? {
+            if self.brake.halted(&note.tenant).is_some() {
+                let (later_ms, data) = (now_ms + STOPPED_MS, note.data.clone());
+                upkeep.change(&mut note, Some(later_ms as i64), data).await?;
+                continue;
+            }
             let (crew, room) = match note.kind.as_str() {
                 BACKFILL => (&mut *backfills, self.settings.backfills_max.max(1)),
                 _ => (&mut *checks, CHECKS_MAX),
@@ -150,7 +158,7 @@ impl Connections {
         let (tenant, id) = (note.tenant.clone(), note.id.clone());
         let row = self.directory.get::<Connection>(&tenant, &id);
         let Some(row) = row.filter(|row| row.enabled) else { return self.let_go(note).await };
-        let seen = self.look(&tenant, &id).await;
+        let seen = self.look(&tenant, &id).await?;
         let heard = self.store.notices().heard(&tenant, &id).await?;
         let before: Health = serde_json::from_value(note.data.clone()).unwrap_or_default();
         let now_ms = self.clock.now_ms();

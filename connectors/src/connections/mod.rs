@@ -35,6 +35,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::{
+    brake::Brake,
     config::{Config, OAuth, Providers},
     directory::Directory,
     lookups::Links,
@@ -69,6 +70,7 @@ pub struct Connections {
     settings: Settings,
     public_url: Option<String>,
     caller: Caller,
+    brake: Arc<Brake>,
     /// Whether requests of GitHub are believed by a secret of the settings.
     has_github_secret: bool,
     /// Something may be due now.
@@ -96,12 +98,14 @@ pub struct Parts {
     pub seal: Arc<Seal>,
     /// What the tokens have spent.
     pub ledger: Ledger,
+    /// Whether anybody may be asked.
+    pub brake: Arc<Brake>,
 }
 
 impl Connections {
     /// With the providers and limits of a configuration.
     pub fn new(config: &Config, parts: Parts) -> Result<Connections, Failure> {
-        let Parts { log, clock, store, directory, seal, ledger } = parts;
+        let Parts { log, clock, store, directory, seal, ledger, brake } = parts;
         let limits = Limits { allow_private_targets: config.providers.allow_private_targets, ..Limits::default() };
         let policies = Policies { retry: Policy { backoff_first_ms: 200, ..Policy::default() }, ..Policies::default() };
         let mut caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies);
@@ -111,6 +115,7 @@ impl Connections {
             counts: Counts::new()?,
             links: Links::new(config, Arc::clone(&directory), Arc::clone(&seal)),
             caller,
+            brake,
             providers: config.providers.clone(),
             oauth: config.oauth.clone(),
             settings: config.upkeep.clone(),

@@ -4,12 +4,15 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use pipeline::event::{Act, Deed, Doer, Time};
 use reqwest::{Method, Url};
 use serde_json::Value;
 
 use super::Connections;
 use crate::{
+    brake::{Cut, switch::act_record},
     http::problem::Problem,
+    identity::random_hex,
     lookups::{self, Link, NoWay},
     outgoing::{Answer, Call, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown},
 };
@@ -18,6 +21,9 @@ use crate::{
 pub(super) const HURRIED: Duration = Duration::from_secs(8);
 /// How long what is done behind waits for one answer, pauses included.
 pub(super) const UNHURRIED: Duration = Duration::from_secs(60);
+
+/// When to ask again while the hub is stopped, in seconds.
+const STOPPED_S: u64 = 5;
 
 /// Why something was not learnt or done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +65,9 @@ pub enum Halt {
     /// Something of the hub itself failed.
     #[error("{0}")]
     Own(String),
+    /// The hub is stopped: it was not asked for, or cut off in the middle.
+    #[error("the hub is stopped: {0}")]
+    Stopped(String),
 }
 
 impl Halt {
@@ -71,7 +80,7 @@ impl Halt {
     pub fn again_at_ms(&self, now_ms: u64) -> Option<u64> {
         match self {
             Halt::Later { until_ms, .. } => Some((*until_ms).max(now_ms)),
-            Halt::Unwell(_) | Halt::Own(_) => Some(now_ms + 5_000),
+            Halt::Unwell(_) | Halt::Own(_) | Halt::Stopped(_) => Some(now_ms + 5_000),
             _ => None,
         }
     }
@@ -101,6 +110,7 @@ impl Halt {
             }
             Halt::Nonsense(_) => bad_gateway("provider_answer", detail),
             Halt::Own(_) => Problem::unavailable("the hub cannot do it now; try again"),
+            Halt::Stopped(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopped", detail).retry_after(STOPPED_S),
         }
     }
 }
@@ -194,13 +204,19 @@ impl<'a> Way<'a> {
         if let Some(body) = body {
             request = request.json(body);
         }
-        self.office.exchange(&format!("{}/{}", self.tenant, self.id), request, self.patience).await
+        self.office.exchange(self.tenant, &format!("{}/{}", self.tenant, self.id), request, self.patience).await
     }
 }
 
 impl Connections {
-    /// One call, counted.
-    pub(super) async fn exchange(&self, name: &str, request: Request, patience: Duration) -> Result<Answer, Halt> {
+    /// One call for a tenant, counted.
+    pub(super) async fn exchange(
+        &self,
+        tenant: &str,
+        name: &str,
+        request: Request,
+        patience: Duration,
+    ) -> Result<Answer, Halt> {
         let provider = request.provider.name();
         let deadline_ms = self.clock.now_ms() + patience.as_millis() as u64;
         // Slack's limits are by method: a history that wants a pause must not
@@ -214,10 +230,41 @@ impl Connections {
             deadline_ms: Some(deadline_ms),
             while_down: WhileDown::Fail,
         };
-        let answered = self.caller.call(&call).await.map_err(|stopped| halt_of(stopped, self.clock.now_ms()));
+        let answered = match self.brake.run(tenant, self.caller.call(&call)).await {
+            Ok(answered) => answered.map_err(|stopped| halt_of(stopped, self.clock.now_ms())),
+            Err(Cut::Before(halted)) => Err(Halt::Stopped(halted.to_string())),
+            Err(Cut::Under(halted)) => {
+                self.note_cut_off(tenant, &call.request).await;
+                Err(Halt::Stopped(halted.to_string()))
+            }
+        };
         let outcome = answered.as_ref().map_or_else(word, |_| "done");
         self.counts.calls.with_label_values(&[provider, outcome]).inc();
         answered
+    }
+}
+
+impl Connections {
+    /// What changes something there and was cut off may have landed: that goes
+    /// into the trail. What only asks has changed nothing.
+    async fn note_cut_off(&self, tenant: &str, request: &Request) {
+        if request.method == Method::GET {
+            return;
+        }
+        let act = Act {
+            id: format!("aud_{}", random_hex()),
+            tenant_id: tenant.to_owned(),
+            action: format!("{} {}", request.method, request.url.path()),
+            outcome: "uncertain".to_owned(),
+            actor: Doer { kind: "hub".to_owned(), ..Doer::default() },
+            subject: Deed { kind: request.provider.name().to_owned(), id: None },
+            at: Time::from_ms(self.clock.now_ms()),
+            reason: Some("cut off by the kill switch".to_owned()),
+            ..Act::default()
+        };
+        if let Err(error) = self.log.append(vec![act_record(&act, self.log.partitions())]).await {
+            tracing::error!(tenant, action = act.action, %error, "a call that was cut off is not in the trail");
+        }
     }
 }
 
@@ -274,6 +321,7 @@ fn word(halt: &Halt) -> &'static str {
         Halt::Gone(_) => "not_found",
         Halt::Refused(_) | Halt::First(..) | Halt::NoToken | Halt::Unsupported(_) => "refused",
         Halt::Unwell(_) | Halt::Own(_) => "failed",
+        Halt::Stopped(_) => "stopped",
         Halt::Nonsense(_) => "nonsense",
     }
 }

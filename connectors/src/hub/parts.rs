@@ -8,6 +8,7 @@ use pipeline::{
     flow,
     operators::{deduplicate::Deduplicate, govern::Govern},
     ports::{Clock, Log},
+    retry::Policy,
     worker::Progress,
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -15,8 +16,10 @@ use tokio::{sync::watch, task::JoinSet};
 use super::Notice;
 use crate::{
     agents::{self, Counts, Gateway},
+    alerts::{Alerts, Herald},
     api::{self, Desk, Services},
     auth::{Gate, Tokens},
+    brake::{Brake, Gauges, follow::Follower},
     clock::SystemClock,
     config::Config,
     connections::{self, Connections},
@@ -26,6 +29,7 @@ use crate::{
     keys::Keys,
     log::Opened,
     lookups::{self, Links, Lookups},
+    memory::{self, Memory, Recall},
     mirror::{self, Mirror},
     outgoing::Ledger,
     own_ids::OwnIds,
@@ -38,7 +42,12 @@ use crate::{
         project::Projector,
     },
     supervisor::{Board, Failure, Post, Status, supervise},
-    telemetry::metrics::Metrics,
+    telemetry::{
+        metrics::Metrics,
+        traces::{self, Exporter},
+    },
+    tools,
+    trail::Trail,
     workers::Workers,
 };
 
@@ -54,7 +63,10 @@ pub(super) struct Parts {
     pub progress: Arc<Progress>,
     pub seal: Arc<Seal>,
     pub directory: Arc<Directory>,
+    pub brake: Arc<Brake>,
+    pub exporter: Option<Arc<Exporter>>,
     pub store: Option<Arc<Store>>,
+    pub recall: Option<Arc<Recall>>,
     pub ingest: Option<Arc<Ingest>>,
     pub gateway: Option<Arc<Gateway>>,
     pub gate: Arc<Gate>,
@@ -76,6 +88,8 @@ impl Parts {
     ) -> Result<Parts, Failure> {
         let has = |role| roles.contains(&role);
         let Opened { log, journal } = opened;
+        let traces = traces::open(&config.traces, &config.langfuse)?;
+        let log = traces::tapped(log, traces.as_ref().map(|(tracer, _)| tracer));
         let epoch = match &journal {
             Some(journal) => epoch::of_journal(config, journal.epoch())?,
             None => epoch::FIRST,
@@ -85,11 +99,24 @@ impl Parts {
         if let Some(journal) = journal {
             metrics.watch(journal)?;
         }
+        let exporter = traces.map(|(_, exporter)| Arc::new(exporter));
+        if let Some(exporter) = &exporter {
+            metrics.include(exporter.counts().collectors())?;
+        }
         let Keys { jwt_secret, seal } = Keys::load(config)?;
         let (seal, directory) = (Arc::new(seal), Arc::new(Directory::default()));
+        let brake = Brake::set();
+        metrics.include(vec![Box::new(Gauges::new(Arc::clone(&brake))?)])?;
         let tokens = Arc::new(Tokens::new(&jwt_secret, Arc::clone(&directory), Arc::clone(&clock)));
         let gate = Arc::new(gate(config, notice, &directory, &tokens));
-        let store = if has(Role::Api) { Some(Arc::new(Store::open(config).await?)) } else { None };
+        let store = match has(Role::Api) || has(Role::Memory) {
+            true => Some(Arc::new(Store::open(config).await?)),
+            false => None,
+        };
+        let recall = match &store {
+            Some(store) => Some(Arc::new(Recall::open(config, Arc::clone(store), Arc::clone(&clock))?)),
+            None => None,
+        };
         let ingest = has(Role::Ingest).then(|| {
             let (log, clock, metrics) = (Arc::clone(&log), Arc::clone(&clock), Arc::clone(&metrics));
             Arc::new(Ingest::new(config, log, clock, metrics, Arc::clone(&directory), Arc::clone(&seal)))
@@ -103,6 +130,7 @@ impl Parts {
                 tokens: Arc::clone(&tokens),
                 clock: Arc::clone(&clock),
                 counts,
+                brake: Arc::clone(&brake),
                 settings: config.agents.settings(epoch),
             }))
         } else {
@@ -118,6 +146,7 @@ impl Parts {
                     directory: Arc::clone(&directory),
                     seal: Arc::clone(&seal),
                     ledger: ledger.clone(),
+                    brake: Arc::clone(&brake),
                 };
                 let connections = Arc::new(Connections::new(config, parts)?);
                 metrics.include(connections.counts.collectors())?;
@@ -129,17 +158,19 @@ impl Parts {
             Some(make) => Some(make(config, Arc::clone(&log))?),
             None => None,
         };
-        let desk = store.as_ref().zip(connections).map(|(store, connections)| {
+        let desk = store.as_ref().zip(recall.as_ref()).zip(connections).map(|((store, recall), connections)| {
             let parts = api::Parts {
                 connections,
                 log: Arc::clone(&log),
                 clock: Arc::clone(&clock),
                 store: Arc::clone(store),
+                recall: Arc::clone(recall),
                 directory: Arc::clone(&directory),
                 tokens: Arc::clone(&tokens),
                 gate: Arc::clone(&gate),
                 seal: Arc::clone(&seal),
                 engine: engine.clone(),
+                brake: Arc::clone(&brake),
                 online: gateway.as_ref().map(|gateway| gateway.online()),
             };
             Arc::new(Desk::new(config, parts))
@@ -153,7 +184,10 @@ impl Parts {
             progress,
             seal,
             directory,
+            brake,
+            exporter,
             store,
+            recall,
             ingest,
             gateway,
             gate,
@@ -164,6 +198,7 @@ impl Parts {
     }
 
     fn announcer(&self, config: &Config) -> Option<Announcer> {
+        self.desk.as_ref()?;
         let store = Arc::clone(self.store.as_ref()?);
         Some(Announcer { store, log: Arc::clone(&self.log), house: Some(HouseRule::of(config)) })
     }
@@ -184,14 +219,28 @@ impl Parts {
     pub fn man(&self, crew: &mut Crew, config: &Config, roles: &[Role]) -> Result<(), Failure> {
         let (directory, log) = (Arc::clone(&self.directory), Arc::clone(&self.log));
         crew.man("directory", move |post| follow(Arc::clone(&directory), Arc::clone(&log), post));
+        let follower = Follower {
+            brake: Arc::clone(&self.brake),
+            log: Arc::clone(&self.log),
+            clock: Arc::clone(&self.clock),
+            roles: roles.iter().map(|role| role.name().to_owned()).collect(),
+        };
+        crew.man("brake", move |post| follower.clone().run(post));
+        if let Some(exporter) = self.exporter.clone() {
+            crew.man("traces", move |post| Arc::clone(&exporter).run(post));
+        }
         if let (Some(announcer), Some(store)) = (self.announcer(config), &self.store) {
             crew.man("announcer", move |post| announcer.clone().run(post));
             let projector = Projector { store: Arc::clone(store), log: Arc::clone(&self.log) };
             crew.man("projector", move |post| projector.clone().run(post));
             let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
             let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
-            let own_ids = Arc::new(OwnIds::new(config, Arc::clone(store), directory, links, clock)?);
+            let own_ids =
+                Arc::new(OwnIds::new(config, Arc::clone(store), directory, links, clock, Arc::clone(&self.brake))?);
             crew.man("own_ids", move |post| Arc::clone(&own_ids).run(post));
+            let prices = Arc::new(config.usage.prices.clone());
+            let trail = Trail { store: Arc::clone(store), log: Arc::clone(&self.log), prices };
+            crew.man("trail", move |post| trail.clone().run(post));
         }
         roles.iter().try_for_each(|role| self.man_role(crew, config, *role))
     }
@@ -210,7 +259,7 @@ impl Parts {
             Role::Lookups => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
                 let desk = lookups::Desk::new(config, links, Arc::clone(&self.clock), Arc::clone(&self.metrics))?;
-                let desk = desk.counting_in(&self.ledger);
+                let desk = desk.counting_in(&self.ledger).under(Arc::clone(&self.brake));
                 let (log, directory) = (Arc::clone(&self.log), Arc::clone(&self.directory));
                 let lookups = Lookups { log, directory, desk: Arc::new(desk) };
                 crew.man(role.name(), move |post| lookups.clone().run(post));
@@ -218,10 +267,26 @@ impl Parts {
             Role::Mirror => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
                 let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
-                let bench = Arc::new(mirror::Bench::new(config, links, directory, clock)?.counting_in(&self.ledger));
+                let bench = mirror::Bench::new(config, links, directory, clock)?.counting_in(&self.ledger);
+                let bench = Arc::new(bench.under(Arc::clone(&self.brake)));
                 self.metrics.include(bench.counts.collectors())?;
                 let mirror = Mirror { log: Arc::clone(&self.log), bench };
                 crew.man(role.name(), move |post| mirror.clone().run(post));
+                let (directory, seal) = (Arc::clone(&self.directory), Arc::clone(&self.seal));
+                let herald = Herald::new(config, directory, seal, Arc::clone(&self.clock))?;
+                self.metrics.include(herald.counts.collectors())?;
+                let alerts = Alerts { log: Arc::clone(&self.log), herald: Arc::new(herald) };
+                crew.man("alerts", move |post| alerts.clone().run(post));
+            }
+            Role::Memory => {
+                if let Some(recall) = &self.recall {
+                    let policy = Policy { attempts_max: config.retries.attempts_max, ..Policy::default() };
+                    let counts = memory::role::Counts::new()?;
+                    self.metrics.include(counts.collectors())?;
+                    let bench = memory::role::Bench { recall: Arc::clone(recall), policy, counts };
+                    let memory = Memory { log: Arc::clone(&self.log), bench: Arc::new(bench) };
+                    crew.man(role.name(), move |post| memory.clone().run(post));
+                }
             }
             Role::Gateway => {
                 if let Some(gateway) = self.gateway.clone() {
@@ -240,6 +305,8 @@ impl Parts {
             }
             Role::Api => {
                 if let Some(desk) = self.desk.clone() {
+                    let tools = tools::worker::Worker { log: Arc::clone(&self.log), desk: Arc::clone(&desk) };
+                    crew.man("tools", move |post| tools.clone().run(post));
                     let connections = Arc::clone(&desk.connections);
                     if let Some(engine) = desk.engine.clone() {
                         let desk = Arc::clone(&desk);

@@ -20,6 +20,7 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use super::{clickup, flights::Flights, links::Links};
 use crate::{
+    brake::Brake,
     config::{Config, Providers},
     outgoing::{
         Answer, Call, Caller, Credential, Fault, Http, Ledger, Limits, Outcome, Policies, Provider, Stopped, WhileDown,
@@ -60,6 +61,7 @@ pub struct Desk {
 /// Makes the calls, fairly.
 struct Calls {
     caller: Caller,
+    brake: Arc<Brake>,
     clock: Arc<dyn Clock>,
     places: Semaphore,
     tenants: Mutex<HashMap<String, Arc<Semaphore>>>,
@@ -83,6 +85,7 @@ impl Desk {
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies(attempts_max));
         let calls = Calls {
             caller,
+            brake: Brake::free(),
             clock: Arc::clone(&clock),
             places: Semaphore::new(CALLS_MAX),
             tenants: Mutex::default(),
@@ -90,6 +93,14 @@ impl Desk {
         };
         let flights = Flights::new(Arc::clone(&clock), KEEP_MS);
         Ok(Desk { links, clickup, clock, metrics, flights, calls: Arc::new(calls) })
+    }
+
+    /// Under this brake.
+    pub fn under(mut self, brake: Arc<Brake>) -> Desk {
+        if let Some(calls) = Arc::get_mut(&mut self.calls) {
+            calls.brake = brake;
+        }
+        self
     }
 
     /// The same, counting calls where others count theirs.
@@ -186,9 +197,13 @@ impl Calls {
         // in the queue that all share. (The semaphores are never closed.)
         let _own = tenant.acquire().await;
         let _all = self.places.acquire().await;
-        match self.caller.call(&errand.call).await {
-            Ok(answer) => self.read(&errand, &answer),
-            Err(stopped) => Err(self.explain(&errand, &stopped)),
+        self.brake.leased().await;
+        match self.brake.run(&errand.tenant, self.caller.call(&errand.call)).await {
+            Ok(Ok(answer)) => self.read(&errand, &answer),
+            Ok(Err(stopped)) => Err(self.explain(&errand, &stopped)),
+            // What is asked for changes nothing out there: it need not be known
+            // whether it was.
+            Err(_) => Err("stopped"),
         }
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Job {
 pub(super) enum Said {
     /// It is about to be done; told back when that is durable.
     Claim { offset: u64, result: Box<MirrorResult>, go: oneshot::Sender<()> },
+    /// It was cut off by the kill switch: that goes into the trail.
+    CutOff(Arc<MirrorCommand>),
     /// It has ended.
     End(Box<Ended>),
 }

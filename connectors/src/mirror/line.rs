@@ -1,12 +1,15 @@
 //! A line to a provider: one connection's way of asking. An answer comes back as
 //! JSON, everything else as a [`Halt`], which says what may be done next.
 
+use std::sync::Arc;
+
 use pipeline::event::MirrorPlace;
 use reqwest::{Method, Url};
 use serde_json::Value;
 
 use super::counts::Counts;
 use crate::{
+    brake::{Brake, Cut},
     config::Providers,
     lookups::{Link, NoWay, Way},
     outgoing::{Call, Caller, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown},
@@ -29,12 +32,19 @@ pub(super) enum Halt {
     Refused { code: &'static str, detail: String },
     /// The provider cannot tell whether it was done.
     Unknown { detail: String },
+    /// The hub was stopped before anything was sent.
+    Stopped { why: &'static str },
+    /// The hub was stopped in the middle: it may have landed.
+    CutOff,
 }
 
 /// One connection of a tenant, ready to be asked.
 pub(super) struct Line<'a> {
     pub caller: &'a Caller,
     pub counts: &'a Counts,
+    pub brake: &'a Arc<Brake>,
+    /// Whose it is.
+    pub tenant: String,
     /// What circuits go by: connections' ids are a tenant's own.
     pub name: String,
     pub provider: Provider,
@@ -50,13 +60,12 @@ impl<'a> Line<'a> {
         connection: &str,
         link: &Link,
         providers: &Providers,
-        caller: &'a Caller,
-        counts: &'a Counts,
+        (caller, counts, brake): (&'a Caller, &'a Counts, &'a Arc<Brake>),
     ) -> Result<Line<'a>, Halt> {
         let refused = |(code, detail): NoWay| Halt::Refused { code, detail: detail.to_owned() };
         let Way { provider, base, credential } = link.way(providers).map_err(refused)?;
         let (name, own_ids) = (format!("{tenant}/{connection}"), link.own_ids.clone());
-        Ok(Line { caller, counts, name, provider, base, credential, own_ids })
+        Ok(Line { caller, counts, brake, tenant: tenant.to_owned(), name, provider, base, credential, own_ids })
     }
 
     /// An address below the API's, made of these parts, each of which stays one.
@@ -92,14 +101,17 @@ impl<'a> Line<'a> {
     /// Asks. What may be done twice without harm is a `Request::is_repeatable`.
     pub async fn ask(&self, request: Request, scope: Option<&str>) -> Result<Value, Halt> {
         let is_repeatable = request.is_repeatable;
-        let answered = self.caller.call(&self.call(request, scope)).await;
+        let call = self.call(request, scope);
+        let answered = self.brake.run(&self.tenant, self.caller.call(&call)).await;
         let result = match answered {
-            Ok(answer) if answer.body.is_empty() => Ok(Value::Null),
-            Ok(answer) => serde_json::from_slice(&answer.body).map_err(|_| {
+            Err(Cut::Before(halted)) => Err(Halt::Stopped { why: halted.word() }),
+            Err(Cut::Under(_)) => Err(Halt::CutOff),
+            Ok(Ok(answer)) if answer.body.is_empty() => Ok(Value::Null),
+            Ok(Ok(answer)) => serde_json::from_slice(&answer.body).map_err(|_| {
                 let detail = "the answer is not JSON".to_owned();
                 if is_repeatable { Halt::Again { at_ms: None, detail } } else { Halt::Unsure { detail } }
             }),
-            Err(stopped) => Err(self.halt(stopped, scope, is_repeatable)),
+            Ok(Err(stopped)) => Err(self.halt(stopped, scope, is_repeatable)),
         };
         let outcome = result.as_ref().map_or_else(Halt::word, |_| "done");
         self.counts.calls.with_label_values(&[self.provider.name(), outcome]).inc();
@@ -170,6 +182,8 @@ impl Halt {
             Halt::Gone { .. } => "not_found",
             Halt::Refused { code, .. } => code,
             Halt::Unknown { .. } => "unknown",
+            Halt::Stopped { why } => why,
+            Halt::CutOff => "cut_off",
         }
     }
 }

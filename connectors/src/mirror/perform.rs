@@ -40,6 +40,9 @@ pub(super) enum Step {
     Left,
 }
 
+/// How long a stopped connection's commands wait before they look again.
+const STOPPED_MS: u64 = 250;
+
 /// Half of a limit, as long as a footer and a mark fit into it.
 fn halved(limit: Option<u32>, provider: &str) -> Option<u32> {
     let usual = u32::try_from(markup::limit(dialect(provider))).unwrap_or(u32::MAX);
@@ -53,7 +56,14 @@ impl Bench {
     pub(super) async fn perform(&self, job: &mut Job) -> Step {
         let command = Arc::clone(&job.command);
         let now_ms = self.clock.now_ms();
-        if now_ms >= command.deadline.as_ms() {
+        if self.brake.is_dropped(&command.id) {
+            return self.dropped(job);
+        }
+        if let Some(halted) = self.brake.halted(&command.tenant_id) {
+            return self.halted(job, None, Halt::Stopped { why: halted.word() });
+        }
+        let deadline_ms = self.brake.deadline_ms(&command.tenant_id, command.at.as_ms(), command.deadline.as_ms());
+        if now_ms >= deadline_ms {
             let detail = "its deadline passed before it could be done".to_owned();
             return match job.state.unsure_ms {
                 Some(_) => self.uncertain(job, detail),
@@ -89,7 +99,7 @@ impl Bench {
             code: "no_connection",
             detail: "the connection is not there, or switched off".to_owned(),
         })?;
-        Line::open(tenant, connection, &link, &self.providers, &self.caller, &self.counts)
+        Line::open(tenant, connection, &link, &self.providers, (&self.caller, &self.counts, &self.brake))
     }
 
     /// Has it written down that this is about to be done; whether it was.
@@ -236,6 +246,17 @@ impl Bench {
                 let pause = Some(if is_connections { Pause::Connection } else { Pause::Gate });
                 Step::Later { until_ms, pause, is_limited: why == "limited" }
             }
+            Halt::Stopped { why } => {
+                self.counts.waits.with_label_values(&[provider_of(&job.command.work), why]).inc();
+                self.later_when_resumed(now_ms)
+            }
+            // As after a crash: before anything is sent again, it is looked for.
+            Halt::CutOff => {
+                job.state.unsure_ms = Some(now_ms);
+                // Fails when the session is gone; its successor does the same.
+                let _ = job.session.send(Said::CutOff(Arc::clone(&job.command)));
+                self.later_when_resumed(now_ms)
+            }
             Halt::Unsure { detail } => {
                 tracing::debug!(command = %job.command.id, detail, "it may have landed");
                 job.state.attempts += 1;
@@ -266,6 +287,25 @@ impl Bench {
             Halt::TooLong { detail } => self.failed(job, "refused", detail),
             Halt::Refused { code, detail } => self.failed(job, code, detail),
             Halt::Unknown { detail } => self.uncertain(job, detail),
+        }
+    }
+
+    /// Nothing of the connection, for a moment: a resume is noticed so late.
+    fn later_when_resumed(&self, now_ms: u64) -> Step {
+        Step::Later { until_ms: now_ms.saturating_add(STOPPED_MS), pause: Some(Pause::Connection), is_limited: false }
+    }
+
+    /// Somebody does not want it any more. That is no failure; but what may
+    /// have been done is not known for it.
+    fn dropped(&self, job: &Job) -> Step {
+        let detail = "it was dropped by an administrator".to_owned();
+        self.brake.has_ended(&job.command.id);
+        if job.state.unsure_ms.is_some() {
+            return self.uncertain(job, detail);
+        }
+        match self.failed(job, "dropped", detail) {
+            Step::End(result, _) => Step::End(result, None),
+            step => step,
         }
     }
 

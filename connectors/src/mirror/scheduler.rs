@@ -28,6 +28,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
+    brake::Brake,
     config::{Config, Providers, Retries},
     directory::Directory,
     lookups::Links,
@@ -49,6 +50,7 @@ pub struct Bench {
     pub(super) directory: Arc<Directory>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) caller: Caller,
+    pub(super) brake: Arc<Brake>,
     /// Jobs in memory, of all sessions.
     pub(super) in_hand: AtomicUsize,
     pub(super) parked: AtomicUsize,
@@ -74,7 +76,8 @@ impl Bench {
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies);
         let (in_hand, parked) = Default::default();
         let counts = Counts::new()?;
-        Ok(Bench { counts, settings, providers, retries, links, directory, clock, caller, in_hand, parked })
+        let brake = Brake::free();
+        Ok(Bench { counts, settings, providers, retries, links, directory, clock, caller, brake, in_hand, parked })
     }
 
     pub(super) fn attempts_max(&self, provider: &str) -> u32 {
@@ -84,6 +87,12 @@ impl Bench {
     /// The same, counting calls where others count theirs.
     pub fn counting_in(mut self, ledger: &Ledger) -> Bench {
         self.caller.count_in(ledger);
+        self
+    }
+
+    /// Under this brake.
+    pub fn under(mut self, brake: Arc<Brake>) -> Bench {
+        self.brake = brake;
         self
     }
 

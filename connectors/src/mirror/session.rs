@@ -26,7 +26,7 @@ use super::{
     role::GROUP,
     scheduler::{Bench, Order},
 };
-use crate::lookups::open::Open;
+use crate::{brake::switch::act_record, lookups::open::Open, trail};
 
 /// Commands of one partition between the oldest that has not ended and the
 /// newest that was read. An offset each, but a crash reads all of them again.
@@ -234,6 +234,10 @@ impl Desk<'_> {
                 self.outputs.push(written(&result, offset, self.partition, None));
                 self.claimed.push(go);
             }
+            Said::CutOff(command) => {
+                let act = trail::cut_off(&command, self.bench.now());
+                self.outputs.push(act_record(&act, self.log.partitions()));
+            }
             Said::End(ended) => self.end(*ended),
         }
     }
@@ -253,7 +257,15 @@ impl Desk<'_> {
         let how = result.code.as_deref().unwrap_or(stage(result.stage));
         self.bench.counts.ends.with_label_values(&[provider_of(&command.work), how]).inc();
         if let Some(reason) = grave {
-            tracing::warn!(tenant, command = command.id, reason, attempts, "a command of the mirror could not be done");
+            let trace = command.trace_id.as_deref();
+            tracing::warn!(
+                tenant,
+                command = command.id,
+                trace,
+                reason,
+                attempts,
+                "a command of the mirror could not be done"
+            );
             self.bury(&record, &reason);
         }
         self.outputs.push(written(&result, offset, self.partition, Some(&record)));

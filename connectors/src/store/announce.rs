@@ -1,8 +1,8 @@
 //! The announcer: what the store's transactions left in the outbox goes to the
 //! log, in order.
 //!
-//! In: the outbox. Out: records of `control`, and of `commands` where a row says
-//! so. Guaranteed: a row goes from the outbox only when its record is durable,
+//! In: the outbox. Out: records of `control`, and of `commands`, `alerts` and
+//! `audit` where a row says so. Guaranteed: a row goes from the outbox only when its record is durable,
 //! so each is announced at least once and, a repeat being the same record, in
 //! effect once; the order of a tenant's rows is that of its commits; of several
 //! processes one announces at a time.
@@ -12,7 +12,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use bytes::Bytes;
 use pipeline::{
     event::{
-        Agent, Alias, Client, Connection, Control, House, Project, Row, Tenant, Time, User, UserMapping, Workgroup,
+        Act, Agent, Alert, Alias, Client, Connection, Control, House, Project, Row, Tenant, Time, User, UserMapping,
+        Workgroup,
     },
     ports::{Headers, Log, LogError, NewRecord},
     topics::{Topic, partition_of},
@@ -26,9 +27,10 @@ use super::{
     from_json,
     rows::{PAGE_ROWS_MAX, Stored},
     sql,
-    work::{COMMAND, Work},
+    work::{ACT, ALERT, COMMAND, Work},
 };
 use crate::{
+    brake::switch::{act_record, alert_record},
     config::Config,
     supervisor::{Failure, Post},
 };
@@ -227,6 +229,11 @@ fn record(line: &Line, partitions: u32) -> Result<NewRecord, StoreError> {
             key: Bytes::from(tenant),
             value: Some(Bytes::from(data)),
         });
+    }
+    match (&*kind, &data) {
+        (ALERT, Some(data)) => return Ok(alert_record(&from_json::<Alert>(data)?, partitions)),
+        (ACT, Some(data)) => return Ok(act_record(&from_json::<Act>(data)?, partitions)),
+        _ => {}
     }
     let key = Bytes::from(format!("{tenant}/{kind}/{id}"));
     let headers = header(&kind, Topic::Control.spec().schema);

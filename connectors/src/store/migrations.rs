@@ -27,6 +27,8 @@ const STEPS: &[Step] = &[
     (3, "projections", migration!("0003_projections"), migration!("0003_projections")),
     (4, "upkeep", migration!("0004_upkeep"), migration!("0004_upkeep")),
     (5, "limits", migration!("0005_limits"), migration!("0005_limits")),
+    (6, "box", migration!("0006_box"), migration!("0006_box")),
+    (7, "memory", migration!("0007_memory"), migration!("0007_memory")),
 ];
 
 /// Brings a database up to date; several processes may try at once.

@@ -9,10 +9,11 @@
 mod agents;
 mod aliases;
 pub mod announce;
+pub mod black_box;
 mod candidates;
 mod clients;
 mod connections;
-mod database;
+pub(crate) mod database;
 mod error;
 mod mappings;
 mod migrations;
@@ -22,21 +23,24 @@ mod projects;
 mod rows;
 mod tasks;
 mod tenants;
+mod texts;
+pub mod trail;
 mod unrouted;
 mod upkeep;
 mod users;
+mod vectors;
 mod work;
 mod workgroups;
 
 use std::sync::Arc;
 
 use pipeline::{
-    event::{Agent, Alias, Client, Connection, Project, Tenant, User, UserMapping, Workgroup},
+    event::{Agent, Alias, Client, Connection, Project, Tenant, Time, User, UserMapping, Workgroup},
     ports::Clock,
 };
 use tokio::sync::Notify;
 
-use self::database::Database;
+use self::database::{Database, Tx};
 use crate::{clock::SystemClock, config::Config};
 
 pub use candidates::Candidates;
@@ -45,9 +49,11 @@ pub use error::StoreError;
 pub use notices::Notices;
 pub use rows::{Entry, PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging, Rows, Stored};
 pub use tasks::{TaskFilter, Tasks};
+pub use texts::{Kept, Place, Texts, Thread};
 pub use unrouted::Unrouted;
 pub use upkeep::{Note, Upkeep};
-pub use work::Work;
+pub use vectors::{Changed, Chunk, VectorRows};
+pub use work::{Asked, Work, asked};
 
 /// The file of the embedded database in a data directory.
 pub(crate) const FILE: &str = "nexus.db";
@@ -108,6 +114,21 @@ impl Store {
         self.database.rows(sql!("store_ping"), &[]).await.map(drop)
     }
 
+    /// Begins to write, for who writes no rows of the directory.
+    pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
+        self.database.begin().await
+    }
+
+    /// There is something in the outbox.
+    pub(crate) fn announce_soon(&self) {
+        self.written.notify_one();
+    }
+
+    /// The time that rows are given.
+    pub(crate) fn now(&self) -> Time {
+        Time::from_ms(self.clock.now_ms())
+    }
+
     /// Closes its connections.
     pub async fn close(&self) {
         self.database.close().await;
@@ -157,6 +178,16 @@ impl Store {
     /// Work items.
     pub fn tasks(&self) -> Tasks<'_> {
         Tasks(self)
+    }
+
+    /// What is remembered.
+    pub fn texts(&self) -> Texts<'_> {
+        Texts(self)
+    }
+
+    /// Its vectors, where they are kept here.
+    pub fn vectors(&self) -> VectorRows<'_> {
+        VectorRows(self)
     }
 
     /// Events of no project.

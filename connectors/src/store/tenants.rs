@@ -49,6 +49,14 @@ const CLEAR: &[&str] = &[
     sql!("candidates_delete_tenant"),
     sql!("notices_delete_tenant"),
     sql!("upkeep_delete_tenant"),
+    // What was done stays in the trail, which only grows and has nobody's words.
+    sql!("mirror_waiting_delete_tenant"),
+    sql!("usage_days_delete_tenant"),
+    sql!("budgets_delete_tenant"),
+    sql!("budget_told_delete_tenant"),
+    sql!("texts_delete_tenant"),
+    sql!("summaries_delete_tenant"),
+    sql!("vectors_delete_tenant"),
 ];
 
 /// Rows that are told of at once.

@@ -5,20 +5,52 @@
 //! tenant wait for each other: numbers of the outbox are in the order of the
 //! commits, and a change never goes over another that it has not seen.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
 use pipeline::event::{
-    Agent, Alias, Client, Command, Connection, Project, Row, Tenant, Time, User, UserMapping, Workgroup,
+    Act, Agent, Alias, Client, Command, Connection, EVERYBODY, HUB, Hold, Project, Row, Tenant, Time, User,
+    UserMapping, Workgroup,
 };
 
 use super::{
     Store,
+    black_box::{post_act, post_row},
     database::{Tx, Value},
     error::StoreError,
     rows::{Entry, Stored, entry, join, refused},
     sql,
 };
+use crate::identity::random_hex;
 
 /// The kind of an outbox row that is a command and no row of the directory.
 pub(super) const COMMAND: &str = "command";
+
+/// The kinds of outbox rows that are an alert, and a line of the trail.
+pub(super) const ALERT: &str = "alert";
+pub(super) const ACT: &str = "act";
+
+/// What somebody asked for, while it is done: every unit of work that is
+/// committed meanwhile writes it down, in its own transaction.
+#[derive(Debug)]
+pub struct Asked {
+    act: Act,
+    was_written: AtomicBool,
+}
+
+tokio::task_local! {
+    static ASKED: Arc<Asked>;
+}
+
+/// Does what somebody asked for. Tells also whether a unit of work has written
+/// it down.
+pub async fn asked<T>(act: Act, work: impl Future<Output = T>) -> (T, bool) {
+    let asked = Arc::new(Asked { act, was_written: AtomicBool::new(false) });
+    let done = ASKED.scope(Arc::clone(&asked), work).await;
+    (done, asked.was_written.load(Relaxed))
+}
 
 /// A unit of work on one tenant. Dropped without a commit, it never was.
 pub struct Work<'a> {
@@ -26,14 +58,19 @@ pub struct Work<'a> {
     tenant: String,
     tx: Tx,
     now_ms: i64,
+    /// The rows that it changed, as `kind/id`.
+    touched: Vec<String>,
 }
+
+/// Rows that a line of the trail names; of further ones it says how many.
+const TOUCHED_MAX: usize = 50;
 
 impl<'a> Work<'a> {
     pub(super) async fn begin(store: &'a Store, tenant: &str) -> Result<Self, StoreError> {
         let mut tx = store.database.begin().await?;
         tx.lock(tenant).await?;
         let now_ms = i64::try_from(store.clock.now_ms()).unwrap_or(i64::MAX);
-        Ok(Work { store, tenant: tenant.to_owned(), tx, now_ms })
+        Ok(Work { store, tenant: tenant.to_owned(), tx, now_ms, touched: Vec::new() })
     }
 
     /// A row as this work sees it.
@@ -119,7 +156,23 @@ impl<'a> Work<'a> {
     }
 
     /// Makes all of it so, and wakes the announcer.
-    pub async fn commit(self) -> Result<(), StoreError> {
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        if let Ok(asked) = ASKED.try_with(Arc::clone) {
+            let more = self.touched.len().saturating_sub(TOUCHED_MAX);
+            self.touched.truncate(TOUCHED_MAX);
+            if more > 0 {
+                self.touched.push(format!("… and {more} more"));
+            }
+            let act = Act {
+                id: format!("aud_{}", random_hex()),
+                tenant_id: self.tenant.clone(),
+                changed: self.touched,
+                at: Time(self.now_ms),
+                ..asked.act.clone()
+            };
+            post_act(&mut self.tx, &act).await?;
+            asked.was_written.store(true, Relaxed);
+        }
         self.tx.commit().await?;
         self.store.written.notify_one();
         Ok(())
@@ -155,7 +208,21 @@ impl<'a> Work<'a> {
         self.outbox(R::KIND, id, Some(data)).await
     }
 
+    /// Says that something was changed that has no row in the directory.
+    pub(super) fn touched(&mut self, kind: &str, id: &str) {
+        self.touched.push(format!("{kind}/{id}"));
+    }
+
+    /// Lets go whoever is held for a budget.
+    pub(super) async fn release(&mut self, scope: &str) -> Result<(), StoreError> {
+        let tenant = self.tenant.clone();
+        let id = if scope == EVERYBODY { tenant.clone() } else { format!("{tenant}/{scope}") };
+        self.tx.execute(sql!("budget_told_delete"), &[tenant.into(), scope.into()]).await?;
+        post_row::<Hold>(&mut self.tx, HUB, Hold::KIND, &id, None, Time(self.now_ms)).await
+    }
+
     pub(super) async fn outbox(&mut self, kind: &str, id: &str, data: Option<String>) -> Result<(), StoreError> {
+        self.touched(kind, id);
         let values = [self.tenant.as_str().into(), kind.into(), id.into(), data.into(), self.now_ms.into()];
         self.tx.execute(sql!("outbox_insert"), &values).await?;
         Ok(())

@@ -1,7 +1,8 @@
-//! What the hub says of itself: log lines and metrics.
+//! What the hub says of itself: log lines, metrics and traces.
 
 mod journal;
 pub mod metrics;
+pub mod traces;
 
 use std::io::IsTerminal;
 

@@ -5,6 +5,7 @@
 
 mod action;
 mod alert;
+mod audit;
 mod command;
 mod control;
 mod dead_letter;
@@ -17,12 +18,14 @@ mod presence;
 mod protocol;
 mod standard;
 mod state;
+mod stop;
 mod task;
 mod time;
 mod webhook;
 
 pub use action::*;
 pub use alert::*;
+pub use audit::*;
 pub use command::*;
 pub use control::*;
 pub use dead_letter::*;
@@ -35,6 +38,7 @@ pub use presence::*;
 pub use protocol::*;
 pub use standard::*;
 pub use state::*;
+pub use stop::*;
 pub use task::*;
 pub use time::*;
 pub use webhook::*;
@@ -65,6 +69,7 @@ pub const SCHEMAS: &[SchemaOf] = &[
     ("nexus.barred.v1", || schemars::schema_for!(Barred)),
     ("nexus.cursor.v1", || schemars::schema_for!(Cursor)),
     ("nexus.alert.v1", || schemars::schema_for!(Alert)),
+    ("nexus.audit.v1", || schemars::schema_for!(Act)),
     ("nexus.control.v1", || schemars::schema_for!(Control)),
     ("nexus.dead-letter.v1", || schemars::schema_for!(DeadLetter)),
     ("nexus.agent.hello.v1", || schemars::schema_for!(Hello)),

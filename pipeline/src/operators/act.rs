@@ -8,8 +8,11 @@
 //! (see [`govern`]) has the status `muted`, the rule as its reason, and the time
 //! after which it may.
 //!
-//! The hub's tools are not here yet: a `tool_request` is answered with the
-//! error `not_available`, so that nobody waits for ever. `usage` and `trace`
+//! A `tool_request` is held against the agent's rights here and used elsewhere:
+//! the call goes to `memory.requests` with the projects that the agent reaches,
+//! and its answer comes back as a command. A tool that is not the hub's goes
+//! there for a signed leave if the agent's capabilities name it (`tool:NAME`,
+//! `tool:NAME.ACTION`, `tool:*`), and is `denied` otherwise. `usage` and `trace`
 //! say something to other readers of `agents.actions` and nothing here.
 
 use std::sync::Arc;
@@ -22,12 +25,14 @@ use super::{
     govern::{self, Speech},
     index::{AgentId, Index, Place},
     made::{Made, event},
+    remember,
     route::{CONTEXT_UPDATE, Letter},
     tasks::{key_of, scope},
 };
 use crate::{
     event::{
-        Actor, ActorKind, AgentAction, Change, EventType, Mention, Message, ProjectRef, Subject, TaskState, Trust,
+        Actor, ActorKind, AgentAction, Change, EventType, MemoryRequest, Mention, Message, ProjectRef, Subject,
+        TaskState, ToolCall, Trust,
     },
     flow::Chain,
 };
@@ -52,10 +57,7 @@ pub fn on(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) {
         "message" => say(chain, &agent, action, turn),
         "status_update" if field(action, "taskId").is_some() => move_task(chain, &agent, action, turn),
         "status_update" => report(chain, action, turn),
-        "tool_request" => {
-            let data = json!({ "requestId": action.data.get("requestId"), "error": "not_available" });
-            return answer(chain, &agent, action, "tool_result", data, turn);
-        }
+        "tool_request" => return use_tool(chain, &agent, action, turn),
         _ => return,
     };
     let mut data = json!({ "status": "accepted", "actionId": action.id });
@@ -73,6 +75,35 @@ pub fn on(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) {
         data["requestId"] = request.clone();
     }
     answer(chain, &agent, action, "action_result", data, turn);
+}
+
+/// The hub's own tools; what stands behind them is in `connectors::tools`.
+pub const TOOLS: &[&str] =
+    &["memory_search", "thread_history", "task_get", "task_update_status", "message_post", "agents_online"];
+
+fn use_tool(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mut Turn<'_>) {
+    let request_id = field(action, "requestId").unwrap_or(&action.id).to_owned();
+    let index = chain.directory.of(&action.tenant_id);
+    let (tool, asked) = (field(action, "tool").unwrap_or_default(), field(action, "action"));
+    let card = index.and_then(|index| index.card(agent));
+    if !TOOLS.contains(&tool) && !card.is_some_and(|card| card.may_use(tool, asked)) {
+        let reason = format!("the agent's capabilities do not name tool:{tool}");
+        let data = json!({ "requestId": request_id, "tool": tool, "decision": "denied", "reason": reason });
+        return answer(chain, agent, action, "tool_result", data, turn);
+    }
+    let call = MemoryRequest::UseTool(ToolCall {
+        id: action.id.clone(),
+        tenant_id: action.tenant_id.clone(),
+        agent_id: agent.to_string(),
+        request_id,
+        tool: tool.to_owned(),
+        args: action.data.get("args").cloned().unwrap_or_default(),
+        project_ids: index.map(|index| index.reach(agent)).unwrap_or_default(),
+        at: turn.now(),
+        trace_id: trace_of(action).map(str::to_owned),
+    });
+    let trace = trace_of(action).map_or_else(|| super::made::trace(&action.id), str::to_owned);
+    remember::ask(&call, &trace, turn);
 }
 
 /// Why something is not done.

@@ -11,7 +11,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use hashbrown::HashMap;
 use serde_json::Value;
 
-use super::{Kept, Turn, index::Index};
+use super::{
+    Kept, Turn,
+    index::{Index, TOOL},
+};
 use crate::{
     detect::Limits,
     event::{Agent, Alias, Connection, House, MirrorFilter, Project, Row, Tenant, User, UserMapping, Workgroup},
@@ -75,7 +78,7 @@ impl Rows {
             Agent::KIND => set(&mut self.agents, id, data, |agent| {
                 // Only for people's eyes; there can be many agents.
                 (agent.owner, agent.role) = (None, None);
-                agent.capabilities.clear();
+                agent.capabilities.retain(|can| can.starts_with(TOOL));
             }),
             Alias::KIND => set(&mut self.aliases, id, data, |_| {}),
             Connection::KIND => set(&mut self.connections, id, data, |connection| {

@@ -80,6 +80,23 @@ pub struct Card {
     pub name: String,
     /// A picture's address.
     pub avatar: Option<String>,
+    /// The tools that are not the hub's and that it may use: `NAME`,
+    /// `NAME.ACTION`, or `*`.
+    pub tools: Vec<String>,
+}
+
+/// What an agent's capabilities say of tools: `tool:github.create_issue`.
+pub(super) const TOOL: &str = "tool:";
+
+impl Card {
+    /// Whether its owner lets it use a tool that is not the hub's.
+    pub fn may_use(&self, tool: &str, action: Option<&str>) -> bool {
+        self.tools.iter().any(|known| match known.split_once('.') {
+            _ if known == "*" || known == tool => true,
+            Some((name, wanted)) => name == tool && action == Some(wanted),
+            None => false,
+        })
+    }
 }
 
 /// What is to become of lists in a workgroup's space or folder.
@@ -105,6 +122,7 @@ pub struct Index {
     agents_abroad: HashMap<Abroad, AgentId>,
     people: HashSet<Abroad>,
     people_ids: HashSet<Box<str>>,
+    people_names: HashMap<Abroad, Box<str>>,
     addresses: HashSet<Box<str>>,
     own: HashSet<Abroad>,
     connections: BTreeMap<Box<str>, Connection>,
@@ -149,7 +167,9 @@ impl Index {
         }
         for (id, agent) in &rows.agents {
             self.agents.insert(Arc::clone(id), agent.enabled);
-            self.cards.insert(Arc::clone(id), Card { name: agent.name.clone(), avatar: agent.avatar.clone() });
+            let tools = agent.capabilities.iter().filter_map(|can| can.strip_prefix(TOOL)).map(str::to_owned).collect();
+            let card = Card { name: agent.name.clone(), avatar: agent.avatar.clone(), tools };
+            self.cards.insert(Arc::clone(id), card);
             for name in [agent.name.clone(), agent.name.replace(' ', "_"), agent.name.replace(' ', "-")] {
                 self.names.entry(folded(&name)).or_insert_with(|| vec![Arc::clone(id)]);
             }
@@ -226,7 +246,11 @@ impl Index {
     fn add_people(&mut self, rows: &Rows) {
         for (id, user) in &rows.users {
             self.people_ids.insert((**id).into());
-            self.people.extend(user.external_ids.iter().map(|external| abroad(&external.provider, &external.id)));
+            for external in &user.external_ids {
+                let key = abroad(&external.provider, &external.id);
+                self.people_names.entry(key.clone()).or_insert_with(|| (*user.name).into());
+                self.people.insert(key);
+            }
             self.addresses.extend(user.email.iter().map(|address| folded(address)));
         }
         for mapping in rows.mappings.values() {
@@ -253,6 +277,15 @@ impl Index {
     /// The place of a project's id.
     pub fn project(&self, id: &str) -> Option<&Arc<Place>> {
         self.projects.get(id)
+    }
+
+    /// The projects that an agent reaches, in the order of their ids: those of
+    /// its workgroups.
+    pub fn reach(&self, agent: &str) -> Vec<String> {
+        let reached = self.projects.iter().filter(|(_, place)| place.workgroup_id.is_some() && place.has(agent));
+        let mut ids: Vec<String> = reached.map(|(id, _)| id.to_string()).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// The agents that a name calls: an alias, an agent's name, or an agent's
@@ -289,6 +322,11 @@ impl Index {
     pub fn is_person(&self, provider: &str, id: Option<&str>, address: Option<&str>) -> bool {
         id.is_some_and(|id| self.people.contains(&By(provider, id)))
             || address.is_some_and(|address| self.addresses.contains(&folded(address)))
+    }
+
+    /// What the person is called that has this id there.
+    pub fn person_name(&self, provider: &str, id: &str) -> Option<&str> {
+        self.people_names.get(&By(provider, id)).map(|name| &**name)
     }
 
     /// Whether this is the id of a user of the hub.

@@ -16,6 +16,7 @@ pub mod mirror;
 pub mod normalize;
 pub mod notices;
 pub mod publish;
+pub mod remember;
 pub mod route;
 pub mod tasks;
 pub mod track;

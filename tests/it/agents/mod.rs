@@ -19,6 +19,7 @@ use std::{
 use connectors::{
     agents::{Counts, Gateway, Parts, Settings, session::Limits},
     auth::Tokens,
+    brake::Brake,
     clock::SystemClock,
     directory::Directory,
     http::server,
@@ -165,6 +166,7 @@ impl World {
             tokens: Arc::clone(&self.tokens),
             clock: Arc::new(SystemClock),
             counts: Arc::clone(&counts),
+            brake: Brake::free(),
             settings,
         });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -23,6 +23,8 @@ const GITHUB_SCOPES: &str = "repo admin:repo_hook read:user";
 
 /// An app of ours at a provider.
 pub struct App {
+    /// For whom it asks.
+    tenant: String,
     provider: Provider,
     client_id: String,
     client_secret: String,
@@ -60,8 +62,8 @@ pub struct Granted {
 }
 
 impl App {
-    /// The app of a provider, if the settings have one.
-    pub fn of(office: &Connections, provider: &str) -> Result<App, Halt> {
+    /// The app of a provider, if the settings have one, for a tenant.
+    pub fn of(office: &Connections, tenant: &str, provider: &str) -> Result<App, Halt> {
         let (settings, providers) = (&office.oauth, &office.providers);
         let below = |base: &str, path: &str| format!("{}/{path}", base.trim_end_matches('/'));
         let (id, secret, authorize, token, scopes) = match provider {
@@ -96,6 +98,7 @@ impl App {
         let url =
             |text: String| text.parse().map_err(|_| Halt::First("misconfigured", "an address is no URL".to_owned()));
         Ok(App {
+            tenant: tenant.to_owned(),
             provider: Provider::from_name(provider),
             client_id: id.clone(),
             client_secret: secret.clone(),
@@ -162,7 +165,7 @@ impl App {
             request.body = Some(("application/x-www-form-urlencoded", form.into()));
         }
         let now_ms = office.clock.now_ms();
-        let answered = office.exchange(&format!("oauth/{}", self.name()), request, HURRIED).await;
+        let answered = office.exchange(&self.tenant, &format!("oauth/{}", self.name()), request, HURRIED).await;
         let said = answered.and_then(|answer| json_of(&answer)).map_err(|halt| self.scrubbed(halt, fields))?;
         if let Some(error) = word_at(&said, "/error") {
             return Err(self.scrubbed(Halt::Unauthorised(format!("the provider answered {error}")), fields));
@@ -211,7 +214,7 @@ impl App {
         };
         let mut request = Request::new(self.provider, Method::GET, url);
         request.credential = credential;
-        json_of(&office.exchange(&format!("oauth/{}", self.name()), request, HURRIED).await?)
+        json_of(&office.exchange(&self.tenant, &format!("oauth/{}", self.name()), request, HURRIED).await?)
     }
 
     /// Every workspace that the person has let us into.

@@ -142,7 +142,7 @@ impl Connections {
         };
         let refresh = grant.sealed_refresh.as_ref().and_then(|sealed| self.seal.open(&tenant, &id, sealed));
         let Some(refresh) = refresh else { return Ok(()) };
-        let renewed = match App::of(self, &row.provider) {
+        let renewed = match App::of(self, &tenant, &row.provider) {
             Ok(app) => app.refresh(self, &refresh).await,
             Err(halt) => Err(halt),
         };

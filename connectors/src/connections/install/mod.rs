@@ -123,7 +123,7 @@ fn named(tenant: &str) -> String {
 impl Connections {
     /// A link that an administrator's browser begins an install with.
     pub async fn invite(&self, tenant: &str, provider: &str) -> Result<Link, Halt> {
-        App::of(self, provider)?;
+        App::of(self, tenant, provider)?;
         let public = self.public_url().ok_or_else(no_public_url)?;
         let (ticket, until) = (named(tenant), self.install_until());
         let begin = Begin { provider: provider.to_owned(), until };
@@ -142,7 +142,7 @@ impl Connections {
 
     /// Sends a browser to a provider.
     pub async fn begin(&self, tenant: &str, provider: &str) -> Result<Journey, Halt> {
-        let app = App::of(self, provider)?;
+        let app = App::of(self, tenant, provider)?;
         let public = self.public_url().ok_or_else(no_public_url)?;
         let (state, browser, until) = (named(tenant), random_hex() + &random_hex(), self.install_until());
         let verifier = app.has_pkce.then(|| random_hex() + &random_hex());
@@ -180,7 +180,7 @@ impl Connections {
             return Err(Refused::Denied(error.chars().filter(plain).take(64).collect()));
         }
         let code = back.code.ok_or(Refused::State)?;
-        let app = App::of(self, back.provider)?;
+        let app = App::of(self, &tenant, back.provider)?;
         let open = |sealed: &String| self.seal.open(&tenant, &hashed(state), sealed);
         let verifier = sent.sealed_verifier.as_ref().and_then(open);
         let token = app.exchange(self, code, &self.redirect_url(back.provider)?, verifier.as_deref()).await?;

@@ -5,8 +5,10 @@ use serde_json::{Map, Value, json};
 use super::{Governed, key_of};
 use crate::{
     detect::{Judgement, Level, Limits, Message},
-    event::{Barred, Time},
+    event::{Act, Barred, Deed, Doer, Time},
     operators::Turn,
+    ports::Headers,
+    topics::Topic,
 };
 
 /// What is asked for.
@@ -62,8 +64,13 @@ impl Governed {
             );
             nudge = Some(nudge_of(finding.kind, &finding.message));
         }
-        if judged.enforce == Some(Level::Disconnect) {
-            self.cut(limits, speech, &judged, turn);
+        match (judged.enforce, judged.alerts.last()) {
+            (Some(Level::Disconnect), _) => self.cut(limits, speech, &judged, turn),
+            // Once an episode, as it is told.
+            (Some(Level::Mute), Some(finding)) => {
+                note(speech, "agent.muted", judged.refused_by, &finding.message, turn);
+            }
+            _ => {}
         }
         Verdict {
             refused: judged.refused_by,
@@ -100,8 +107,33 @@ impl Governed {
             at: turn.now(),
             until: Time::from_ms(turn.now_ms + limits.cool_down_ms),
         };
+        note(speech, "agent.disconnected", judged.refused_by, &barred.message, turn);
         self.bars.cut(speech.tenant, &barred, turn);
     }
+}
+
+/// Has the trail say what was done to an agent.
+fn note(speech: &Speech<'_>, action: &str, rule: Option<&str>, message: &str, turn: &mut Turn<'_>) {
+    let act = Act {
+        id: turn.id("aud", "govern", 0),
+        tenant_id: speech.tenant.to_owned(),
+        action: action.to_owned(),
+        outcome: "done".to_owned(),
+        actor: Doer { kind: "hub".to_owned(), ..Doer::default() },
+        subject: Deed { kind: "agent".to_owned(), id: Some(speech.agent.to_owned()) },
+        at: turn.now(),
+        agent_id: Some(speech.agent.to_owned()),
+        task_id: speech.task.map(str::to_owned),
+        reason: Some([rule.unwrap_or_default(), message].join(": ")),
+        trace_id: speech.trace_id.map(str::to_owned),
+        ..Act::default()
+    };
+    let headers = Headers::new([
+        ("event_id", act.id.as_bytes()),
+        ("type", action.as_bytes()),
+        ("schema", Topic::Audit.spec().schema.as_bytes()),
+    ]);
+    turn.emit(Topic::Audit, speech.tenant, &act, headers);
 }
 
 fn nudge_of(kind: &str, message: &str) -> Map<String, Value> {

@@ -10,7 +10,7 @@ use super::{
     item::{Aim, Issued, Item},
 };
 use crate::{
-    event::{MirrorCommand, MirrorPlace, MirrorWork, Time},
+    event::{ActorKind, MirrorAuthor, MirrorCommand, MirrorPlace, MirrorWork, Time},
     ports::Headers,
     topics::Topic,
 };
@@ -114,11 +114,18 @@ impl Desk<'_> {
             MirrorWork::Post { place, .. } => Some(place.clone()),
             _ => None,
         };
-        let headers = Headers::new([
+        let trace = command.trace_id.as_deref().filter(|trace| trace.len() == 32);
+        // The span is the command itself.
+        let traceparent = trace.map(|trace| ["00-", trace, "-", &id[id.len() - 16..], "-01"].concat());
+        let traceparent = traceparent.as_ref().map(|parent| ("traceparent", parent.as_bytes()));
+        let by = item.author.as_ref().map(by);
+        let by = by.as_ref().map(|by| ("by", by.as_bytes()));
+        let headers = [
             ("event_id", id.as_bytes()),
             ("type", kind_of(&command.work).as_bytes()),
             ("schema", b"nexus.mirror-command.v1".as_slice()),
-        ]);
+        ];
+        let headers = Headers::new(headers.into_iter().chain(traceparent).chain(by));
         turn.emit(Topic::MirrorCommands, self.tenant, &command, headers);
         let mut forgotten = None;
         self.change(key, |item| {
@@ -143,6 +150,24 @@ impl Desk<'_> {
         if let Some(forgotten) = forgotten {
             self.state.items.forget_command(self.tenant, &forgotten);
         }
+    }
+}
+
+/// Who wants it, for the trail: the work itself does not always say.
+fn by(author: &MirrorAuthor) -> String {
+    match (&author.agent_id, &author.external_id) {
+        (Some(agent), _) => format!("agent:{agent}"),
+        (None, Some(id)) => format!("{}:{id}", kind(author)),
+        (None, None) => kind(author).to_owned(),
+    }
+}
+
+fn kind(author: &MirrorAuthor) -> &'static str {
+    match author.kind {
+        ActorKind::Human => "human",
+        ActorKind::Agent => "agent",
+        ActorKind::Bot => "bot",
+        ActorKind::System => "system",
     }
 }
 

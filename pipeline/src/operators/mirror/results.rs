@@ -133,6 +133,10 @@ impl Desk<'_> {
             }
             item.give_up(turn.now_ms);
         });
+        if result.code.as_deref() == Some("dropped") {
+            // Somebody wanted that: nobody needs to be told.
+            return self.undo_move(key);
+        }
         let why = result.error.as_deref().or(result.code.as_deref());
         self.tell_of_failure(key, why.unwrap_or("it was refused"), turn);
     }
@@ -245,6 +249,14 @@ impl Desk<'_> {
                 self.notice(task, &format!("failed:{}", turn.id("mir", super::NAME, 1)), &text, None, turn);
             }
             _ => {}
+        }
+    }
+
+    fn undo_move(&mut self, key: u128) {
+        let Some(item) = self.state.items.get(key) else { return };
+        let task = item.task.as_deref().and_then(task_key);
+        if let (Aim::Status { .. }, Some(task)) = (&item.aim, task) {
+            self.go_back(task);
         }
     }
 

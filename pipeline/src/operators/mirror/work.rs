@@ -98,14 +98,17 @@ impl Desk<'_> {
         let says_so_already = word.is_some() && word == known.status;
         let source = status_source(task);
         let key = key_of(self.tenant, &source, &known.provider);
+        let author = words::author(self.index, &draft.event);
+        let wish = self.wish(draft, source, target, MirrorText::default(), author);
         if self.state.items.get(key).is_some() {
             return self.change(key, |item| {
                 item.aim = Aim::Status { state, word };
+                // Whoever moves it now, not whoever did first.
+                (item.author, item.action, item.trace) = (wish.author, wish.action, wish.trace);
                 item.want(turn.now_ms);
             });
         }
         if !says_so_already {
-            let wish = self.wish(draft, source, target, MirrorText::default(), None);
             self.post(Wish { aim: Aim::Status { state, word }, text: None, ..wish }, turn);
         }
     }

@@ -1,0 +1,84 @@
+//! The role: takes its partitions and gives each a session on a thread of its
+//! own.
+
+use std::sync::Arc;
+
+use pipeline::{
+    ports::{Log, Session},
+    retry::Policy,
+    topics::Topic,
+};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, core::Collector};
+use tokio::runtime::Handle;
+
+use super::{recall::Recall, session};
+use crate::{
+    sessions::{Sessions, Stop},
+    supervisor::{Failure, Post},
+};
+
+/// The consumer group of all memories.
+pub const GROUP: &str = "nexus-memory";
+
+/// What is counted.
+pub struct Counts {
+    /// Requests that were done, by kind; `dead` are those that never will be.
+    pub done: IntCounterVec,
+    /// From the request's record to where it can be found.
+    pub delay: Histogram,
+    /// Times that something was down, or failed.
+    pub waits: IntCounter,
+}
+
+impl Counts {
+    /// All at zero.
+    pub fn new() -> Result<Counts, prometheus::Error> {
+        let delay = HistogramOpts::new("nexus_memory_delay_seconds", "From a request to where its text can be found.");
+        Ok(Counts {
+            done: IntCounterVec::new(Opts::new("nexus_memory_requests_total", "Requests that were done."), &["what"])?,
+            delay: Histogram::with_opts(delay.buckets(vec![0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0]))?,
+            waits: IntCounter::new("nexus_memory_waits_total", "Times that the memory waited for something down.")?,
+        })
+    }
+
+    /// For a registry.
+    pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![Box::new(self.done.clone()), Box::new(self.delay.clone()), Box::new(self.waits.clone())]
+    }
+}
+
+/// What the sessions work with.
+pub struct Bench {
+    /// The memory.
+    pub recall: Arc<Recall>,
+    /// How often and how patiently.
+    pub policy: Policy,
+    /// What is counted.
+    pub counts: Counts,
+}
+
+/// What the role needs.
+#[derive(Clone)]
+pub struct Memory {
+    /// Where requests come from and results go.
+    pub log: Arc<dyn Log>,
+    /// What they are done with.
+    pub bench: Arc<Bench>,
+}
+
+impl Memory {
+    /// Works until told to stop, or until the log fails.
+    pub async fn run(self, post: Post) -> Result<(), Failure> {
+        if let Some(notice) = self.bench.recall.embedder.notice() {
+            tracing::info!("{notice}");
+        }
+        let sessions = Sessions::join(&*self.log, GROUP, &[Topic::MemoryRequests], "memory").await?;
+        // The work is done here, where the other waiting is done.
+        let (memory, hands) = (self.clone(), Handle::current());
+        let work = async move |session: &mut dyn Session, stop: &Stop| {
+            session::drive(session, &*memory.log, &memory.bench, &hands, stop).await
+        };
+        post.running();
+        Ok(sessions.run(post.stop.clone(), work).await?)
+    }
+}

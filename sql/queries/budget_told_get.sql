@@ -1,0 +1,1 @@
+SELECT period, percent FROM budget_told WHERE tenant_id = $1 AND scope = $2

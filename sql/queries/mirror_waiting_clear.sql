@@ -1,0 +1,1 @@
+DELETE FROM mirror_waiting WHERE log_partition = $1

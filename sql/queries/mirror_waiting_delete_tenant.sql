@@ -1,0 +1,1 @@
+DELETE FROM mirror_waiting WHERE tenant_id = $1

@@ -1,0 +1,1 @@
+SELECT act FROM mirror_waiting WHERE tenant_id = $1 AND id = $2

@@ -1,0 +1,1 @@
+DELETE FROM summaries WHERE tenant_id = $1

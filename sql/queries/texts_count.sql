@@ -1,0 +1,1 @@
+SELECT count(*) FROM texts WHERE NOT is_gone

@@ -1,0 +1,1 @@
+DELETE FROM texts WHERE tenant_id = $1

@@ -1,0 +1,1 @@
+DELETE FROM vectors WHERE tenant_id = $1
