@@ -82,6 +82,7 @@ pub fn columns(topic: Topic) -> &'static [Column] {
         Topic::AgentsCursors => AGENTS_CURSORS,
         Topic::Alerts => ALERTS,
         Topic::DeadLetters => DEAD_LETTERS,
+        Topic::Audit => AUDIT,
         Topic::Control => &[],
     }
 }
@@ -292,6 +293,25 @@ const DEAD_LETTERS: &[Column] = &[
     column("original_topic", "original.topic", Text),
     column("original_offset", "original.offset", Whole),
     column("original_value", "original.value", Text),
+];
+
+const AUDIT: &[Column] = &[
+    column("id", "id", Text),
+    column("action", "action", Text),
+    column("outcome", "outcome", Text),
+    column("actor_kind", "actor.kind", Text),
+    column("actor_id", "actor.id", Text),
+    column("actor_role", "actor.role", Text),
+    column("subject_kind", "subject.kind", Text),
+    column("subject_id", "subject.id", Text),
+    column("agent_id", "agentId", Text),
+    column("project_id", "projectId", Text),
+    column("task_id", "taskId", Text),
+    column("command_id", "commandId", Text),
+    column("changed", "changed", List),
+    column("reason", "reason", Text),
+    column("at", "at", Time),
+    column("trace_id", "traceId", Text),
 ];
 
 /// The type of a point in time.
