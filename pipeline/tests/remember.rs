@@ -19,8 +19,8 @@ const CHANNEL: &str = "C0SHOPDEV1";
 const THREAD: &str = "1795247900.000100";
 
 fn squad() -> Vec<Value> {
-    let text = std::fs::read_to_string(repository("tests/flow/squad.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let text = std::fs::read_to_string(repository("tests/flow/squad.jsonl")).expect("the squad");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 fn track(external_id: &str, thread_ts: &str) -> Value {
@@ -31,7 +31,7 @@ fn track(external_id: &str, thread_ts: &str) -> Value {
 }
 
 fn slack(event: &Value) -> Value {
-    let mark = event["ts"].as_str().or(event["event_ts"].as_str()).unwrap();
+    let mark = event["ts"].as_str().or(event["event_ts"].as_str()).expect("a ts");
     let id = format!("Ev{mark}{}", event["subtype"].as_str().unwrap_or_default());
     let body = json!({ "team_id": "T0ORCHARD1", "type": "event_callback", "event_id": id, "event": event });
     webhook("slack", &[], &body.to_string())
