@@ -19,8 +19,8 @@ const CHANNEL: &str = "C0SHOPDEV1";
 const THREAD: &str = "1795247900.000100";
 
 fn squad() -> Vec<Value> {
-    let text = std::fs::read_to_string(repository("tests/flow/squad.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let text = std::fs::read_to_string(repository("tests/flow/squad.jsonl")).expect("the squad");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 fn track(external_id: &str, thread_ts: &str) -> Value {
@@ -31,7 +31,7 @@ fn track(external_id: &str, thread_ts: &str) -> Value {
 }
 
 fn slack(event: &Value) -> Value {
-    let mark = event["ts"].as_str().or(event["event_ts"].as_str()).unwrap();
+    let mark = event["ts"].as_str().or(event["event_ts"].as_str()).expect("a ts");
     let id = format!("Ev{mark}{}", event["subtype"].as_str().unwrap_or_default());
     let body = json!({ "team_id": "T0ORCHARD1", "type": "event_callback", "event_id": id, "event": event });
     webhook("slack", &[], &body.to_string())
@@ -194,20 +194,20 @@ impl Partition {
     }
 }
 
-/// 1,000 threads that reach 50, 100 and 150 messages, with a crash in about every
+/// Threads (100, or as many as `NEXUS_CHAOS_THREADS` says) that reach 50, 100 and 150 messages, with a crash in about every
 /// third batch: each is asked to be summed up three times, at these numbers,
 /// and each summary is announced once.
 #[test]
-fn a_thousand_threads_have_three_summaries_each_through_crashes() {
-    const THREADS: usize = 1_000;
+fn threads_have_three_summaries_each_through_crashes() {
+    let threads: usize = std::env::var("NEXUS_CHAOS_THREADS").map_or(100, |threads| threads.parse().unwrap());
     const MESSAGES: usize = 150;
     let thread = |number: usize| format!("17952{number:05}.000100");
     let mut inputs = squad();
     // Without a token nothing is mirrored, which nobody would answer here.
     inputs.retain(|row| row["key"] != "acme/connection/con_token");
-    inputs.extend((0..THREADS).map(|number| track(&format!("task{number}"), &thread(number))));
+    inputs.extend((0..threads).map(|number| track(&format!("task{number}"), &thread(number))));
     for message in 0..MESSAGES {
-        for number in 0..THREADS {
+        for number in 0..threads {
             inputs.push(said("words", &format!("18000{message:05}.{number:06}"), &thread(number)));
         }
     }
@@ -217,7 +217,7 @@ fn a_thousand_threads_have_three_summaries_each_through_crashes() {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let crash = (dice >> 40).is_multiple_of(3);
         crashes += usize::from(crash);
-        partition.batch(2_000 + (dice >> 33) as usize % 12_000, crash);
+        partition.batch(200 + (dice >> 33) as usize % 1_200, crash);
     }
     assert!(crashes > 5, "{crashes}");
     let asked = requests(&partition.committed);
@@ -234,21 +234,21 @@ fn a_thousand_threads_have_three_summaries_each_through_crashes() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(through.len(), THREADS);
+    assert_eq!(through.len(), threads);
     assert!(through.values().all(|through| through == &[50, 100, 150]), "{through:?}");
     let events_before = written(&partition.committed, Topic::Events).len();
     partition.inputs.extend(results);
     while partition.next < partition.inputs.len() {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        partition.batch(1_000, (dice >> 40).is_multiple_of(3));
+        partition.batch(200, (dice >> 40).is_multiple_of(3));
     }
     let events = written(&partition.committed, Topic::Events).split_off(events_before);
-    assert_eq!(events.len(), 3 * THREADS);
+    assert_eq!(events.len(), 3 * threads);
     assert!(events.iter().all(|event| event["type"] == "SummaryCreated" && event["project"]["id"] == "prj_1"));
     let of_tasks: HashSet<String> = events.iter().map(|event| event["task"]["id"].to_string()).collect();
-    assert_eq!(of_tasks.len(), THREADS);
+    assert_eq!(of_tasks.len(), threads);
     // The memory is not asked to remember what it made itself.
-    assert_eq!(requests(&partition.committed).len(), THREADS * MESSAGES + 3 * THREADS);
+    assert_eq!(requests(&partition.committed).len(), threads * MESSAGES + 3 * threads);
 }
 
 fn summed_up(span: Span) -> Value {

@@ -1,6 +1,6 @@
 //! The audit trail: what was done, by whom.
 
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use pipeline::event::HUB;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -30,19 +30,21 @@ pub struct Action {
 
 /// `/api/actions`
 pub fn operations() -> Vec<Operation> {
-    vec![operation(Method::GET, "/api/actions", Access::PEOPLE, "List what was done, the newest first", list).params(
-        &[
-            LIMIT,
-            CURSOR,
-            param("agentId", Kind::Id, "only what an agent did, or what was done to it"),
-            param("taskId", Kind::Id, "only what is about a task"),
-            param("traceId", Kind::Id, "only what belongs to a trace"),
-            param("action", Kind::Text, "only acts of a name, as `comment.posted`"),
-            param("from", Kind::Text, "only from this time on (RFC 3339)"),
-            param("to", Kind::Text, "only before this time (RFC 3339)"),
-            param("of", Kind::OneOf(&["tenant", "hub"]), "whose: the hub's own are for the role `platform`"),
-        ],
-    )]
+    vec![
+        operation(Method::GET, "/api/actions", Access::PEOPLE, "List what was done, the newest first", list)
+            .errors(&[StatusCode::UNPROCESSABLE_ENTITY])
+            .params(&[
+                LIMIT,
+                CURSOR,
+                param("agentId", Kind::Id, "only what an agent did, or what was done to it"),
+                param("taskId", Kind::Id, "only what is about a task"),
+                param("traceId", Kind::Id, "only what belongs to a trace"),
+                param("action", Kind::Text, "only acts of a name, as `comment.posted`"),
+                param("from", Kind::Text, "only from this time on (RFC 3339)"),
+                param("to", Kind::Text, "only before this time (RFC 3339)"),
+                param("of", Kind::OneOf(&["tenant", "hub"]), "whose: the hub's own are for the role `platform`"),
+            ]),
+    ]
 }
 
 async fn list(call: Call, (): ()) -> Result<Page<Action>, Problem> {
@@ -58,7 +60,7 @@ async fn list(call: Call, (): ()) -> Result<Page<Action>, Problem> {
     let of_hub = call.said.text("of") == Some("hub");
     if of_hub && call.who.role != pipeline::event::Role::Platform {
         let detail = "what was done to everybody is for the role `platform`";
-        return Err(Problem::new(axum::http::StatusCode::FORBIDDEN, "forbidden", detail));
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
     let tenant = if of_hub { HUB } else { &call.tenant };
     let page = call.desk.store.acts(tenant, &filter, &call.paging()).await.map_err(problem_of)?;
@@ -73,7 +75,10 @@ async fn list(call: Call, (): ()) -> Result<Page<Action>, Problem> {
 pub(super) fn time(call: &Call, name: &str) -> Result<Option<i64>, Problem> {
     let Some(text) = call.said.text(name) else { return Ok(None) };
     let time = udfs::time::from_rfc3339(text).or_else(|| udfs::time::from_rfc3339(&format!("{text}T00:00:00Z")));
-    let wrong = || Problem::invalid(vec![FieldError::new(name, "must be a time as 2026-11-21T08:00:00Z, or a day")]);
+    let wrong = || {
+        let told = FieldError::new(name, "must be a time as 2026-11-21T08:00:00Z, or a day");
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_time", "that is no time").with_errors(vec![told])
+    };
     time.map(Some).ok_or_else(wrong)
 }
 

@@ -81,7 +81,7 @@ pub fn problem_of(error: StoreError) -> Problem {
                 .with_errors(vec![FieldError::new(field, "is taken already")])
         }
         StoreError::Dangling { field, .. } => unknown_reference(field),
-        StoreError::Bad(detail) => Problem::new(StatusCode::BAD_REQUEST, "invalid", detail),
+        StoreError::Bad(detail) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail),
         error @ StoreError::Unavailable { .. } => {
             tracing::warn!(%error, "a request was not served");
             Problem::unavailable("the store cannot be asked now; try again")

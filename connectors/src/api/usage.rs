@@ -61,15 +61,17 @@ const ALL_AGENTS: &str = "all";
 pub fn operations() -> Vec<Operation> {
     const ONE: &str = "/api/budgets/{id}";
     vec![
-        operation(Method::GET, "/api/usage", Access::PEOPLE, "List tokens, calls and cost by day", usage).params(&[
-            LIMIT,
-            CURSOR,
-            param("agentId", Kind::Id, "only an agent's"),
-            param("projectId", Kind::Id, "only a project's"),
-            param("model", Kind::Text, "only a model's"),
-            param("from", Kind::Text, "only from this day on"),
-            param("to", Kind::Text, "only up to this day"),
-        ]),
+        operation(Method::GET, "/api/usage", Access::PEOPLE, "List tokens, calls and cost by day", usage)
+            .errors(&[StatusCode::UNPROCESSABLE_ENTITY])
+            .params(&[
+                LIMIT,
+                CURSOR,
+                param("agentId", Kind::Id, "only an agent's"),
+                param("projectId", Kind::Id, "only a project's"),
+                param("model", Kind::Text, "only a model's"),
+                param("from", Kind::Text, "only from this day on"),
+                param("to", Kind::Text, "only up to this day"),
+            ]),
         operation(Method::GET, "/api/budgets", Access::PEOPLE, "List the budgets and what is spent", list)
             .params(&[LIMIT, CURSOR]),
         operation(Method::PATCH, ONE, Access::ADMINS, "Set the budget of an agent, or of `all`", set)

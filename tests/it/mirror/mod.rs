@@ -161,10 +161,11 @@ impl Office {
 
     /// All of it is gone at once, and what was not durable with it.
     pub async fn crash(&mut self) {
-        self.log.crash();
         let (_stop, running) = self.running.take().unwrap();
         running.abort();
         let _ = running.await;
+        // Last: who still lived would find a log that takes its claims again.
+        self.log.crash();
     }
 
     async fn append(&self, topic: Topic, tenant: &str, key: &str, value: Vec<u8>) {

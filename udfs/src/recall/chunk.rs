@@ -14,7 +14,7 @@ const BYTES_MIN: usize = 16;
 ///
 /// ```
 /// use udfs::recall::chunk::chunks;
-/// assert_eq!(chunks("One two. Three four five.", 17), ["One two.", "Three four five."]);
+/// assert_eq!(chunks("One, two, three. Four five.", 18), ["One, two, three.", "Four five."]);
 /// ```
 pub fn chunks(text: &str, bytes_max: usize) -> Vec<&str> {
     let bytes_max = bytes_max.max(BYTES_MIN);

@@ -137,6 +137,10 @@ impl Builder {
                 self.event(&value, cause.as_deref(), log, begun_ns, ended_ns).unwrap_or_default()
             }
             Seen::Wanted { value, begun_ns, ended_ns } => self.wanted(&value, begun_ns, ended_ns).into_iter().collect(),
+            // An answer may come before what it answers to is seen here.
+            Seen::Told { headers, .. } if matches!(headers.get("type"), Some(b"action_result" | b"tool_result")) => {
+                Vec::new()
+            }
             Seen::Told { headers, at_ns } => {
                 let parent = headers.get("traceparent").and_then(|parent| std::str::from_utf8(parent).ok());
                 let mut parts = parent.unwrap_or_default().split('-').skip(1);

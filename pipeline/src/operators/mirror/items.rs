@@ -22,6 +22,8 @@ pub const KIND: &str = "mirror";
 
 /// Items let go for their age in one tick at most, so that a tick stays short.
 const EXPIRED_PER_TICK_MAX: usize = 1_000;
+/// Items that one message may let go at most.
+const LOOKS_PER_TRIM_MAX: usize = 16;
 
 /// See the module.
 #[derive(Default)]
@@ -168,8 +170,9 @@ impl Items {
 
     /// Forgets what is beyond the bounds.
     pub fn trim(&mut self, bounds: &Mirror, turn: &mut Turn<'_>) {
-        // Each is looked at once: what is under way goes to the end.
-        for _ in 0..self.order.len() {
+        // What is under way goes to the end, and a few are looked at a time:
+        // while a provider is down for long, all of them are under way.
+        for _ in 0..LOOKS_PER_TRIM_MAX {
             if self.by_key.len() <= bounds.items_max && self.bytes <= bounds.bytes_max {
                 return;
             }

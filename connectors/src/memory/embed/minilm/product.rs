@@ -152,8 +152,8 @@ mod tests {
             let bias: Vec<f32> = (0..out).map(|at| number(at + 3)).collect();
             let made = layer(&state, &weight, &bias);
             for row in 0..rows {
-                for column in 0..out {
-                    let sum: f32 = (0..from).map(|at| state.row(row)[at] * weight.row(column)[at]).sum::<f32>() + bias[column];
+                for (column, bias) in bias.iter().enumerate() {
+                    let sum: f32 = (0..from).map(|at| state.row(row)[at] * weight.row(column)[at]).sum::<f32>() + bias;
                     prop_assert!((made.row(row)[column] - sum).abs() < 1e-3);
                 }
             }

@@ -83,6 +83,9 @@ pub struct Rows {
 /// No name: what has none is found by none.
 const NAMELESS: u32 = 0;
 
+/// A piece's id, and how near it is.
+pub type Near = (u128, f32);
+
 /// A score that can be ordered; among equals the lower id is the better.
 #[derive(PartialEq)]
 struct Scored(f32, u128, u32);
@@ -175,7 +178,7 @@ impl Rows {
 
     /// The pieces that are nearest and those that have the words, the best
     /// first.
-    pub fn candidates(&self, ask: &Ask) -> (Vec<(u128, f32)>, Vec<(u128, f32)>) {
+    pub fn candidates(&self, ask: &Ask) -> (Vec<Near>, Vec<Near>) {
         let Some(wanted) = self.wanted(&ask.filter) else { return Default::default() };
         let depth = depth(ask.limit);
         let near = ask.vector.as_deref().map(|vector| self.nearest(vector, &wanted, depth)).unwrap_or_default();
@@ -214,7 +217,7 @@ impl Rows {
             && wanted.kinds.is_none_or(|kinds| kinds & 1 << facets.kind != 0)
     }
 
-    fn nearest(&self, vector: &[f32], wanted: &Wanted, depth: usize) -> Vec<(u128, f32)> {
+    fn nearest(&self, vector: &[f32], wanted: &Wanted, depth: usize) -> Vec<Near> {
         if vector.len() != self.dimensions || self.dimensions == 0 {
             return Vec::new();
         }
@@ -230,7 +233,7 @@ impl Rows {
         drained(best).into_iter().filter(|(_, score)| *score > 0.0).collect()
     }
 
-    fn matching(&self, terms: &[u32], wanted: &Wanted, depth: usize) -> Vec<(u128, f32)> {
+    fn matching(&self, terms: &[u32], wanted: &Wanted, depth: usize) -> Vec<Near> {
         let mut scores = HashMap::<u32, f32>::new();
         let terms: std::collections::BTreeSet<u32> = terms.iter().copied().collect();
         for term in terms {
@@ -257,7 +260,7 @@ fn keep(best: &mut BinaryHeap<Reverse<Scored>>, scored: Scored, depth: usize) {
     }
 }
 
-fn drained(best: BinaryHeap<Reverse<Scored>>) -> Vec<(u128, f32)> {
+fn drained(best: BinaryHeap<Reverse<Scored>>) -> Vec<Near> {
     best.into_sorted_vec().into_iter().map(|Reverse(Scored(score, id, _))| (id, score)).collect()
 }
 
