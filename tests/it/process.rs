@@ -10,7 +10,11 @@ use super::hub::PATIENCE;
 
 /// The binary under test.
 pub fn nexus() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nexus"));
+    unset(Command::new(env!("CARGO_BIN_EXE_nexus")))
+}
+
+/// A command that knows nothing of this process's settings.
+pub fn unset(mut command: Command) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NEXUS_") || name.starts_with("KAFKA_")) {
         command.env_remove(name);
     }

@@ -5,7 +5,7 @@ mod front_door;
 mod isolation;
 mod models;
 mod quality;
-mod suite;
+pub mod suite;
 mod tools;
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! SQL over the streams: by HTTP, over the wire protocol, at the command line;
 //! what it shows, and what it refuses.
 
+mod alike;
 mod follow;
 mod hostile;
 mod http;
