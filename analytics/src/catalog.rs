@@ -10,7 +10,7 @@ use datafusion::{
     datasource::ViewTable,
     error::Result,
     execution::{
-        SessionState, SessionStateBuilder,
+        FunctionRegistry, SessionState, SessionStateBuilder,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::GreedyMemoryPool,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
@@ -21,7 +21,7 @@ use datafusion::{
 use crate::{
     columns, functions,
     limits::Limits,
-    table::{Source, TopicTable, Whose},
+    table::{Reads, Source, TopicTable, Whose},
     views::{VIEWS, view},
 };
 
@@ -52,7 +52,7 @@ pub fn session(source: &Source, whose: &Whose, limits: &Limits) -> Result<Sessio
 
 fn state(limits: &Limits, runtime: Arc<RuntimeEnv>, tables: Arc<Tables>) -> Result<SessionState> {
     // What is followed comes out row by row, not when a batch is full.
-    let is_followed = tables.source.follow.is_some();
+    let is_followed = matches!(tables.source.reads, Reads::Follow(_));
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false)
@@ -67,7 +67,7 @@ fn state(limits: &Limits, runtime: Arc<RuntimeEnv>, tables: Arc<Tables>) -> Resu
     options.execution.parquet.schema_force_view_types = false;
     options.sql_parser.dialect = Dialect::PostgreSQL;
     let catalog = MemoryCatalogProvider::new();
-    catalog.register_schema(SCHEMA, tables)?;
+    catalog.register_schema(SCHEMA, Arc::clone(&tables) as Arc<dyn SchemaProvider>)?;
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
@@ -78,6 +78,9 @@ fn state(limits: &Limits, runtime: Arc<RuntimeEnv>, tables: Arc<Tables>) -> Resu
         .build();
     state.catalog_list().register_catalog(CATALOG.to_owned(), Arc::new(catalog));
     functions::register(&mut state)?;
+    if let Reads::Window(window) = &tables.source.reads {
+        state.register_udf(Arc::new(functions::windows::hop_within(Some(window.start_ms))))?;
+    }
     Ok(state)
 }
 

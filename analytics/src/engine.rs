@@ -3,7 +3,11 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Arc, OnceLock, atomic::Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -11,33 +15,38 @@ use connectors::{
     api::Desk,
     clock::SystemClock,
     config::Config,
-    sql::{Engine, Followed, Later, Question, Refused},
+    sql::{Cursor, Engine, Followed, Later, Question, Refused},
     supervisor::{Failure, Post},
 };
-use datafusion::{dataframe::DataFrame, execution::SendableRecordBatchStream, prelude::SessionContext};
 use futures_util::StreamExt;
-use pipeline::ports::Log;
+use pipeline::ports::{Clock, Log};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Runtime},
-    sync::{Semaphore, mpsc},
+    sync::Semaphore,
 };
 
 use crate::{
-    answer::{self, Writer},
+    answer::Writer,
     catalog,
-    lake::{Lake, Sink},
+    follow::{self, windows::Means},
+    lake::{Files, Lake, Note, Sink},
     limits::Limits,
     statement,
-    table::{Follow, Source, Whose},
+    table::{Reads, Source, Whose},
     wire,
 };
 
 /// How far the queries' threads stand back, as `nice` counts it.
 const NICENESS: i32 = 10;
 
-/// Rows that wait for whoever follows; beyond it the query waits.
-const FOLLOWED_WAITING_MAX: usize = 64;
+/// What a tenant that is taken away was about to say is to go too.
+const FORGOTTEN_FOR_MS: u64 = 10_000;
+
+/// How long whoever takes a tenant away waits for the lake, and how often it is
+/// looked at meanwhile.
+const FORGOTTEN_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A statement of many thousand terms is a tree as deep, which is taken apart
 /// by calls within calls. Only what is used takes memory.
@@ -57,6 +66,11 @@ pub struct Analysts {
     /// may not be waited for: it is let go in the background.
     runtime: Option<Runtime>,
     filling: connectors::config::Lake,
+    /// Whether this process writes the lake.
+    is_filling: AtomicBool,
+    clock: Arc<dyn Clock>,
+    /// How late a row of a window may come.
+    late_ms: i64,
     address: (IpAddr, u16),
     listener: OnceLock<TcpListener>,
 }
@@ -73,13 +87,13 @@ impl Analysts {
             .on_thread_start(stand_back)
             .enable_all()
             .build()?;
-        let folder = match config.lake.folder.as_str() {
-            "" => config.data_dir.join("lake"),
-            folder => folder.into(),
-        };
+        let files = Files::open(&config.lake, &config.data_dir);
         Ok(Analysts {
-            source: Source { log, lake: Arc::new(Lake::new(&folder)), follow: None },
+            source: Source { log, lake: Arc::new(Lake::new(files)), reads: Reads::All },
             filling: config.lake.clone(),
+            is_filling: AtomicBool::new(false),
+            clock: Arc::new(SystemClock),
+            late_ms: i64::from(settings.late_ms),
             limits,
             running: Arc::new(Semaphore::new(settings.running_max.max(1))),
             connected: Arc::new(Semaphore::new(settings.pg_connections_max.max(1))),
@@ -87,6 +101,12 @@ impl Analysts {
             address: (config.server.host, settings.pg_port),
             listener: OnceLock::new(),
         })
+    }
+
+    /// With another clock.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Analysts {
+        self.clock = clock;
+        self
     }
 
     /// Runs something where queries run.
@@ -136,7 +156,7 @@ fn stand_back() {
 async fn run(source: &Source, limits: &Limits, question: Question) -> Result<Bytes, Refused> {
     let refusal = |error| limits.refusal(&error);
     let session = catalog::session(source, &Whose::tenant(&question.tenant), limits).map_err(refusal)?;
-    let frame = frame(&session, &question.text).await?.map_err(refusal)?;
+    let frame = statement::frame(&session, &question.text).await?.map_err(refusal)?;
     let mut batches = frame.execute_stream().await.map_err(refusal)?;
     let mut writer = Writer::new(question.format, &batches.schema()).map_err(refusal)?;
     let mut rows = 0;
@@ -150,66 +170,21 @@ async fn run(source: &Source, limits: &Limits, question: Question) -> Result<Byt
     writer.finish().map_err(refusal)
 }
 
-/// Tells the rows as they come, until there are no more or nobody listens.
-async fn tell(
-    mut rows: SendableRecordBatchStream,
-    follow: Arc<Follow>,
-    limits: Limits,
-    to: mpsc::Sender<Result<(u64, String), Refused>>,
-) {
-    loop {
-        let batch = tokio::select! {
-            batch = rows.next() => batch,
-            () = to.closed() => return,
-        };
-        let lines = match batch {
-            None => return,
-            Some(batch) => batch.and_then(|batch| answer::lines(&batch)).map_err(|error| limits.refusal(&error)),
-        };
-        let cursor = follow.read.load(Ordering::Relaxed);
-        let told = match lines {
-            Ok(lines) => lines.into_iter().map(|line| Ok((cursor, line))).collect(),
-            Err(refused) => vec![Err(refused)],
-        };
-        for row in told {
-            let is_last = row.is_err();
-            if to.send(row).await.is_err() || is_last {
-                return;
-            }
-        }
-    }
-}
-
-async fn frame(
-    session: &SessionContext,
-    text: &str,
-) -> Result<Result<DataFrame, datafusion::error::DataFusionError>, Refused> {
-    let plan = match statement::plan(&session.state(), text).await? {
-        Ok(plan) => plan,
-        Err(error) => return Ok(Err(error)),
-    };
-    Ok(session.execute_logical_plan(plan).await)
-}
-
 impl Engine for Analysts {
     fn ask(&self, question: Question) -> Later<'_, Result<Bytes, Refused>> {
         Box::pin(self.answer(question))
     }
 
-    fn follow(&self, question: Question, after: Option<u64>) -> Later<'_, Result<Followed, Refused>> {
-        let (limits, follow) = (self.limits, Follow::after(after));
-        let source = Source { follow: Some(Arc::clone(&follow)), ..self.source.clone() };
-        let work = async move {
-            let refusal = |error| limits.refusal(&error);
-            let session = catalog::session(&source, &Whose::tenant(&question.tenant), &limits).map_err(refusal)?;
-            let frame = frame(&session, &question.text).await?.map_err(refusal)?;
-            let rows = frame.execute_stream().await.map_err(refusal)?;
-            let (to, followed) = mpsc::channel(FOLLOWED_WAITING_MAX);
-            tokio::spawn(tell(rows, follow, limits, to));
-            Ok(followed)
+    fn follow(&self, question: Question, after: Option<Cursor>) -> Later<'_, Result<Followed, Refused>> {
+        let means = Means {
+            source: self.source.clone(),
+            limits: self.limits,
+            running: Arc::clone(&self.running),
+            clock: Arc::clone(&self.clock),
+            late_ms: self.late_ms,
         };
         Box::pin(async move {
-            let Some(task) = self.spawn(work) else { return Err(Refused::Busy) };
+            let Some(task) = self.spawn(follow::begin(means, question, after)) else { return Err(Refused::Busy) };
             match tokio::time::timeout(self.limits.timeout, task).await {
                 Ok(Ok(followed)) => followed,
                 Ok(Err(ended)) => Err(Refused::Failed(format!("the query broke off: {ended}"))),
@@ -235,17 +210,18 @@ impl Engine for Analysts {
             let Some(listener) = self.listener.get() else { return Err("nothing listens for SQL".into()) };
             post.running();
             loop {
-                let (socket, peer) = tokio::select! {
-                    accepted = listener.accept() => match accepted {
-                        Ok(accepted) => accepted,
-                        Err(error) => {
-                            // As a rule too many open files: it passes.
-                            tracing::warn!(%error, "an SQL connection was not taken");
-                            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                            continue;
-                        }
-                    },
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
                     _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+                };
+                let (socket, peer) = match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        // As a rule too many open files: it passes.
+                        tracing::warn!(%error, "an SQL connection was not taken");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
                 };
                 let Ok(place) = Arc::clone(&self.connected).try_acquire_owned() else {
                     tracing::warn!(%peer, "an SQL connection too many was refused");
@@ -264,11 +240,32 @@ impl Engine for Analysts {
     fn fill(self: Arc<Self>, post: Post) -> Later<'static, Result<(), Failure>> {
         Box::pin(async move {
             let Source { log, lake, .. } = self.source.clone();
-            let sink = Sink::new(log, Arc::new(SystemClock), lake.folder().to_owned(), self.filling.clone());
-            match self.spawn(async move { sink.run(post).await }) {
+            let sink = Sink::new(log, Arc::clone(&self.clock), lake.files().clone(), self.filling.clone());
+            let nudge = Arc::clone(&lake.nudge);
+            self.is_filling.store(true, Ordering::Relaxed);
+            match self.spawn(async move { sink.run(post, &nudge).await }) {
                 Some(task) => task.await?,
                 None => Err("the engine is going".into()),
             }
+        })
+    }
+
+    fn forget(&self, tenant: String) -> Later<'_, Result<bool, Failure>> {
+        let (lake, until_ms) = (Arc::clone(&self.source.lake), self.clock.now_ms() + FORGOTTEN_FOR_MS);
+        let note = Note { tenant, until_ms };
+        Box::pin(async move {
+            note.leave(lake.files()).await?;
+            if !self.is_filling.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            lake.nudge.notify_one();
+            let done = async {
+                while note.waits(lake.files()).await? {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                Ok(true)
+            };
+            tokio::time::timeout(FORGOTTEN_WITHIN, done).await.unwrap_or(Ok(false))
         })
     }
 }

@@ -13,6 +13,7 @@ pub mod answer;
 pub mod catalog;
 pub mod columns;
 pub mod engine;
+pub mod follow;
 pub mod functions;
 pub mod lake;
 pub mod limits;

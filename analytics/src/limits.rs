@@ -50,6 +50,14 @@ impl Limits {
         Ok(())
     }
 
+    /// Whether so many bytes may be kept while it runs.
+    pub fn hold_memory(&self, bytes: usize) -> Result<(), Refused> {
+        if bytes > self.memory_bytes_max {
+            return Err(Refused::Memory { mb_max: self.memory_bytes_max / MB });
+        }
+        Ok(())
+    }
+
     /// An error of the engine, for whoever asked.
     pub fn refusal(&self, error: &DataFusionError) -> Refused {
         match error.find_root() {

@@ -4,9 +4,11 @@
 
 use connectors::sql::Refused;
 use datafusion::{
+    dataframe::DataFrame,
     error::DataFusionError,
     execution::{SessionState, context::SQLOptions},
     logical_expr::LogicalPlan,
+    prelude::SessionContext,
     sql::{
         parser::Statement,
         sqlparser::ast::{Query, SetExpr, Statement as Sql},
@@ -113,4 +115,13 @@ pub async fn plan(state: &SessionState, text: &str) -> Result<Result<LogicalPlan
         }
         Err(error) => Ok(Err(error)),
     }
+}
+
+/// The same, to be run.
+pub async fn frame(session: &SessionContext, text: &str) -> Result<Result<DataFrame, DataFusionError>, Refused> {
+    let plan = match plan(&session.state(), text).await? {
+        Ok(plan) => plan,
+        Err(error) => return Ok(Err(error)),
+    };
+    Ok(session.execute_logical_plan(plan).await)
 }

@@ -2,7 +2,7 @@
 //! (`analytics`), because it takes longer to build than all the rest; a hub
 //! without one says so where it is asked.
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc};
+use std::{fmt, net::SocketAddr, num::ParseIntError, pin::Pin, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 use pipeline::ports::Log;
@@ -98,8 +98,63 @@ pub enum Refused {
     Failed(String),
 }
 
-/// Rows as JSON as they come, each with the cursor from which to go on after it.
-pub type Followed = mpsc::Receiver<Result<(u64, String), Refused>>;
+/// From where a query that is followed goes on after an absence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cursor {
+    /// After the record of this offset.
+    After(u64),
+    /// Over windows, in the middle of them.
+    Windows {
+        /// The oldest record that an open window wants.
+        first: u64,
+        /// The first record that was not read yet.
+        next: u64,
+        /// The first window that was not told yet.
+        start_ms: i64,
+    },
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cursor::After(offset) => write!(f, "{offset}"),
+            Cursor::Windows { first, next, start_ms } => write!(f, "{first}.{next}.{start_ms}"),
+        }
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.splitn(3, '.').collect::<Vec<_>>().as_slice() {
+            [first, next, start_ms] => {
+                Ok(Cursor::Windows { first: first.parse()?, next: next.parse()?, start_ms: start_ms.parse()? })
+            }
+            _ => Ok(Cursor::After(text.parse()?)),
+        }
+    }
+}
+
+/// What is told of a query that is followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A row, and from where to go on after it.
+    Row {
+        /// See there.
+        cursor: Cursor,
+        /// The row.
+        json: String,
+    },
+    /// So many rows so far came after a window that they belong to was told.
+    Late {
+        /// How many, since the listener came.
+        rows: u64,
+    },
+}
+
+/// What comes, as it comes.
+pub type Followed = mpsc::Receiver<Result<Told, Refused>>;
 
 /// An SQL engine over a hub's log.
 pub trait Engine: Send + Sync + 'static {
@@ -107,8 +162,9 @@ pub trait Engine: Send + Sync + 'static {
     fn ask(&self, question: Question) -> Later<'_, Result<Bytes, Refused>>;
 
     /// Follows one query: its rows of what is written from now on, or after a
-    /// cursor, for as long as somebody listens.
-    fn follow(&self, question: Question, after: Option<u64>) -> Later<'_, Result<Followed, Refused>>;
+    /// cursor, for as long as somebody listens. A query over windows is answered
+    /// for each of them when it is over.
+    fn follow(&self, question: Question, after: Option<Cursor>) -> Later<'_, Result<Followed, Refused>>;
 
     /// Takes the address of the PostgreSQL wire protocol.
     fn listen(&self) -> Later<'_, Result<SocketAddr, Failure>>;
@@ -119,4 +175,24 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Keeps the streams as files until told to stop: the role `lake`.
     fn fill(self: Arc<Self>, post: Post) -> Later<'static, Result<(), Failure>>;
+
+    /// Takes what is a tenant's out of those files: all that was written until
+    /// now. Whether that is done already, or waits for the process that has the
+    /// role.
+    fn forget(&self, tenant: String) -> Later<'_, Result<bool, Failure>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_is_written() {
+        for cursor in [Cursor::After(17), Cursor::Windows { first: 3, next: 9, start_ms: -60_000 }] {
+            assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
+        for none in ["", "x", "1.2", "1.2.x", "1.2.3.4", "-1"] {
+            assert!(none.parse::<Cursor>().is_err(), "{none}");
+        }
+    }
 }

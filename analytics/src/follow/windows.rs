@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use connectors::sql::{Cursor, Question, Refused, Told};
 use datafusion::{
     arrow::{
-        array::{Array, AsArray, RecordBatch, UInt32Array},
+        array::{AsArray, RecordBatch, UInt32Array},
         compute::take_record_batch,
         datatypes::{SchemaRef, TimestampMillisecondType},
     },
@@ -57,7 +57,9 @@ pub fn asked(state: &SessionState, plan: &LogicalPlan) -> Result<Option<Asked>, 
     let mut look = |part: &Expr| {
         if let Some((shape, time)) = shape_of(part)? {
             let Expr::Column(column) = time else {
-                return Err(DataFusionError::Plan("a window that is followed is over a column of the table".to_owned()));
+                return Err(DataFusionError::Plan(
+                    "a window that is followed is over a column of the table".to_owned(),
+                ));
             };
             found.push((shape, column.name.clone()));
         }
@@ -163,7 +165,7 @@ impl Windows {
             Some(_) => return Err(Refused::Invalid("the cursor is of another query".to_owned())),
         };
         let reader = read_from(&*log, asked.topic, partition, first).await.map_err(failed)?;
-        let windows = Windows {
+        let mut windows = Windows {
             rows: Rows::new(asked.topic, &question.tenant, Arc::clone(&asked.schema)),
             closing: Closing::new(asked.shape, start_ms),
             reader,
@@ -287,7 +289,7 @@ impl Windows {
     }
 
     /// The query's rows of one window, as JSON.
-    async fn answer(&self, start_ms: i64) -> Result<Vec<String>, Refused> {
+    async fn answer(&mut self, start_ms: i64) -> Result<Vec<String>, Refused> {
         let limits = self.means.limits;
         let Ok(_running) = self.means.running.acquire().await else { return Err(Refused::Busy) };
         let window = Window {

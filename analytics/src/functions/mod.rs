@@ -1,7 +1,7 @@
 //! What can be called: the engine's own functions but those that make much of
 //! nothing, functions over JSON, windows, and the plain functions of `udfs`.
 
-mod windows;
+pub mod windows;
 
 use std::sync::Arc;
 

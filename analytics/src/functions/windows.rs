@@ -12,10 +12,10 @@ use datafusion::{
     },
     common::{ScalarValue, plan_err},
     error::Result,
-    logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf},
+    logical_expr::{ColumnarValue, Expr, ScalarUDF, Volatility, create_udf},
 };
 
-use crate::columns::time_type;
+use crate::{columns::time_type, follow::closing::Shape};
 
 /// Windows that one row may be in: what makes many rows of one.
 const WINDOWS_MAX: i64 = 1_440;
@@ -36,16 +36,21 @@ pub fn tumble() -> ScalarUDF {
 
 /// `hop(slide, width, at)`.
 pub fn hop() -> ScalarUDF {
-    let run = |arguments: &[ColumnarValue]| {
+    hop_within(None)
+}
+
+/// `hop(slide, width, at)` where one window is told: of all that a time is in,
+/// the only one is that.
+pub fn hop_within(only: Option<i64>) -> ScalarUDF {
+    let run = move |arguments: &[ColumnarValue]| {
         let (slide_ms, width_ms) = (interval_ms(&arguments[0])?, interval_ms(&arguments[1])?);
-        if width_ms / slide_ms > WINDOWS_MAX {
-            return plan_err!("a time may be in {WINDOWS_MAX} windows, not in {}", width_ms / slide_ms);
-        }
+        bounded(Shape { slide_ms, width_ms })?;
         on_times(&arguments[2], |times| {
             let starts = TimestampMillisecondBuilder::new().with_data_type(time_type());
             let mut built = ListBuilder::new(starts).with_field(member());
             for at in times {
-                for start in at.into_iter().flat_map(|at| starts_of(at, slide_ms, width_ms)) {
+                let starts = at.into_iter().flat_map(|at| starts_of(at, slide_ms, width_ms));
+                for start in starts.filter(|start| only.is_none_or(|only| *start == only)) {
                     built.values().append_value(start);
                 }
                 built.append(at.is_some());
@@ -55,6 +60,31 @@ pub fn hop() -> ScalarUDF {
     };
     let starts = DataType::List(member());
     create_udf("hop", vec![INTERVAL, INTERVAL, time_type()], starts, Volatility::Immutable, Arc::new(run))
+}
+
+/// The windows that an expression is about, and the time that is held against
+/// them.
+pub fn shape_of(expression: &Expr) -> Result<Option<(Shape, &Expr)>> {
+    let Expr::ScalarFunction(call) = expression else { return Ok(None) };
+    let (slide, width, time) = match (call.name(), call.args.as_slice()) {
+        ("tumble", [width, time]) => (width, width, time),
+        ("hop", [slide, width, time]) => (slide, width, time),
+        _ => return Ok(None),
+    };
+    let length_ms = |length: &Expr| match length {
+        Expr::Literal(value, _) => interval_ms(&ColumnarValue::Scalar(value.clone())),
+        _ => plan_err!("the length of a window must be one interval"),
+    };
+    let shape = Shape { slide_ms: length_ms(slide)?, width_ms: length_ms(width)? };
+    bounded(shape)?;
+    Ok(Some((shape, time)))
+}
+
+fn bounded(Shape { slide_ms, width_ms }: Shape) -> Result<()> {
+    if width_ms / slide_ms > WINDOWS_MAX {
+        return plan_err!("a time may be in {WINDOWS_MAX} windows, not in {}", width_ms / slide_ms);
+    }
+    Ok(())
 }
 
 fn member() -> Arc<Field> {

@@ -1,13 +1,13 @@
 //! Which files count.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, io};
 
 use serde::{Deserialize, Serialize};
+
+use super::files::Files;
+
+/// Its name.
+pub const MANIFEST: &str = "manifest.json";
 
 /// The version of its form.
 const VERSION: u32 = 1;
@@ -25,6 +25,10 @@ pub struct Manifest {
     /// The files that count.
     #[serde(default)]
     pub files: Vec<File>,
+    /// Tenants that were taken away, and until when what was written of them is
+    /// nobody's.
+    #[serde(default)]
+    pub forgotten: BTreeMap<String, u64>,
 }
 
 /// One file, and what is in it.
@@ -70,20 +74,25 @@ impl Manifest {
         Manifest { version: VERSION, log: identity(log), ..Manifest::default() }
     }
 
-    /// Reads it.
-    pub fn read(path: &Path, log: u64) -> io::Result<Manifest> {
-        let manifest: Manifest = serde_json::from_slice(&fs::read(path)?)?;
+    /// Reads it; nothing where there is none.
+    pub async fn read(files: &Files, log: u64) -> io::Result<Option<Manifest>> {
+        let Some(bytes) = files.read(MANIFEST).await? else { return Ok(None) };
+        let manifest: Manifest = serde_json::from_slice(&bytes)?;
         if manifest.version != VERSION || manifest.log != identity(log) {
-            let place = path.display();
-            let advice = "move it away, or name another folder with lake.folder";
-            return Err(io::Error::other(format!("{place} is of another log or another version; {advice}")));
+            let advice = "move it away, or name another place with lake.folder";
+            return Err(io::Error::other(format!("{MANIFEST} is of another log or another version; {advice}")));
         }
-        Ok(manifest)
+        Ok(Some(manifest))
     }
 
     /// Replaces it whole, durably.
-    pub fn write(&self, folder: &Path) -> io::Result<()> {
-        replace(&folder.join(super::MANIFEST), &serde_json::to_vec_pretty(self)?)
+    pub async fn write(&self, files: &Files) -> io::Result<()> {
+        files.put(MANIFEST, serde_json::to_vec_pretty(self)?).await
+    }
+
+    /// Whether what was written of a tenant at a time is nobody's any more.
+    pub fn is_forgotten(&self, tenant: &str, at_ms: u64) -> bool {
+        self.forgotten.get(tenant).is_some_and(|until_ms| at_ms <= *until_ms)
     }
 
     /// The first offset of a partition that is not in the lake.
@@ -106,16 +115,4 @@ impl Manifest {
 
 fn identity(log: u64) -> String {
     format!("{log:016x}")
-}
-
-/// Puts a file in its place, whole and synced, or leaves what was there.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-    fs::create_dir_all(&folder)?;
-    let begun = path.with_extension("begun");
-    let mut file = fs::File::create(&begun)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&begun, path)?;
-    fs::File::open(&folder)?.sync_all()
 }

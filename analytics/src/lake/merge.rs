@@ -1,55 +1,59 @@
-//! Keeps the lake in order: small files become large ones, old ones go, and
-//! what a crash left behind too.
+//! Keeps the lake in order: small files become large ones, old ones go, what is
+//! a tenant's goes with the tenant, and what a crash left behind too.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs, io,
-    path::Path,
-};
+use std::{collections::BTreeMap, io};
 
+use bytes::Bytes;
 use connectors::supervisor::Failure;
-use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use datafusion::{
+    arrow::{
+        array::{AsArray, BooleanArray, RecordBatch},
+        compute::filter_record_batch,
+        datatypes::TimestampMillisecondType,
+    },
+    parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder,
+};
 use pipeline::topics::Topic;
 
 use super::{
+    files::Files,
     manifest::{File, Manifest},
     write,
 };
+use crate::columns::{LOG_AT, TENANT};
 
-/// Bytes of the files that are joined into one, which are in memory meanwhile.
-const JOINED_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of the files that are joined into one, which are in memory meanwhile,
+/// several times as large as they are on disk.
+const JOINED_BYTES_MAX: u64 = 16 << 20;
 
 /// Joins the files of a topic, day and partition where they are more than
 /// `files_max` small ones; those that are in the joined one are answered, to be
 /// removed once the manifest is written.
-pub fn join(folder: &Path, manifest: &mut Manifest, files_max: usize) -> Result<Vec<File>, Failure> {
+pub async fn join(files: &Files, manifest: &mut Manifest, files_max: usize) -> Result<Vec<File>, Failure> {
     let mut places: BTreeMap<(String, String, u32), Vec<File>> = BTreeMap::new();
     for file in manifest.files.iter().filter(|file| file.bytes * 2 <= JOINED_BYTES_MAX) {
         places.entry((file.topic.clone(), file.day.clone(), file.partition)).or_default().push(file.clone());
     }
     let mut gone = Vec::new();
-    for ((topic, day, partition), mut files) in places {
-        let Some(topic) = Topic::from_name(&topic).filter(|_| files.len() > files_max.max(1)) else { continue };
-        files.sort_by_key(|file| file.first_offset);
+    for ((topic, day, partition), mut small) in places {
+        let Some(topic) = Topic::from_name(&topic).filter(|_| small.len() > files_max.max(1)) else { continue };
+        small.sort_by_key(|file| file.first_offset);
         let mut bytes = 0;
-        files.retain(|file| {
+        small.retain(|file| {
             bytes += file.bytes;
             bytes <= JOINED_BYTES_MAX
         });
-        if files.len() < 2 {
+        if small.len() < 2 {
             continue;
         }
         let mut batches = Vec::new();
-        for file in &files {
-            let opened = fs::File::open(folder.join(&file.path))?;
-            for batch in ParquetRecordBatchReaderBuilder::try_new(opened)?.build()? {
-                batches.push(batch?);
-            }
+        for file in &small {
+            batches.extend(rows(files, file).await?);
         }
-        let joined = write::file(folder, topic, partition, &day, &batches)?;
-        manifest.files.retain(|file| !files.contains(file));
+        let joined = write::file(files, topic, partition, &day, &batches).await?;
+        manifest.files.retain(|file| !small.contains(file));
         manifest.files.push(joined);
-        gone.extend(files);
+        gone.extend(small);
     }
     Ok(gone)
 }
@@ -66,23 +70,67 @@ pub fn expire(manifest: &mut Manifest, now_ms: u64, keep_days: u64) -> Vec<File>
     old
 }
 
+/// Takes a tenant's rows out of all files; those that others take the place of
+/// are answered, to be removed once the manifest is written.
+pub async fn forget(files: &Files, manifest: &mut Manifest, tenant: &str, until_ms: u64) -> Result<Vec<File>, Failure> {
+    let mut gone = Vec::new();
+    for file in manifest.files.clone() {
+        let Some(topic) = Topic::from_name(&file.topic) else { continue };
+        if !file.may_hold(tenant) || file.first_at_ms > until_ms {
+            continue;
+        }
+        let (mut kept, mut is_changed) = (Vec::new(), false);
+        for batch in rows(files, &file).await? {
+            let others = others(&batch, tenant, until_ms);
+            is_changed |= others.true_count() < batch.num_rows();
+            let batch = filter_record_batch(&batch, &others)?;
+            kept.extend(Some(batch).filter(|batch| batch.num_rows() > 0));
+        }
+        if !is_changed {
+            continue;
+        }
+        manifest.files.retain(|other| other != &file);
+        if !kept.is_empty() {
+            manifest.files.push(write::file(files, topic, file.partition, &file.day, &kept).await?);
+        }
+        gone.push(file);
+    }
+    let until = manifest.forgotten.entry(tenant.to_owned()).or_default();
+    *until = until_ms.max(*until);
+    Ok(gone)
+}
+
+/// Which rows are somebody else's, or were written after a tenant of this name
+/// began anew.
+fn others(batch: &RecordBatch, tenant: &str, until_ms: u64) -> BooleanArray {
+    let (Some(tenants), Some(times)) = (batch.column_by_name(TENANT), batch.column_by_name(LOG_AT)) else {
+        return BooleanArray::from(vec![true; batch.num_rows()]);
+    };
+    let (tenants, times) = (tenants.as_string::<i32>(), times.as_primitive::<TimestampMillisecondType>());
+    let is_other =
+        |(own, at): (Option<&str>, &i64)| own != Some(tenant) || u64::try_from(*at).is_ok_and(|at| at > until_ms);
+    tenants.iter().zip(times.values()).map(|row| Some(is_other(row))).collect()
+}
+
+async fn rows(files: &Files, file: &File) -> Result<Vec<RecordBatch>, Failure> {
+    let Some(bytes) = files.read(&file.path).await? else {
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("{} is in the manifest, but not there", file.path),
+        )
+        .into());
+    };
+    let batches = ParquetRecordBatchReaderBuilder::try_new(Bytes::clone(&bytes))?.build()?;
+    Ok(batches.collect::<Result<_, _>>()?)
+}
+
 /// Removes what no manifest names. Nothing else is touched: only files that are
 /// called as ours are.
-pub fn sweep(folder: &Path, manifest: &Manifest) -> io::Result<()> {
-    let named: BTreeSet<_> = manifest.files.iter().map(|file| folder.join(&file.path)).collect();
-    let within = |folder: &Path, prefix: &str| -> io::Result<Vec<_>> {
-        let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
-        let fits = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(prefix);
-        Ok(entries.into_iter().filter(fits).map(|entry| entry.path()).collect())
-    };
-    for topic in within(folder, "topic=")? {
-        for day in within(&topic, "day=")? {
-            for file in within(&day, "")? {
-                let ours = file.extension().is_some_and(|extension| extension == "parquet" || extension == "begun");
-                if ours && !named.contains(&file) {
-                    fs::remove_file(file)?;
-                }
-            }
+pub async fn sweep(files: &Files, manifest: &Manifest) -> io::Result<()> {
+    for name in files.list("topic=").await? {
+        let ours = name.ends_with(".parquet") || name.ends_with(".begun");
+        if ours && !manifest.files.iter().any(|file| file.path == name) {
+            files.remove(&name).await?;
         }
     }
     Ok(())

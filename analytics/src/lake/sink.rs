@@ -1,12 +1,6 @@
 //! The role `lake`: follows the streams and writes what they hold into files.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use connectors::{
     config::Lake as Settings,
@@ -18,10 +12,9 @@ use pipeline::{
     topics::{CLOCK, Topic},
 };
 
-use super::{
-    manifest::{File, Manifest},
-    merge, topics, write,
-};
+use super::{files::Files, manifest::Manifest, merge, note::Note, topics, write};
+use tokio::sync::Notify;
+
 use crate::table::Rows;
 
 /// Records that are read at once.
@@ -32,51 +25,61 @@ const RECORDS_AT_ONCE: usize = 1_024;
 pub struct Sink {
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
-    folder: PathBuf,
+    files: Files,
     settings: Settings,
 }
 
 impl Sink {
-    /// Into a folder.
-    pub fn new(log: Arc<dyn Log>, clock: Arc<dyn Clock>, folder: PathBuf, settings: Settings) -> Sink {
-        Sink { log, clock, folder, settings }
+    /// Into these files.
+    pub fn new(log: Arc<dyn Log>, clock: Arc<dyn Clock>, files: Files, settings: Settings) -> Sink {
+        Sink { log, clock, files, settings }
     }
 
-    /// Writes until told to stop; what has been read by then is written.
-    pub async fn run(&self, mut post: Post) -> Result<(), Failure> {
-        let mut manifest = self.open()?;
+    /// Writes until told to stop; what has been read by then is written. A nudge
+    /// has it begin at once.
+    pub async fn run(&self, mut post: Post, nudge: &Notify) -> Result<(), Failure> {
+        let mut manifest = self.open().await?;
         post.running();
         loop {
             self.turn(&mut manifest).await?;
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(self.settings.flush_ms)) => {}
+                () = nudge.notified() => {}
                 _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
             }
         }
     }
 
     /// Takes up the manifest, and removes what no manifest names.
-    pub fn open(&self) -> Result<Manifest, Failure> {
-        fs::create_dir_all(&self.folder)?;
-        let path = self.folder.join(super::MANIFEST);
+    pub async fn open(&self) -> Result<Manifest, Failure> {
         let identity = self.log.identity();
-        let manifest = if path.exists() { Manifest::read(&path, identity)? } else { Manifest::new(identity) };
-        merge::sweep(&self.folder, &manifest)?;
+        let manifest = Manifest::read(&self.files, identity).await?.unwrap_or_else(|| Manifest::new(identity));
+        merge::sweep(&self.files, &manifest).await?;
         Ok(manifest)
     }
 
-    /// Writes what there is now, joins small files, lets old ones go.
+    /// Writes what there is now, forgets who is to be forgotten, joins small
+    /// files, lets old ones go.
     pub async fn turn(&self, manifest: &mut Manifest) -> Result<(), Failure> {
         let ends = self.log.lag("", &topics().collect::<Vec<_>>()).await?;
         for end in ends {
             self.catch_up(manifest, end.topic, end.partition, end.first_offset, end.end_offset).await?;
         }
-        let now_ms = self.clock.now_ms();
-        let gone = merge::join(&self.folder, manifest, self.settings.files_max)?;
-        let old = merge::expire(manifest, now_ms, self.settings.keep_days);
-        if !gone.is_empty() || !old.is_empty() {
-            manifest.write(&self.folder)?;
-            remove(&self.folder, gone.iter().chain(&old))?;
+        let notes = Note::all(&self.files).await?;
+        let mut gone = Vec::new();
+        for note in &notes {
+            gone.extend(merge::forget(&self.files, manifest, &note.tenant, note.until_ms).await?);
+        }
+        gone.extend(merge::join(&self.files, manifest, self.settings.files_max).await?);
+        gone.extend(merge::expire(manifest, self.clock.now_ms(), self.settings.keep_days));
+        if !gone.is_empty() || !notes.is_empty() {
+            manifest.write(&self.files).await?;
+        }
+        for file in gone {
+            self.files.remove(&file.path).await?;
+        }
+        for note in notes {
+            note.done(&self.files).await?;
         }
         Ok(())
     }
@@ -104,13 +107,13 @@ impl Sink {
                 break;
             };
             next = last.position.offset + 1;
-            records.retain(|record| &*record.key != CLOCK.as_bytes());
+            records.retain(|record| &*record.key != CLOCK.as_bytes() && !is_forgotten(manifest, record));
             read.add(&rows, records)?;
             if read.count >= self.settings.rows_max || read.bytes >= self.settings.file_mb_max << 20 {
-                self.put(manifest, topic, partition, next, std::mem::take(&mut read))?;
+                self.put(manifest, topic, partition, next, std::mem::take(&mut read)).await?;
             }
         }
-        self.put(manifest, topic, partition, next, read)
+        self.put(manifest, topic, partition, next, read).await
     }
 
     async fn reader(&self, topic: Topic, partition: u32, from: u64) -> Result<Box<dyn Reader>, LogError> {
@@ -122,13 +125,24 @@ impl Sink {
     }
 
     /// Files first, then the manifest that names them.
-    fn put(&self, manifest: &mut Manifest, topic: Topic, partition: u32, next: u64, read: Read) -> Result<(), Failure> {
+    async fn put(
+        &self,
+        manifest: &mut Manifest,
+        topic: Topic,
+        partition: u32,
+        next: u64,
+        read: Read,
+    ) -> Result<(), Failure> {
         for (day, batches) in read.days {
-            manifest.files.push(write::file(&self.folder, topic, partition, &day, &batches)?);
+            manifest.files.push(write::file(&self.files, topic, partition, &day, &batches).await?);
         }
         manifest.set_next(topic.name(), partition, next);
-        Ok(manifest.write(&self.folder)?)
+        Ok(manifest.write(&self.files).await?)
     }
+}
+
+fn is_forgotten(manifest: &Manifest, record: &Record) -> bool {
+    std::str::from_utf8(&record.key).is_ok_and(|tenant| manifest.is_forgotten(tenant, record.at_ms))
 }
 
 /// What was read and is not written yet, by day.
@@ -152,15 +166,4 @@ impl Read {
         }
         Ok(())
     }
-}
-
-/// Removes files that no manifest names any more.
-fn remove<'a>(folder: &Path, files: impl Iterator<Item = &'a File>) -> std::io::Result<()> {
-    for file in files {
-        match fs::remove_file(folder.join(&file.path)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
 }

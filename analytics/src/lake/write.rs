@@ -1,7 +1,6 @@
 //! Records as a Parquet file.
 
-use std::path::Path;
-
+use connectors::supervisor::Failure;
 use datafusion::{
     arrow::{
         array::{AsArray, RecordBatch},
@@ -18,7 +17,7 @@ use datafusion::{
 use pipeline::topics::Topic;
 use udfs::time::to_rfc3339;
 
-use super::manifest::{File, replace};
+use super::{files::Files, manifest::File};
 use crate::columns::{self, LOG_AT, LOG_OFFSET, TENANT};
 
 /// Rows of a group: few enough that a tenant's or an hour's are found without
@@ -33,7 +32,13 @@ pub fn day(at_ms: u64) -> String {
 }
 
 /// Writes rows of one topic, partition and day, sorted by tenant and time.
-pub fn file(folder: &Path, topic: Topic, partition: u32, day: &str, batches: &[RecordBatch]) -> Result<File> {
+pub async fn file(
+    files: &Files,
+    topic: Topic,
+    partition: u32,
+    day: &str,
+    batches: &[RecordBatch],
+) -> std::result::Result<File, Failure> {
     let schema = columns::schema(topic);
     let rows = sorted(&concat_batches(&schema, batches)?)?;
     let column = |name: &str| -> Result<_> {
@@ -55,8 +60,11 @@ pub fn file(folder: &Path, topic: Topic, partition: u32, day: &str, batches: &[R
     let (first_tenant, last_tenant) = (tenants.value(0).to_owned(), tenants.value(last).to_owned());
     let bytes = encoded(&rows)?;
     let topic = topic.name();
-    let path = format!("topic={topic}/day={day}/{partition:04}-{first_offset:016}-{last_offset:016}.parquet");
-    replace(&folder.join(&path), &bytes)?;
+    // Two that are there at the same time differ in what they hold: also one that
+    // another takes the place of.
+    let (count, length) = (rows.num_rows(), bytes.len());
+    let path = format!("topic={topic}/day={day}/{partition:04}-{first_offset:016}-{last_offset:016}-{count}.parquet");
+    files.put(&path, bytes).await?;
     Ok(File {
         path,
         topic: topic.to_owned(),
@@ -64,8 +72,8 @@ pub fn file(folder: &Path, topic: Topic, partition: u32, day: &str, batches: &[R
         partition,
         first_offset,
         last_offset,
-        rows: rows.num_rows() as u64,
-        bytes: bytes.len() as u64,
+        rows: count as u64,
+        bytes: length as u64,
         first_at_ms,
         last_at_ms,
         first_tenant,

@@ -23,6 +23,9 @@ pub struct Asked {
     pub from_ms: u64,
     /// Made at this time or earlier.
     pub to_ms: Option<u64>,
+    /// Made after this time, strictly: what is older was another tenant's of
+    /// this name.
+    pub after_ms: Option<u64>,
 }
 
 impl Asked {

@@ -17,8 +17,9 @@ use std::{
 
 use async_trait::async_trait;
 use datafusion::{
-    arrow::datatypes::SchemaRef,
-    catalog::{Session, TableProvider},
+    arrow::{array::RecordBatch, datatypes::SchemaRef},
+    catalog::{Session, TableProvider, memory::MemorySourceConfig},
+    common::{internal_err, plan_err},
     error::{DataFusionError, Result},
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::{ExecutionPlan, streaming::StreamingTableExec, union::UnionExec},
@@ -32,6 +33,7 @@ use self::{asked::Asked, past::Past, stream::Records};
 use crate::{columns, lake::Lake};
 
 pub use rows::Rows;
+pub use stream::is_of;
 
 /// Where rows come from.
 #[derive(Clone)]
@@ -40,8 +42,46 @@ pub struct Source {
     pub log: Arc<dyn Log>,
     /// What is past, if somebody keeps it.
     pub lake: Arc<Lake>,
-    /// Only what is written from now on, for as long as somebody listens.
-    pub follow: Option<Arc<Follow>>,
+    /// Which of it.
+    pub reads: Reads,
+}
+
+/// What of a topic is read.
+#[derive(Clone, Debug, Default)]
+pub enum Reads {
+    /// All that there was when the query began.
+    #[default]
+    All,
+    /// What is written from then on, for as long as somebody listens.
+    Follow(Arc<Follow>),
+    /// The rows of one window.
+    Window(Arc<Window>),
+}
+
+/// The rows of one window of time.
+#[derive(Debug)]
+pub struct Window {
+    /// Of which topic.
+    pub topic: Topic,
+    /// When it begins.
+    pub start_ms: i64,
+    /// Which columns of the topic's table they have.
+    pub columns: Vec<usize>,
+    /// The schema of those.
+    pub schema: SchemaRef,
+    /// The rows.
+    pub batches: Vec<RecordBatch>,
+}
+
+impl Window {
+    fn plan(&self, projection: Option<&Vec<usize>>, table: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
+        let all: Vec<usize> = (0..table.fields().len()).collect();
+        let place = |wanted: &usize| self.columns.iter().position(|column| column == wanted);
+        let places: Option<Vec<usize>> = projection.unwrap_or(&all).iter().map(place).collect();
+        let Some(places) = places else { return internal_err!("a column of the window was not kept") };
+        let batches = [self.batches.clone()];
+        Ok(MemorySourceConfig::try_new_exec(&batches, Arc::clone(&self.schema), Some(places))?)
+    }
 }
 
 /// How a query is followed.
@@ -141,9 +181,15 @@ impl TableProvider for TopicTable {
         }
         let (tenant, log) = (self.whose.get()?.to_owned(), Arc::clone(&self.source.log));
         let partition = partition_of(&tenant, log.partitions());
-        if let Some(follow) = &self.source.follow {
+        if let Reads::Window(window) = &self.source.reads {
+            if window.topic != self.topic {
+                return plan_err!("a query over windows reads one table");
+            }
+            return window.plan(projection, &self.schema);
+        }
+        if let Reads::Follow(follow) = &self.source.reads {
             if follow.begun.swap(true, Ordering::Relaxed) {
-                return Err(DataFusionError::Plan("a query that is followed reads one table, once".to_owned()));
+                return plan_err!("a query that is followed reads one table, once");
             }
             // Where it begins is settled before anybody is told that it has.
             asked.first = match follow.after {
@@ -160,12 +206,13 @@ impl TableProvider for TopicTable {
             return Ok(Arc::new(endless));
         }
         // What is in the files is not read from the log: nothing is there twice.
-        let manifest = self.source.lake.manifest(log.identity())?;
+        let manifest = self.source.lake.manifest(log.identity()).await?;
         let topic = self.topic.name();
         let files: Vec<_> = manifest.files_of(topic, partition, &tenant).filter(|file| asked.may_be_in(file)).collect();
-        let past = Past { folder: self.source.lake.folder(), table: &self.schema, tenant: &tenant };
+        let past = Past { files: self.source.lake.files(), table: &self.schema, tenant: &tenant };
         let past = past.plan(state, &files, projection, filters).await?;
         asked.first = asked.first.max(manifest.next(topic, partition));
+        asked.after_ms = manifest.forgotten.get(&tenant).copied();
         let records =
             Records { log, topic: self.topic, partition, tenant, asked, schema: Arc::clone(&schema), follow: None };
         let recent: Arc<dyn ExecutionPlan> =

@@ -1,6 +1,6 @@
 //! The lake's files of one tenant as a plan.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use datafusion::{
     arrow::datatypes::SchemaRef,
@@ -8,7 +8,7 @@ use datafusion::{
     common::DFSchema,
     datasource::{
         file_format::parquet::ParquetFormat,
-        listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl},
+        listing::{ListingOptions, ListingTable, ListingTableConfig},
     },
     error::Result,
     logical_expr::Expr,
@@ -16,12 +16,15 @@ use datafusion::{
     prelude::{col, lit},
 };
 
-use crate::{columns::TENANT, lake::File};
+use crate::{
+    columns::TENANT,
+    lake::{File, Files},
+};
 
 /// Whose rows of which table.
 pub struct Past<'a> {
-    /// The lake's folder.
-    pub folder: &'a Path,
+    /// The lake's files.
+    pub files: &'a Files,
     /// All columns of the table.
     pub table: &'a SchemaRef,
     /// The tenant.
@@ -41,9 +44,7 @@ impl Past<'_> {
         if files.is_empty() {
             return Ok(None);
         }
-        let folder = self.folder.canonicalize()?;
-        let url = |file: &&File| ListingTableUrl::parse(folder.join(&file.path).display().to_string());
-        let urls = files.iter().map(url).collect::<Result<Vec<_>>>()?;
+        let urls = files.iter().map(|file| self.files.url(&file.path)).collect::<Result<Vec<_>>>()?;
         let options = ListingOptions::new(Arc::new(ParquetFormat::default()));
         let config = ListingTableConfig::new_with_multi_paths(urls)
             .with_listing_options(options)

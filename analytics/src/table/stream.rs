@@ -220,11 +220,15 @@ impl Reading {
 }
 
 fn is_wanted(tenant: &str, asked: &Asked, record: &Record) -> bool {
-    let mut parts = record.key.splitn(3, |byte| *byte == b'/');
-    if parts.next() != Some(tenant.as_bytes()) {
-        return false;
-    }
-    asked.kind.as_ref().is_none_or(|kind| parts.next() == Some(kind.as_bytes()))
+    let is_of_kind = |kind: &String| record.key.splitn(3, |byte| *byte == b'/').nth(1) == Some(kind.as_bytes());
+    is_of(tenant, record)
+        && asked.kind.as_ref().is_none_or(is_of_kind)
+        && asked.after_ms.is_none_or(|after_ms| record.at_ms > after_ms)
+}
+
+/// Whether a record is a tenant's.
+pub fn is_of(tenant: &str, record: &Record) -> bool {
+    record.key.split(|byte| *byte == b'/').next() == Some(tenant.as_bytes())
 }
 
 pub fn external(error: LogError) -> DataFusionError {

@@ -23,7 +23,7 @@ use crate::{
         problem::{FieldError, Problem},
         sse::{self, Event},
     },
-    sql::{Engine, Format, Question, Refused},
+    sql::{Engine, Format, Question, Refused, Told},
 };
 
 /// Rows that wait for a slow listener; beyond it the query waits.
@@ -40,7 +40,9 @@ pub struct SqlForm {
     #[serde(default)]
     format: Format,
     /// Go on with what is written from now on, as server-sent events: each row
-    /// one, as JSON. `Last-Event-ID` goes on where a listener left off.
+    /// one, as JSON. Over windows (`tumble`, `hop`) the rows of each window come
+    /// when it is over, and an event `late` says how many rows came after that.
+    /// `Last-Event-ID` goes on where a listener left off.
     #[serde(default)]
     follow: bool,
 }
@@ -113,7 +115,12 @@ async fn follow(call: Call, engine: Arc<dyn Engine>, question: Question) -> Resu
                 }
             };
             let (event, is_last) = match row {
-                Some(Ok((cursor, data))) => (Event { id: Some(cursor.to_string()), name: None, data }, false),
+                Some(Ok(Told::Row { cursor, json })) => {
+                    (Event { id: Some(cursor.to_string()), name: None, data: json }, false)
+                }
+                Some(Ok(Told::Late { rows })) => {
+                    (Event { id: None, name: Some("late"), data: json!({ "rows": rows }).to_string() }, false)
+                }
                 Some(Err(refused)) => (Event { id: None, name: Some("error"), data: refused.to_string() }, true),
                 None => return,
             };

@@ -140,9 +140,29 @@ async fn changed(call: &Call, id: &str, patch: Patch<TenantForm>) -> Result<Entr
     Ok(entry)
 }
 
-async fn delete(call: Call, (): ()) -> Result<Data<Gone>, Problem> {
+/// What is left of a tenant that was taken away.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct TenantGone {
+    /// Its rows and what is remembered of it are gone.
+    #[serde(flatten)]
+    gone: Gone,
+    /// Whether nothing of it is in the lake any more; otherwise the process that
+    /// writes the lake will see to it.
+    lake_deleted: bool,
+}
+
+async fn delete(call: Call, (): ()) -> Result<Data<TenantGone>, Problem> {
     call.desk.recall.forget_tenant(call.id()).await.map_err(super::memory::problem_of)?;
     call.desk.store.tenants().delete_all(call.id()).await.map_err(problem_of)?;
     call.desk.settled::<Tenant>(call.id(), call.id(), None).await;
-    Ok(Gone::id(call.id()))
+    let lake_deleted = match &call.desk.engine {
+        Some(engine) => engine.forget(call.id().to_owned()).await.map_err(|error| {
+            tracing::error!(%error, tenant = call.id(), "the lake was not told to forget a tenant");
+            Problem::unavailable("the lake could not be told; delete the tenant once more")
+        })?,
+        None => true,
+    };
+    let Data(gone) = Gone::id(call.id());
+    Ok(Data(TenantGone { gone, lake_deleted }))
 }

@@ -242,6 +242,7 @@ pub struct Sql {
     pub memory_mb_max: usize,
     pub running_max: usize,
     pub following_max: usize,
+    pub late_ms: u32,
     pub threads: usize,
 }
 

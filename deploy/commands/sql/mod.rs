@@ -139,13 +139,20 @@ impl Asker {
     /// Prints rows as they come.
     async fn follow(&self, statement: &str) -> Result<()> {
         let answer = self.hub.post(&self.path, &json!({ "sql": statement, "follow": true })).await?;
-        let mut failed = false;
+        let mut event = String::new();
         remote::lines(answer, |line| {
-            if line == "event: error" {
-                failed = true;
+            if line.is_empty() {
+                event.clear();
+            } else if let Some(name) = line.strip_prefix("event: ") {
+                name.clone_into(&mut event);
             } else if let Some(data) = line.strip_prefix("data: ") {
-                if failed {
-                    bail!("{data}");
+                match event.as_str() {
+                    "error" => bail!("{data}"),
+                    "late" => {
+                        eprintln!("late: {data}");
+                        return Ok(());
+                    }
+                    _ => {}
                 }
                 let mut out = std::io::stdout().lock();
                 writeln!(out, "{data}")?;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use analytics::lake::Sink;
+use analytics::lake::{Files, Sink};
 use connectors::{
     clock::SystemClock,
     config::Config,
@@ -27,8 +27,9 @@ async fn engine(folder: &std::path::Path) -> Arc<dyn Engine> {
     let mut config = Config::load(None, std::iter::empty()).unwrap();
     config.lake.folder = folder.display().to_string();
     log.append(records()).await.unwrap();
-    let sink = Sink::new(log.clone(), Arc::new(SystemClock), folder.to_owned(), config.lake.clone());
-    let mut manifest = sink.open().unwrap();
+    let files = Files::open(&config.lake, folder);
+    let sink = Sink::new(log.clone(), Arc::new(SystemClock), files, config.lake.clone());
+    let mut manifest = sink.open().await.unwrap();
     sink.turn(&mut manifest).await.unwrap();
     assert!(manifest.files.len() > 5);
     log.append(records()).await.unwrap();

@@ -2,14 +2,14 @@
 
 use std::{path::Path, sync::Arc};
 
-use analytics::lake::{Manifest, Sink};
+use analytics::lake::{Files, Manifest, Sink};
 use connectors::{
     clock::SystemClock,
     config::{Config, Lake as Settings},
     sql::{Engine, Format, Question},
 };
 use pipeline::{
-    ports::{Headers, Log, NewRecord},
+    ports::{Clock, Headers, Log, NewRecord},
     testing::{ManualClock, MemoryLog},
     topics::Topic,
 };
@@ -21,30 +21,42 @@ const NEW_YEAR_MS: u64 = 1_767_268_800_000;
 
 struct Shore {
     log: Arc<MemoryLog>,
-    folder: tempfile::TempDir,
+    files: Files,
+    _folder: tempfile::TempDir,
     settings: Settings,
     engine: Arc<dyn Engine>,
 }
 
 impl Shore {
+    /// One of each kind.
+    async fn of_each(change: impl Fn(&mut Settings)) -> [Shore; 1] {
+        [Shore::new(change)]
+    }
+
     fn new(change: impl FnOnce(&mut Settings)) -> Shore {
         let (log, folder) = (Arc::new(MemoryLog::new(1)), tempfile::tempdir().unwrap());
         let mut config = Config::load(None, std::iter::empty()).unwrap();
         config.lake.folder = folder.path().display().to_string();
         change(&mut config.lake);
         let engine = analytics::engine(&config, log.clone()).unwrap();
-        Shore { log, folder, settings: config.lake, engine }
+        let files = Files::open(&config.lake, Path::new("nowhere"));
+        Shore { log, files, _folder: folder, settings: config.lake, engine }
     }
 
     fn sink(&self, now_ms: u64) -> Sink {
         let clock = Arc::new(ManualClock::at(now_ms));
-        Sink::new(self.log.clone(), clock, self.folder.path().to_owned(), self.settings.clone())
+        Sink::new(self.log.clone(), clock, self.files.clone(), self.settings.clone())
     }
 
     /// Events of a tenant, an hour apart.
     async fn events(&self, tenant: &str, first: u64, count: u64) {
-        let event = |number: u64| {
-            let at_ms = NEW_YEAR_MS + number * 3_600_000;
+        for number in first..first + count {
+            self.event_at(tenant, number, NEW_YEAR_MS + number * 3_600_000).await;
+        }
+    }
+
+    async fn event_at(&self, tenant: &str, number: u64, at_ms: u64) {
+        let event = {
             let value = json!({
                 "id": format!("{tenant}-{number}"), "type": "MessagePosted", "tenantId": tenant,
                 "receivedAt": udfs::time::to_rfc3339(at_ms as i64), "source": { "provider": "slack", "event": "m" },
@@ -59,7 +71,7 @@ impl Shore {
                 headers: Headers::default(),
             }
         };
-        self.log.append((first..first + count).map(event).collect()).await.unwrap();
+        self.log.append(vec![event]).await.unwrap();
     }
 
     async fn rows(&self, tenant: &str, sql: &str) -> Vec<Value> {
@@ -73,13 +85,9 @@ impl Shore {
         rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    fn files(&self) -> usize {
-        fn count(folder: &Path) -> usize {
-            let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-            entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
-        }
-        // Without the manifest.
-        count(self.folder.path()).saturating_sub(1)
+    /// How many there are, also such as count no more.
+    async fn count(&self) -> usize {
+        self.files.list("topic=").await.unwrap().len()
     }
 }
 
@@ -89,89 +97,126 @@ fn ids(tenant: &str, count: u64) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_and_log_are_one_table() {
-    let shore = Shore::new(|_| {});
-    shore.events("acme", 0, 30).await;
-    shore.events("umbra", 0, 3).await;
-    assert_eq!(shore.ids("acme").await, ids("acme", 30), "before there is a lake");
-    let sink = shore.sink(NEW_YEAR_MS);
-    let mut manifest = sink.open().unwrap();
-    sink.turn(&mut manifest).await.unwrap();
-    // Thirty hours are two days.
-    assert_eq!((manifest.files.len(), shore.files()), (2, 2));
-    assert_eq!(manifest.next("events", 0), 33);
-    assert_eq!(shore.ids("acme").await, ids("acme", 30), "all in files");
-    shore.events("acme", 30, 5).await;
-    assert_eq!(shore.ids("acme").await, ids("acme", 35), "in files and log");
-    assert_eq!(shore.ids("umbra").await, ids("umbra", 3));
-    assert_eq!(shore.ids("acm").await, ids("acm", 0), "who lies between them has nothing");
-    // What the log keeps no more is still there.
-    shore.log.clean(NEW_YEAR_MS + 60 * DAY_MS);
-    let past = shore.ids("acme").await;
-    assert_eq!(past[..30], ids("acme", 30)[..]);
-    // The columns are those of the log.
-    let columns = "id, type, provider, received_at, mentioned, unrouted, tenant_id, log_at, log_partition, log_offset";
-    let row = &shore.rows("acme", &format!("SELECT {columns} FROM events WHERE log_offset = 1")).await[0];
-    assert_eq!((&row["id"], &row["unrouted"], &row["log_partition"]), (&json!("acme-1"), &json!(false), &json!(0)));
-    assert_eq!(row["mentioned"], json!(["{\"alias\":\"@Bob\"}"]));
-    let between = "SELECT count(*) AS n FROM events WHERE log_at >= '2026-01-01T20:00:00Z' \
-                   AND log_at < '2026-01-02T02:00:00Z'";
-    assert_eq!(shore.rows("acme", between).await, [json!({ "n": 6 })]);
-    assert_eq!(
-        shore.rows("acme", "SELECT count(*) AS n FROM events WHERE tenant_id = 'umbra'").await,
-        [json!({ "n": 0 })]
-    );
+    for shore in Shore::of_each(|_| {}).await {
+        shore.events("acme", 0, 30).await;
+        shore.events("umbra", 0, 3).await;
+        assert_eq!(shore.ids("acme").await, ids("acme", 30), "before there is a lake");
+        let sink = shore.sink(NEW_YEAR_MS);
+        let mut manifest = sink.open().await.unwrap();
+        sink.turn(&mut manifest).await.unwrap();
+        // Thirty hours are two days.
+        assert_eq!((manifest.files.len(), shore.count().await), (2, 2));
+        assert_eq!(manifest.next("events", 0), 33);
+        assert_eq!(shore.ids("acme").await, ids("acme", 30), "all in files");
+        shore.events("acme", 30, 5).await;
+        assert_eq!(shore.ids("acme").await, ids("acme", 35), "in files and log");
+        assert_eq!(shore.ids("umbra").await, ids("umbra", 3));
+        assert_eq!(shore.ids("acm").await, ids("acm", 0), "who lies between them has nothing");
+        // What the log keeps no more is still there.
+        shore.log.clean(NEW_YEAR_MS + 60 * DAY_MS);
+        let past = shore.ids("acme").await;
+        assert_eq!(past[..30], ids("acme", 30)[..]);
+        // The columns are those of the log.
+        let columns =
+            "id, type, provider, received_at, mentioned, unrouted, tenant_id, log_at, log_partition, log_offset";
+        let row = &shore.rows("acme", &format!("SELECT {columns} FROM events WHERE log_offset = 1")).await[0];
+        assert_eq!((&row["id"], &row["unrouted"], &row["log_partition"]), (&json!("acme-1"), &json!(false), &json!(0)));
+        assert_eq!(row["mentioned"], json!(["{\"alias\":\"@Bob\"}"]));
+        let between = "SELECT count(*) AS n FROM events WHERE log_at >= '2026-01-01T20:00:00Z' \
+                       AND log_at < '2026-01-02T02:00:00Z'";
+        assert_eq!(shore.rows("acme", between).await, [json!({ "n": 6 })]);
+        let theirs = "SELECT count(*) AS n FROM events WHERE tenant_id = 'umbra'";
+        assert_eq!(shore.rows("acme", theirs).await, [json!({ "n": 0 })]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_leaves_nothing_missing_or_twice() {
-    let shore = Shore::new(|_| {});
-    shore.events("acme", 0, 10).await;
-    let sink = shore.sink(NEW_YEAR_MS);
-    let mut manifest = sink.open().unwrap();
-    sink.turn(&mut manifest).await.unwrap();
-    // It died after the file and before the manifest: the manifest is that of before.
-    let before = std::fs::read(shore.folder.path().join("manifest.json")).unwrap();
-    shore.events("acme", 10, 10).await;
-    sink.turn(&mut manifest).await.unwrap();
-    assert_eq!(shore.files(), 2);
-    std::fs::write(shore.folder.path().join("manifest.json"), before).unwrap();
-    let sink = shore.sink(NEW_YEAR_MS);
-    let mut manifest = sink.open().unwrap();
-    assert_eq!((manifest.next("events", 0), shore.files()), (10, 1), "what no manifest names goes");
-    assert_eq!(shore.ids("acme").await, ids("acme", 20));
-    sink.turn(&mut manifest).await.unwrap();
-    assert_eq!(shore.ids("acme").await, ids("acme", 20));
-    assert_eq!(shore.rows("acme", "SELECT count(*) AS n FROM events").await, [json!({ "n": 20 })]);
-    // A folder of another log is not touched.
-    let other = Sink::new(
-        Arc::new(MemoryLog::new(1).with_identity(77)),
-        Arc::new(SystemClock),
-        shore.folder.path().to_owned(),
-        shore.settings.clone(),
-    );
-    assert!(other.open().unwrap_err().to_string().contains("another log"));
+    for shore in Shore::of_each(|_| {}).await {
+        shore.events("acme", 0, 10).await;
+        let sink = shore.sink(NEW_YEAR_MS);
+        let mut manifest = sink.open().await.unwrap();
+        sink.turn(&mut manifest).await.unwrap();
+        // It died after the file and before the manifest: the manifest is that of before.
+        let before = shore.files.read("manifest.json").await.unwrap().unwrap();
+        shore.events("acme", 10, 10).await;
+        sink.turn(&mut manifest).await.unwrap();
+        shore.files.put("manifest.json", before.to_vec()).await.unwrap();
+        assert_eq!(shore.count().await, 2);
+        assert_eq!(shore.ids("acme").await, ids("acme", 20), "the file that does not count is not read");
+        let sink = shore.sink(NEW_YEAR_MS);
+        let mut manifest = sink.open().await.unwrap();
+        assert_eq!((manifest.next("events", 0), shore.count().await), (10, 1), "what no manifest names goes");
+        assert_eq!(shore.ids("acme").await, ids("acme", 20));
+        sink.turn(&mut manifest).await.unwrap();
+        assert_eq!(shore.ids("acme").await, ids("acme", 20));
+        assert_eq!(shore.rows("acme", "SELECT count(*) AS n FROM events").await, [json!({ "n": 20 })]);
+        // The place of another log is not touched.
+        let other = Sink::new(
+            Arc::new(MemoryLog::new(1).with_identity(77)),
+            Arc::new(SystemClock),
+            shore.files.clone(),
+            shore.settings.clone(),
+        );
+        assert!(other.open().await.unwrap_err().to_string().contains("another log"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn small_files_become_one_and_old_ones_go() {
-    let shore = Shore::new(|settings| {
+    let few = |settings: &mut Settings| {
         settings.files_max = 3;
         settings.keep_days = 10;
-    });
-    let sink = shore.sink(NEW_YEAR_MS);
-    let mut manifest = sink.open().unwrap();
-    for number in 0..8 {
-        shore.events("acme", number, 1).await;
-        sink.turn(&mut manifest).await.unwrap();
-        assert!(manifest.files.len() <= 4, "{number}: {}", manifest.files.len());
-        assert_eq!(shore.files(), manifest.files.len(), "{number}");
-        assert_eq!(shore.ids("acme").await, ids("acme", number + 1));
+    };
+    for shore in Shore::of_each(few).await {
+        let sink = shore.sink(NEW_YEAR_MS);
+        let mut manifest = sink.open().await.unwrap();
+        for number in 0..8 {
+            shore.events("acme", number, 1).await;
+            sink.turn(&mut manifest).await.unwrap();
+            assert!(manifest.files.len() <= 4, "{number}: {}", manifest.files.len());
+            assert_eq!(shore.count().await, manifest.files.len(), "{number}");
+            assert_eq!(shore.ids("acme").await, ids("acme", number + 1));
+        }
+        let written = Manifest::read(&shore.files, shore.log.identity()).await.unwrap().unwrap();
+        assert_eq!(written, manifest);
+        let later = shore.sink(NEW_YEAR_MS + 30 * DAY_MS);
+        later.turn(&mut manifest).await.unwrap();
+        assert_eq!((manifest.files.len(), shore.count().await), (0, 0), "ten days are kept");
+        assert!(shore.ids("acme").await.is_empty(), "what has gone from the files is not read from the log again");
     }
-    let written = Manifest::read(&shore.folder.path().join("manifest.json"), shore.log.identity()).unwrap();
-    assert_eq!(written, manifest);
-    // One that is full is begun anew.
-    let later = shore.sink(NEW_YEAR_MS + 30 * DAY_MS);
-    later.turn(&mut manifest).await.unwrap();
-    assert_eq!((manifest.files.len(), shore.files()), (0, 0), "ten days are kept");
-    assert!(shore.ids("acme").await.is_empty(), "what has gone from the files is not read from the log again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_goes_leaves_nothing() {
+    for shore in Shore::of_each(|_| {}).await {
+        shore.events("acme", 0, 20).await;
+        shore.events("umbra", 0, 5).await;
+        let sink = shore.sink(NEW_YEAR_MS);
+        let mut manifest = sink.open().await.unwrap();
+        sink.turn(&mut manifest).await.unwrap();
+        // Some of it is in the log and not in a file yet.
+        shore.events("umbra", 5, 3).await;
+        // Whoever has the role is not there: the wish waits.
+        assert!(!shore.engine.forget("umbra".to_owned()).await.unwrap());
+        assert_eq!(shore.ids("umbra").await.len(), 8, "nobody has done anything yet");
+        let mut manifest = sink.open().await.unwrap();
+        sink.turn(&mut manifest).await.unwrap();
+        assert!(shore.ids("umbra").await.is_empty());
+        assert_eq!(shore.ids("acme").await, ids("acme", 20), "and nobody else's");
+        for file in shore.files.list("").await.unwrap() {
+            let bytes = shore.files.read(&file).await.unwrap().unwrap();
+            // Names stand in the statistics of a file as they are; in the manifest
+            // one says that it is to stay forgotten.
+            let names_it = bytes.windows(5).any(|window| window == b"umbra");
+            assert!(!names_it || file == "manifest.json", "{file}");
+        }
+        assert!(shore.files.list("forget/").await.unwrap().is_empty(), "the note is done with");
+        // A tenant of the same name that begins anew has what is its own.
+        let now_ms = SystemClock.now_ms();
+        shore.event_at("umbra", 77, now_ms + DAY_MS).await;
+        assert_eq!(shore.ids("umbra").await, ["umbra-77"]);
+        sink.turn(&mut manifest).await.unwrap();
+        assert_eq!(shore.ids("umbra").await, ["umbra-77"]);
+    }
 }

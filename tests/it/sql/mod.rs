@@ -9,6 +9,7 @@ mod isolation;
 mod lake;
 mod parity;
 mod questions;
+mod windows;
 mod wire;
 
 use reqwest::StatusCode;
