@@ -105,7 +105,7 @@ def at_the_prompt(nexus, question):
     answer = terminal.until(r"\((\d+) rows?\)\s+Time: [0-9.]+ ms\s+nexus=> ")
     # What was asked is there again.
     terminal.type("\x1b[A")
-    terminal.until(re.escape(question[-20:]))
+    terminal.until("\n?".join(re.escape(letter) for letter in question[-20:]))
     terminal.type("\x03\\q\n")
     terminal.ended()
     lines = answer.splitlines()

@@ -89,8 +89,9 @@ async fn everybody_gets_the_same_answer() {
         command.arg(&script).args(arguments);
         Command::from(command)
     };
-    let answer = output(asked_by(&["psycopg", &host, &port, &user, "github", QUESTION]).env("PGPASSWORD", &password));
-    assert_eq!(answer.await.to_lowercase(), expected.to_lowercase(), "psycopg");
+    let mut command = asked_by(&["psycopg", &host, &port, &user, "github", QUESTION]);
+    let answer = output(command.env("PGPASSWORD", &password)).await;
+    assert_eq!(answer.to_lowercase(), expected.to_lowercase(), "psycopg");
     let files = lake.path().display().to_string();
     let answer = output(&mut asked_by(&["duckdb", &files, "acme", &question])).await;
     assert_eq!(answer.to_lowercase(), expected.to_lowercase(), "DuckDB over the lake");

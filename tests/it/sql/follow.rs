@@ -131,3 +131,43 @@ async fn the_command_follows_too() {
     child.wait().unwrap();
     assert!(line.starts_with("{\"id\":\"evt_"), "{line}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_are_told_when_they_are_over() {
+    let asked = Asked::start_with(|config| config.sql.late_ms = 200).await;
+    let sql = "SELECT start, count(*) AS n FROM \
+               (SELECT tumble(INTERVAL '1 second', received_at) AS start FROM events WHERE provider = 'slack') \
+               GROUP BY start";
+    let mut live = Listener::new(&asked, &asked.acme, sql, None).await;
+    let id = asked.api.hub.webhook("slack", "message").await.id();
+    let (cursor, row) = live.next().await;
+    assert!(row["n"].as_u64() >= Some(1), "{row}");
+    // It is told what the same query answers of the past, with this event in it.
+    let of_window = async |id: &str| {
+        let sql = format!("SELECT tumble(INTERVAL '1 second', received_at) AS s FROM events WHERE id = '{id}'");
+        asked.rows(&asked.acme, &sql).await
+    };
+    let mut rows = vec![row];
+    let wanted = of_window(&id).await[0]["s"].clone();
+    while rows.last().unwrap()["start"] != wanted {
+        rows.push(live.next().await.1);
+    }
+    let past = asked.rows(&asked.acme, sql).await;
+    for row in &rows {
+        assert!(past.contains(row), "{row} is not in {past:?}");
+    }
+    // Whoever comes back is told what came since.
+    drop(live);
+    let id = asked.api.hub.webhook("slack", "message").await.id();
+    let mut back = Listener::new(&asked, &asked.acme, sql, Some(&cursor)).await;
+    let wanted = loop {
+        // The event is there when the pipeline has made it.
+        match of_window(&id).await.first() {
+            Some(row) => break row["s"].clone(),
+            None => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+        }
+    };
+    while back.next().await.1["start"] != wanted {}
+    let bad = Listener::begin(&asked, &asked.acme, sql, Some("17")).await;
+    assert_eq!(bad.status(), StatusCode::BAD_REQUEST, "a cursor of another query");
+}

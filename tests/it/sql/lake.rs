@@ -15,6 +15,8 @@ use pipeline::{
 };
 use serde_json::{Value, json};
 
+use super::Asked;
+
 const DAY_MS: u64 = 86_400_000;
 /// 2026-01-01, 12:00 UTC.
 const NEW_YEAR_MS: u64 = 1_767_268_800_000;
@@ -219,4 +221,35 @@ async fn a_tenant_that_goes_leaves_nothing() {
         sink.turn(&mut manifest).await.unwrap();
         assert_eq!(shore.ids("umbra").await, ["umbra-77"]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_deletes_a_tenant_hears_that_the_lake_is_rid_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = Asked::start_with(|config| {
+        config.lake.folder = folder.path().display().to_string();
+        config.lake.flush_ms = 100;
+    })
+    .await;
+    let settings = Settings { folder: folder.path().display().to_string(), ..defaults() };
+    let (files, identity) = (Files::open(&settings, folder.path()), asked.api.hub.log().identity());
+    let begun = std::time::Instant::now();
+    loop {
+        let manifest = Manifest::read(&files, identity).await.unwrap().unwrap_or_default();
+        if manifest.files.iter().any(|file| file.topic == "events" && file.may_hold("umbra")) {
+            break;
+        }
+        assert!(begun.elapsed() < crate::hub::PATIENCE, "the lake does not fill");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let before = asked.rows(&asked.acme, "SELECT id FROM events ORDER BY log_offset").await;
+    let gone = asked.api.ask("DELETE", "/admin/tenants/umbra", &asked.api.local(), None).await;
+    assert_eq!(gone.json()["data"], json!({ "id": "umbra", "deleted": true, "lakeDeleted": true }), "{}", gone.text);
+    let manifest = Manifest::read(&files, identity).await.unwrap().unwrap();
+    assert!(!manifest.files.iter().any(|file| file.first_tenant == "umbra" || file.last_tenant == "umbra"));
+    assert_eq!(asked.rows(&asked.acme, "SELECT id FROM events ORDER BY log_offset").await, before);
+}
+
+fn defaults() -> Settings {
+    Config::load(None, std::iter::empty()).unwrap().lake
 }
