@@ -23,6 +23,7 @@ use crate::{
     limits::Limits,
     table::{Reads, Source, TopicTable, Whose},
     views::{VIEWS, view},
+    yielding::Yielding,
 };
 
 /// The catalog's name: the database, for the wire protocol.
@@ -75,6 +76,7 @@ fn state(limits: &Limits, runtime: Arc<RuntimeEnv>, tables: Arc<Tables>) -> Resu
         // Nothing of this engine reads or writes files for whoever asks.
         .with_table_factories(Default::default())
         .with_file_formats(Vec::new())
+        .with_physical_optimizer_rule(Arc::new(Yielding))
         .build();
     state.catalog_list().register_catalog(CATALOG.to_owned(), Arc::new(catalog));
     functions::register(&mut state)?;

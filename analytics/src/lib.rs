@@ -21,6 +21,7 @@ pub mod statement;
 pub mod table;
 pub mod views;
 pub mod wire;
+pub mod yielding;
 
 /// The engine below, for those who use it on their own.
 pub use datafusion;
