@@ -27,7 +27,7 @@ use datafusion_postgres::{
 };
 
 use super::{Who, failure, refusal};
-use crate::{limits::Limits, statement};
+use crate::statement;
 
 /// What drivers set when they connect. None of it reaches the engine's own
 /// settings.
@@ -58,7 +58,6 @@ const KEPT: &[&str] = &[
 pub struct Guard {
     pub desk: Arc<Desk>,
     pub who: Who,
-    pub limits: Limits,
 }
 
 /// What is done about a statement.

@@ -92,7 +92,7 @@ impl Connection {
         // It brings functions of its own, some of them once more.
         functions::take_away(&mut session.state_ref().write())?;
         let session = Arc::new(session);
-        let guard = Guard { desk: Arc::clone(&desk), who: Arc::clone(&who), limits: engine.limits };
+        let guard = Guard { desk: Arc::clone(&desk), who: Arc::clone(&who) };
         let service = Service {
             inner: of_session(session, guard),
             bounds: Bounds { limits: engine.limits, running: Arc::clone(&engine.running) },
