@@ -12,8 +12,8 @@ SELECT
     json_get_str(data, 'threadTs') AS thread_ts,
     json_get_int(data, 'threadSeq') AS messages,
     json_get_str(data, 'url') AS url,
-    to_timestamp_millis(json_get_str(data, 'createdAt')) AS created_at,
-    to_timestamp_millis(json_get_str(data, 'updatedAt')) AS updated_at,
+    arrow_cast(json_get_str(data, 'createdAt'), 'Timestamp(Millisecond, Some("+00:00"))') AS created_at,
+    arrow_cast(json_get_str(data, 'updatedAt'), 'Timestamp(Millisecond, Some("+00:00"))') AS updated_at,
     coalesce(json_get_bool(data, 'deleted'), false) AS deleted
 FROM pipeline_state
 WHERE key_kind = 'task'
