@@ -82,11 +82,14 @@ class Terminal:
         return before
 
     def ended(self):
-        try:
-            while os.read(self.end, 65536):
-                pass
-        except OSError:
-            pass
+        """Waits for its end; reading from a terminal that nobody is at fails."""
+        while select.select([self.end], [], [], PATIENCE_S)[0]:
+            try:
+                if not os.read(self.end, 65536):
+                    return
+            except OSError:
+                return
+        raise AssertionError("the program goes on")
 
 
 def at_the_prompt(nexus, question):
@@ -106,7 +109,9 @@ def at_the_prompt(nexus, question):
     # What was asked is there again.
     terminal.type("\x1b[A")
     terminal.until("\n?".join(re.escape(letter) for letter in question[-20:]))
-    terminal.type("\x03\\q\n")
+    terminal.type("\n")
+    terminal.until(r"\(\d+ rows?\)\s+Time: [0-9.]+ ms\s+nexus=> ")
+    terminal.type("\\q\n")
     terminal.ended()
     lines = answer.splitlines()
     rule = max(number for number, line in enumerate(lines) if re.fullmatch(r"[-+]{3,}", line.strip()))
