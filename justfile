@@ -18,7 +18,7 @@ check:
 check-sql:
     cargo clippy --features sql -p nexus -p nexus-analytics --all-targets -- -D warnings
     cargo test --features sql --test it sql::
-    cargo test -p nexus-analytics
+    cargo test --features sql -p nexus -p nexus-analytics --lib
 
 test:
     cargo test
