@@ -4,6 +4,7 @@
 mod agents;
 mod gateways;
 mod mirror;
+mod switch;
 
 use std::{
     collections::BTreeSet,
