@@ -4,6 +4,7 @@
 mod agents;
 mod gateways;
 mod mirror;
+mod rebalance;
 mod switch;
 
 use std::{
