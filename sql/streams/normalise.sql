@@ -121,6 +121,10 @@ SELECT key, tenant_id, provider, connection_id, delivery_id,
            WHEN is_form THEN 'Other'
            WHEN provider = 'clickup' THEN CASE
                WHEN event = 'taskCreated' THEN 'NewWorkItem'
+               WHEN event = 'taskUpdated' AND json_get_str(body, 'history_items', 0, 'field') = 'task_creation'
+                   THEN 'NewWorkItem'
+               WHEN event = 'taskUpdated' AND json_get_str(body, 'history_items', 0, 'field') = 'status'
+                   THEN 'WorkItemStatusChanged'
                WHEN event IN ('taskUpdated', 'taskAssigneeUpdated', 'taskPriorityUpdated', 'taskDueDateUpdated',
                               'taskTagUpdated', 'taskMoved') THEN 'WorkItemUpdated'
                WHEN event = 'taskStatusUpdated' THEN 'WorkItemStatusChanged'
@@ -163,8 +167,11 @@ SELECT key, tenant_id, provider, connection_id, delivery_id,
                ELSE 'Other' END
            WHEN provider = 'jira' THEN CASE
                WHEN event = 'jira:issue_created' THEN 'NewWorkItem'
-               WHEN event = 'jira:issue_updated' AND json_get_str(body, 'changelog', 'items', 0, 'field') = 'status'
-                   THEN 'WorkItemStatusChanged'
+               -- As far as its first changes tell: a list is not searched here.
+               WHEN event = 'jira:issue_updated' AND 'status' IN (
+                   json_get_str(body, 'changelog', 'items', 0, 'field'),
+                   json_get_str(body, 'changelog', 'items', 1, 'field'),
+                   json_get_str(body, 'changelog', 'items', 2, 'field')) THEN 'WorkItemStatusChanged'
                WHEN event = 'jira:issue_updated' THEN 'WorkItemUpdated'
                WHEN event = 'jira:issue_deleted' THEN 'WorkItemDeleted'
                WHEN event = 'comment_created' THEN 'CommentPosted'

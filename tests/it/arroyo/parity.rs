@@ -20,6 +20,7 @@ use pipeline::{
     window::{Counted, EveryNth, Sliding, Sum, Times, Tumbling},
 };
 use serde_json::{Value, json};
+use udfs::similar::content_hash;
 
 use super::repository;
 
@@ -179,11 +180,11 @@ fn repeats_are_those_of_the_real_engine() {
 /// `duplicate_messages.sql`, said naively: who, and the end of the window.
 fn repeated(said: &[(u64, String, String)]) -> BTreeSet<(String, u64)> {
     let (slide_ms, width_ms) = (1_000, 10_000);
-    let mut windows: BTreeMap<(u64, &String, &String), (u64, u64)> = BTreeMap::new();
+    let mut windows: BTreeMap<(u64, &String, u128), (u64, u64)> = BTreeMap::new();
     for (at, agent, text) in said {
         for number in 0..width_ms / slide_ms {
             let end = at - at % slide_ms + slide_ms * (number + 1);
-            let (n, last) = windows.entry((end, agent, text)).or_default();
+            let (n, last) = windows.entry((end, agent, content_hash(text))).or_default();
             *n += 1;
             *last = (*last).max(*at);
         }
@@ -409,7 +410,8 @@ fn whom_a_recorded_log_mutes_the_model_finds() {
         log.takes(&json!({ "topic": "commands", "key": "_clock", "value": { "kind": "tick", "at": at } }));
         log.takes(&json!({ "topic": "agents.actions", "key": "acme", "value": {
             "id": format!("act_{number:032x}"), "tenantId": "acme", "agentId": agent, "name": "message", "at": at,
-            "data": { "taskId": "tsk_none", "text": format!("word {number}") } } }));
+            "data": { "thread": { "channelId": "C0SHOPDEV1", "threadTs": "1795247900.000100" },
+                "text": format!("word {number}") } } }));
     }
     let alerts = log.written(Topic::Alerts);
     let muted: BTreeSet<_> = alerts
