@@ -143,13 +143,14 @@ fn pinned(source: Option<&str>) -> Result<String> {
         "where does Arroyo's compiler find nexus-udfs? say so with --udfs: \
          a folder on its machine, or 'git = \"…\", rev = \"…\"'",
     )?;
+    // It goes into a comment.
+    ensure!(!source.contains(['\n', '\r']) && !source.contains("*/"), "--udfs must be one line");
     let is_table = source.contains('=');
     let line = if is_table { source.to_owned() } else { format!("path = {}", toml::Value::from(source)) };
     let table: toml::Table = format!("nexus-udfs = {{ {line} }}")
         .parse()
         .map_err(|error| anyhow!("--udfs {source:?} is no source of a crate: {error}"))?;
     let source_of = |name: &str| table["nexus-udfs"].get(name).is_some();
-    ensure!(!line.contains('\n') && !line.contains("*/"), "--udfs must be one line");
     // Arroyo keeps what it built under the text's own hash: a branch that moves on
     // would leave the old build in place.
     if source_of("git") && !source_of("rev") && !source_of("tag") {
@@ -234,7 +235,8 @@ mod tests {
             (Some(r#"git = "https://git.example/nexus", branch = "main""#), "rev or a tag"),
             (Some("udfs"), "from its root"),
             (Some("git = nonsense"), "no source of a crate"),
-            (Some("path = \"/a\" }\n[x]\ny = { z = \"\""), "no source of a crate"),
+            (Some("path = \"/a\" }\n[x]\ny = { z = \"\""), "one line"),
+            (Some("path = \"/a*/\""), "one line"),
         ] {
             let error = format!("{:#}", with_source(PLUGIN, source).unwrap_err());
             assert!(error.contains(says), "{source:?}: {error}");
