@@ -10,6 +10,7 @@
 
 mod agents;
 mod api;
+mod arroyo;
 mod black_box;
 mod chaos;
 mod commands;
