@@ -16,7 +16,7 @@ use super::{
 use crate::api::text as plain;
 
 /// Words that mean something to databases, filters and prompts.
-const HOSTILE: &[&str] = &[
+pub const HOSTILE: &[&str] = &[
     "rocket",
     "fuel",
     "' OR 1=1 --",
