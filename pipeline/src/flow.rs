@@ -161,8 +161,9 @@ impl Flow {
     }
 
     fn dispatch(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
-        if self.now_ms == 0 {
-            // The first that this partition hears of time.
+        // The first that this partition hears of time; not from a webhook, which
+        // anybody may have produced, and which brings its own.
+        if self.now_ms == 0 && record.position.topic != Topic::WebhooksRaw {
             self.now_ms = record.at_ms;
         }
         match record.position.topic {
