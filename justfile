@@ -23,6 +23,10 @@ check-sql:
 test:
     cargo test
 
+# The functions of Arroyo's SQL, built and called as Arroyo calls them.
+plugins:
+    cd udfs/plugins && cargo build --locked && cargo test --locked
+
 # kill -9 under load, at length: 100 rounds on the embedded log (of the mirror,
 # 100 seeds), and up to 20 on Kafka when NEXUS_TEST_KAFKA names a broker.
 chaos:

@@ -17,6 +17,7 @@ pub mod directory;
 pub mod dry_run;
 pub mod epoch;
 pub mod fakes;
+mod gathering;
 pub mod http;
 pub mod hub;
 pub mod identity;

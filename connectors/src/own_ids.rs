@@ -90,7 +90,7 @@ impl OwnIds {
     pub async fn run(self: Arc<Self>, mut post: Post) -> Result<(), Failure> {
         tokio::select! {
             () = self.directory.until_known() => {}
-            _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+            () = post.told_to_stop() => return Ok(()),
         }
         post.running();
         self.brake.leased().await;
@@ -108,7 +108,7 @@ impl OwnIds {
             for some in asked.chunks(CALLS_MAX) {
                 let told = tokio::select! {
                     told = join_all(some.iter().map(|key| self.look(key))) => told,
-                    _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+                    () = post.told_to_stop() => return Ok(()),
                 };
                 let now_ms = self.clock.now_ms();
                 let again = some.iter().zip(told).filter_map(|(key, again_ms)| Some((key.clone(), now_ms + again_ms?)));
@@ -120,7 +120,7 @@ impl OwnIds {
             tokio::select! {
                 changed = changes.changed() => changed?,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
-                _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+                () = post.told_to_stop() => return Ok(()),
             }
             tokio::time::sleep(GATHER).await;
         }

@@ -74,6 +74,11 @@ impl Post {
     pub fn running(&self) {
         self.board.set(self.role, Status::Running);
     }
+
+    /// Waits until it shall stop, or nobody is there who could tell.
+    pub async fn told_to_stop(&mut self) {
+        let _ = self.stop.wait_for(|stop| *stop).await;
+    }
 }
 
 /// Runs a role until it is told to stop and has.
@@ -103,7 +108,7 @@ where
         post.board.set(post.role, Status::Restarting { error, failures });
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            _ = post.stop.wait_for(|stop| *stop) => return,
+            () = post.told_to_stop() => return,
         }
     }
 }
@@ -135,7 +140,7 @@ mod tests {
                     1 => panic!("second failure"),
                     _ => {
                         post.running();
-                        let _ = post.stop.wait_for(|stop| *stop).await;
+                        post.told_to_stop().await;
                         Ok(())
                     }
                 }

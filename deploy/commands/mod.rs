@@ -20,6 +20,7 @@ mod seed;
 mod send;
 mod show;
 mod sql;
+mod streams;
 mod suppose;
 mod tail;
 mod token;
@@ -72,6 +73,8 @@ enum Command {
     Seed(seed::Seed),
     /// Check or export the audit trail
     Audit(audit::Audit),
+    /// Register the streams of `sql/streams` with Arroyo
+    Streams(streams::Streams),
     /// Print the settings in force
     Config(config::Show),
     /// Serve fake providers: ClickUp, Slack, GitHub, Jira
@@ -113,6 +116,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Reembed(reembed) => reembed.run(&config).await,
             Command::Seed(seed) => seed.run(&config).await,
             Command::Audit(audit) => audit.run(&config).await,
+            Command::Streams(streams) => streams.run(&config).await,
             Command::Config(show) => show.run(&config),
             Command::Fakes(fakes) => fakes.run().await,
             Command::Doctor(doctor) => doctor.run(&config).await,

@@ -57,8 +57,8 @@ pub const INPUTS: &[Topic] = &[
     Topic::WebhooksRaw,
 ];
 
-/// How far ahead of its own record a `receivedAt` may be. A producer whose
-/// clock is further off must not drag the partition's clock with it.
+/// How far ahead of its own record the time in it may be. A producer whose clock
+/// is further off must not drag the partition's clock with it.
 const CLOCK_SKEW_MAX_MS: u64 = 60_000;
 
 /// The largest output. Logs add a little of their own to a record.
@@ -161,6 +161,11 @@ impl Flow {
     }
 
     fn dispatch(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
+        // The first that this partition hears of time; not from a webhook, which
+        // anybody may have produced, and which brings its own.
+        if self.now_ms == 0 && record.position.topic != Topic::WebhooksRaw {
+            self.now_ms = record.at_ms;
+        }
         match record.position.topic {
             Topic::WebhooksRaw => self.on_webhook(record, outputs),
             Topic::Commands => self.on_command(record, outputs),
@@ -183,8 +188,7 @@ impl Flow {
         if partition_of(&webhook.tenant_id, self.partitions) != record.position.partition {
             return self.send_home(record, &webhook.tenant_id, outputs);
         }
-        let received_ms = webhook.received_at.as_ms().min(record.at_ms.saturating_add(CLOCK_SKEW_MAX_MS));
-        self.now_ms = self.now_ms.max(received_ms);
+        self.tell_time(webhook.received_at, record);
 
         let mut turn = self.turn(record, outputs);
         self.chain.notices.hear(&webhook, &mut turn);
@@ -212,6 +216,11 @@ impl Flow {
         }
     }
 
+    /// The clock goes on to when something came in, and never back.
+    fn tell_time(&mut self, at: Time, record: &Record) {
+        self.now_ms = self.now_ms.max(at.as_ms().min(record.at_ms.saturating_add(CLOCK_SKEW_MAX_MS)));
+    }
+
     fn on_command(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
         let Some(command) = self.read::<Command>(record, command::NAME, outputs) else { return };
         let Some((tenant, _)) = command.names() else {
@@ -232,6 +241,8 @@ impl Flow {
 
     fn on_action(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
         let Some(action) = self.read::<AgentAction>(record, act::NAME, outputs) else { return };
+        // What an agent may do depends on when it did it, to the millisecond.
+        self.tell_time(action.at, record);
         let Some(mut turn) = self.begin(record, &action.tenant_id, outputs) else { return };
         let mark = Parts::new().add("action").add(&action.id).finish();
         let deduplicate = &mut self.deduplicate;

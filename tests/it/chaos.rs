@@ -4,6 +4,8 @@
 mod agents;
 mod gateways;
 mod mirror;
+mod rebalance;
+mod switch;
 
 use std::{
     collections::BTreeSet,

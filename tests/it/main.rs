@@ -15,6 +15,7 @@ const ENGINE: Option<connectors::sql::MakeEngine> = None;
 
 mod agents;
 mod api;
+mod arroyo;
 mod black_box;
 mod chaos;
 mod commands;

@@ -68,6 +68,7 @@ fn the_pipeline_knows_no_runtime_and_no_world() {
         "getrandom",
         "rand",
         "chrono",
+        "arrow",
     ];
     for manifest in ["udfs/Cargo.toml", "pipeline/Cargo.toml"] {
         for name in dependencies(manifest) {

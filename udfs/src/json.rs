@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 /// Whether arrays and objects nest at most `max` deep: `[]` is one deep, `1`
 /// not at all. Brackets within strings do not count. Of a text that is not
@@ -110,6 +111,32 @@ pub fn well_formed(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
+/// The value of a JSON text, halves of surrogate pairs mended. Nothing if it is
+/// no JSON, or nests deeper than the parser goes (128 levels).
+pub fn read(text: &str) -> Option<Value> {
+    serde_json::from_slice(text.as_bytes()).ok().or_else(|| match mend_surrogates(text.as_bytes()) {
+        Cow::Owned(mended) => serde_json::from_slice(&mended).ok(),
+        Cow::Borrowed(_) => None,
+    })
+}
+
+/// A JSON array of texts.
+///
+/// ```
+/// assert_eq!(udfs::json::texts(&["a", "\"b\""]), r#"["a","\"b\""]"#);
+/// ```
+pub fn texts(texts: &[&str]) -> String {
+    let mut out = vec![b'['];
+    for (at, text) in texts.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        escape_into(&mut out, text);
+    }
+    out.push(b']');
+    String::from_utf8(out).unwrap_or_default()
+}
+
 /// Appends `text` as a JSON string literal, with the escapes that
 /// `serde_json` would write. Prose, where escapes are rare, goes four times as
 /// fast as there; where they are dense (JSON within JSON), it is left to it.
@@ -174,9 +201,17 @@ fn escape(out: &mut Vec<u8>, byte: u8) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::Value;
 
     use super::*;
+
+    #[test]
+    fn what_is_read_and_what_is_not() {
+        assert_eq!(read(r#" {"a":[1]} "#), Some(serde_json::json!({ "a": [1] })));
+        assert_eq!(read(r#""cut \ud83d""#), Some(Value::from("cut \u{fffd}")));
+        for text in ["", "{", "{} {}", "\u{feff}1", "nul", &"[".repeat(1_000_000)] {
+            assert_eq!(read(text), None);
+        }
+    }
 
     fn depth(value: &Value) -> usize {
         match value {
@@ -261,6 +296,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn texts_are_read_back(texts_in: Vec<String>) {
+            let pieces: Vec<&str> = texts_in.iter().map(String::as_str).collect();
+            prop_assert_eq!(read(&texts(&pieces)), Some(Value::from(texts_in)));
+        }
+
         #[test]
         fn depth_is_the_depth(value in any_json()) {
             let (text, depth) = (value.to_string(), depth(&value));

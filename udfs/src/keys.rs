@@ -1,4 +1,20 @@
-//! Where a key belongs: Kafka's own partitioner hash.
+//! Keys: what names a thread or a row of a query's answer, and where a key
+//! belongs (Kafka's own partitioner hash).
+
+use crate::hash::Parts;
+
+/// The key of a thread: its messages have the same one, in every part of the
+/// hub and in every query.
+pub fn thread_key(tenant: &str, channel: &str, thread_ts: &str) -> u128 {
+    Parts::new().add("thread").add(tenant).add(channel).add(thread_ts).finish()
+}
+
+/// The key of a row that a query writes: of what rule, about whom, at what time
+/// (the end of a window, say). A row that is written twice has it twice, so
+/// whoever keeps the newest of each key has it once.
+pub fn row_key(rule: &str, subject: &str, at: &str) -> u128 {
+    Parts::new().add("row").add(rule).add(subject).add(at).finish()
+}
 
 /// The 32-bit Murmur2 that Kafka's default partitioner uses for keys.
 pub fn murmur2(data: &[u8]) -> u32 {
@@ -25,7 +41,22 @@ pub fn murmur2(data: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::murmur2;
+    use super::*;
+
+    #[test]
+    fn keys_differ_where_anything_does() {
+        let keys = [
+            thread_key("t", "c", "1.2"),
+            thread_key("t", "c1", ".2"),
+            row_key("t", "c", "1.2"),
+            row_key("t", "c", "1.3"),
+            row_key("tc", "", "1.3"),
+        ];
+        for (at, key) in keys.iter().enumerate() {
+            assert!(!keys[..at].contains(key), "{at}");
+        }
+        assert_eq!(row_key("t", "c", "1.2"), keys[2]);
+    }
 
     /// The values that Kafka's own test suite expects.
     #[test]

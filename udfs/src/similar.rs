@@ -71,6 +71,23 @@ pub fn distance(one: u64, other: u64) -> u32 {
     (one ^ other).count_ones()
 }
 
+/// Of more hashes than this, the first are compared: it takes a few
+/// milliseconds.
+pub const NEAREST_HASHES_MAX: usize = 2_000;
+
+/// The least distance between any two of these hashes: how near the two texts
+/// are that are most alike. Nothing of fewer than two.
+///
+/// ```
+/// use udfs::similar::nearest;
+/// assert_eq!((nearest(&[0b1100, 0b0011, 0b1000]), nearest(&[7])), (Some(1), None));
+/// ```
+pub fn nearest(simhashes: &[u64]) -> Option<u32> {
+    let compared = &simhashes[..simhashes.len().min(NEAREST_HASHES_MAX)];
+    let others = |at: usize| compared[at + 1..].iter().map(move |other| distance(compared[at], *other));
+    (0..compared.len()).flat_map(others).min()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -145,6 +162,18 @@ mod tests {
             assert_eq!(mean_and_range(&distances.0), one_changed, "{length} words");
             assert_eq!(mean_and_range(&distances.1), another_text, "{length} words");
         }
+    }
+
+    #[test]
+    fn the_nearest_are_found() {
+        assert_eq!(nearest(&[]), None);
+        assert_eq!(nearest(&[5, 0, u64::MAX, 5]), Some(0));
+        let hashes: Vec<u64> = [REPORT, LOGS, DISK, "ok"].iter().map(|text| likeness(text).simhash).collect();
+        let pairs = (0..4).flat_map(|one| (0..one).map(move |other| (one, other)));
+        assert_eq!(nearest(&hashes), pairs.map(|(one, other)| distance(hashes[one], hashes[other])).min());
+        let mut many = vec![0; NEAREST_HASHES_MAX + 1];
+        many.iter_mut().enumerate().for_each(|(at, hash)| *hash = 7 << (at % 61));
+        assert!(nearest(&many).is_some());
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Gateway {
                 Some(Ok(Err(error))) => Some(Failure::from(error)),
                 _ => Some("a part of the gateway ended by itself".into()),
             },
-            _ = post.stop.wait_for(|stop| *stop) => None,
+            () = post.told_to_stop() => None,
         };
         if let Some(failure) = failed {
             // The sockets stay: they go on when the role does.

@@ -144,7 +144,7 @@ impl Socket {
         let mut bytes = Vec::new();
         self.wire.encoder(&mut bytes).say(&say, self.session.wants_callbacks());
         // A client that does not read has missed it.
-        let _ = tokio::time::timeout(STOPPED_TIMEOUT, self.wire.write(bytes, None, STOPPED_TIMEOUT)).await;
+        let _ = tokio::time::timeout(STOPPED_TIMEOUT, self.wire.write_last(bytes, STOPPED_TIMEOUT)).await;
     }
 
     /// Reads what is there already.

@@ -9,7 +9,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::time::timeout;
+use rustix::net::SendFlags;
+use tokio::{io::Interest, time::timeout};
 use tokio_tungstenite::tungstenite::{
     Error, Message, Utf8Bytes,
     error::CapacityError,
@@ -111,6 +112,23 @@ impl Wire {
         }
     }
 
+    /// Messages that are followed by a goodbye: they go with it, as one packet
+    /// that wakes the other side once.
+    pub async fn write_last(&mut self, bytes: Vec<u8>, patience: Duration) -> Result<(), Reason> {
+        if let Wire::Socket(ws, _) = self
+            && matches!(ws.flush().now_or_never(), Some(Ok(())))
+        {
+            let (stream, flags) = (ws.get_ref(), SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+            let sent = stream.try_io(Interest::WRITABLE, || Ok(rustix::net::send(stream, &bytes, flags)?));
+            return match sent {
+                Ok(count) if count == bytes.len() => Ok(()),
+                Ok(count) => self.write(bytes[count..].to_vec(), None, patience).await,
+                Err(_) => self.write(bytes, None, patience).await,
+            };
+        }
+        self.write(bytes, None, patience).await
+    }
+
     /// Says goodbye, if that can be done at once.
     pub async fn end(mut self, reason: Reason) {
         if reason == Reason::Slow || reason == Reason::PingTimeout {
@@ -122,7 +140,7 @@ impl Wire {
         if self.dialect() == Dialect::SocketIo && stays_away {
             let mut bytes = Vec::new();
             self.encoder(&mut bytes).message(&["41/agents,"]);
-            if self.write(bytes, None, CLOSE_TIMEOUT).await.is_err() {
+            if self.write_last(bytes, CLOSE_TIMEOUT).await.is_err() {
                 return;
             }
         }

@@ -207,7 +207,7 @@ impl Alerts {
         while !self.herald.directory.is_known() {
             tokio::select! {
                 changed = changes.changed() => changed?,
-                _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+                () = post.told_to_stop() => return Ok(()),
             }
         }
         let mut membership = self.log.join(GROUP, &[Topic::Alerts]).await?;
@@ -227,7 +227,7 @@ impl Alerts {
                     Ok(Ok(Err(error))) => break Some(error),
                     _ => break Some(LogError::Unavailable { detail: "a session of the alerts died".to_owned() }),
                 },
-                _ = post.stop.wait_for(|stop| *stop) => break None,
+                () = post.told_to_stop() => break None,
             }
         };
         stopping.store(true, Relaxed);

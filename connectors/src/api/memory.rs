@@ -116,17 +116,18 @@ pub struct Metadata {
 
 impl From<Hit> for HitShown {
     fn from(hit: Hit) -> Self {
+        let Hit { score, passage } = hit;
         let metadata = Metadata {
-            project_id: hit.project_id,
-            task_id: hit.task_id,
-            channel_id: hit.channel_id,
-            thread_ts: hit.thread_ts,
-            timestamp: hit.at,
-            author: hit.author,
-            trust: hit.trust,
-            kind: hit.kind,
+            project_id: passage.project_id,
+            task_id: passage.task_id,
+            channel_id: passage.channel_id,
+            thread_ts: passage.thread_ts,
+            timestamp: passage.at,
+            author: passage.author,
+            trust: passage.trust,
+            kind: passage.kind,
         };
-        HitShown { id: hit.text_id, text: hit.text, score: hit.score, metadata }
+        HitShown { id: passage.text_id, text: passage.text, score, metadata }
     }
 }
 

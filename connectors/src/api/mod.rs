@@ -248,7 +248,7 @@ impl Desk {
         tokio::select! {
             ended = Arc::clone(&self.commands).listen(move || running.running()) => Ok(ended?),
             ended = presence => Ok(ended?),
-            _ = post.stop.wait_for(|stop| *stop) => Ok(()),
+            () = post.told_to_stop() => Ok(()),
         }
     }
 }

@@ -142,7 +142,7 @@ impl Follower {
                     read_at = None;
                 }
                 () = tokio::time::sleep(pace) => {}
-                _ = post.stop.wait_for(|stop| *stop), if leaving.is_none() => {
+                () = post.told_to_stop(), if leaving.is_none() => {
                     (leaving, busy_at) = (Some(Instant::now()), Instant::now());
                 }
             }

@@ -66,7 +66,7 @@ impl Connections {
         while !self.directory.is_known() {
             tokio::select! {
                 changed = changes.changed() => changed?,
-                _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+                () = post.told_to_stop() => return Ok(()),
             }
         }
         post.running();
@@ -90,7 +90,7 @@ impl Connections {
                 (has_changed, is_noticed) = (true, true);
             }
             tokio::select! {
-                () = stopped(&mut post) => break,
+                () = post.told_to_stop() => break,
                 changed = changes.changed() => {
                     changed?;
                     has_changed = true;
@@ -309,10 +309,6 @@ impl Connections {
         }
         Ok(())
     }
-}
-
-async fn stopped(post: &mut Post) {
-    let _ = post.stop.wait_for(|stop| *stop).await;
 }
 
 fn fingerprint<R: Row>(row: &R) -> u128 {

@@ -14,7 +14,7 @@ use crate::{
     http::problem::Problem,
     identity::random_hex,
     lookups::{self, Link, NoWay},
-    outgoing::{Answer, Call, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown},
+    outgoing::{Answer, Call, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown, address},
 };
 
 /// How long somebody who waits for an answer waits for a provider.
@@ -157,15 +157,7 @@ impl<'a> Way<'a> {
     /// An address below the API's, made of these parts, each of which stays one.
     pub fn url(&self, parts: &[&str], query: &[(&str, &str)]) -> Result<Url, Halt> {
         let bad = || Halt::Gone("there is nothing of this id".to_owned());
-        let is_part = |part: &&str| {
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-            (1..=128).contains(&part.len()) && part.bytes().all(allowed) && !part.bytes().all(|byte| byte == b'.')
-        };
-        if !parts.iter().all(is_part) {
-            return Err(bad());
-        }
-        let mut url = self.base.clone();
-        url.path_segments_mut().map_err(|()| bad())?.pop_if_empty().extend(parts);
+        let mut url = address::below(&self.base, parts).ok_or_else(bad)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }

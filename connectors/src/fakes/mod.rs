@@ -12,7 +12,6 @@ mod auth;
 pub mod clickup;
 pub mod faults;
 pub mod github;
-mod github_hooks;
 pub mod hooks;
 pub mod jira;
 pub mod limits;

@@ -173,7 +173,7 @@ impl Ingest {
             }
             tokio::select! {
                 changed = changes.changed() => changed?,
-                _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+                () = post.told_to_stop() => return Ok(()),
             }
         }
     }

@@ -59,7 +59,7 @@ impl Lookups {
         // Before its connections are known, every request would be refused.
         tokio::select! {
             () = self.directory.until_known() => {}
-            _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+            () = post.told_to_stop() => return Ok(()),
         }
         let sessions = Sessions::join(&*self.log, GROUP, &[Topic::LookupsRequests], "lookups").await?;
         // The calls are made here, where the other waiting is done.

@@ -12,7 +12,7 @@ use crate::{
     brake::{Brake, Cut},
     config::Providers,
     lookups::{Link, NoWay, Way},
-    outgoing::{Call, Caller, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown},
+    outgoing::{Call, Caller, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown, address},
 };
 
 /// Why something was not done.
@@ -71,16 +71,7 @@ impl<'a> Line<'a> {
     /// An address below the API's, made of these parts, each of which stays one.
     pub fn url(&self, parts: &[&str]) -> Result<Url, Halt> {
         let bad = || Halt::Refused { code: "refused", detail: "an id that cannot be part of an address".to_owned() };
-        let is_part = |part: &&str| {
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-            (1..=128).contains(&part.len()) && part.bytes().all(allowed) && !part.bytes().all(|byte| byte == b'.')
-        };
-        if !parts.iter().all(is_part) {
-            return Err(bad());
-        }
-        let mut url = self.base.clone();
-        url.path_segments_mut().map_err(|()| bad())?.pop_if_empty().extend(parts);
-        Ok(url)
+        address::below(&self.base, parts).ok_or_else(bad)
     }
 
     /// A request of this line.

@@ -36,7 +36,7 @@ impl Mirror {
         // Before its connections are known, every command would be refused.
         tokio::select! {
             () = self.bench.directory.until_known() => {}
-            _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+            () = post.told_to_stop() => return Ok(()),
         }
         let sessions = Sessions::join(&*self.log, GROUP, &[Topic::MirrorCommands], "mirror").await?;
         let (orders, ordered) = mpsc::unbounded_channel();

@@ -18,6 +18,21 @@ use reqwest::{
 #[error("the address is private; NEXUS_ALLOW_PRIVATE_TARGETS=true allows such targets")]
 pub struct Private;
 
+/// An address below another, made of these parts, each of which stays one; none
+/// where a part could be more than that.
+pub fn below(base: &Url, parts: &[&str]) -> Option<Url> {
+    let is_part = |part: &&str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        (1..=128).contains(&part.len()) && part.bytes().all(allowed) && !part.bytes().all(|byte| byte == b'.')
+    };
+    if !parts.iter().all(is_part) {
+        return None;
+    }
+    let mut url = base.clone();
+    url.path_segments_mut().ok()?.pop_if_empty().extend(parts);
+    Some(url)
+}
+
 /// Whether an address is one of the public internet. Those that carry another
 /// address inside are as public as that one.
 pub fn is_public(address: IpAddr) -> bool {

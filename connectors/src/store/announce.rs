@@ -120,7 +120,7 @@ impl Announcer {
             tokio::select! {
                 () = self.store.written.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
-                _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+                () = post.told_to_stop() => return Ok(()),
             }
         }
     }

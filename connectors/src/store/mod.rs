@@ -52,7 +52,7 @@ pub use tasks::{TaskFilter, Tasks};
 pub use texts::{Kept, Place, Texts, Thread};
 pub use unrouted::Unrouted;
 pub use upkeep::{Note, Upkeep};
-pub use vectors::{Changed, Chunk, VectorRows};
+pub use vectors::{Changed, Chunk, Passage, VectorRows};
 pub use work::{Asked, Work, asked};
 
 /// The file of the embedded database in a data directory.

@@ -6,7 +6,7 @@
 //! crash or a repeat; a log of another identity, or one that no longer has what
 //! was to be read next, is projected anew.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use pipeline::{
     event::StateEntry,
@@ -14,28 +14,16 @@ use pipeline::{
     topics::Topic,
 };
 use serde_json::Value as Json;
-use tokio::{
-    sync::mpsc,
-    task::JoinSet,
-    time::{Instant, sleep_until},
-};
 
 use super::{
     Store, StoreError,
     database::{Tx, Value},
     sql, tasks,
 };
-use crate::supervisor::{Failure, Post};
-
-/// Records that are read at once.
-const RECORDS_AT_ONCE: usize = 500;
-/// Batches that are read ahead of the database.
-const BATCHES_AHEAD: usize = 16;
-/// What comes within this time is written together: every write is a sync of the
-/// disk that the journal may live on too.
-const GATHER: Duration = Duration::from_millis(50);
-/// How long a position may stay unwritten when nothing of ours came.
-const IDLE: Duration = Duration::from_secs(5);
+use crate::{
+    gathering::{Batch, Gathering, RECORDS_AT_ONCE, Tray, Writes},
+    supervisor::{Failure, Post},
+};
 
 /// The tables: the kind of their entries, and their statements.
 struct Table {
@@ -76,8 +64,7 @@ struct Change {
 }
 
 /// What was read of one partition: from where, the changes, and where to read on.
-struct Read {
-    partition: u32,
+pub(crate) struct Read {
     from: u64,
     next: u64,
     changes: Vec<Change>,
@@ -94,39 +81,13 @@ pub struct Projector {
 
 impl Projector {
     /// Projects until told to stop.
-    pub async fn run(self, mut post: Post) -> Result<(), Failure> {
-        let (sender, mut reads) = mpsc::channel(BATCHES_AHEAD);
-        let mut readers = JoinSet::new();
+    pub async fn run(self, post: Post) -> Result<(), Failure> {
+        let mut gathering = Gathering::new();
         for partition in 0..self.log.partitions() {
             let (reader, from) = self.reader(partition).await?;
-            readers.spawn(read(reader, partition, from, sender.clone()));
+            gathering.reads(|tray| read(reader, partition, from, tray));
         }
-        drop(sender);
-        post.running();
-        let mut pending: BTreeMap<u32, Read> = BTreeMap::new();
-        let mut due = Instant::now() + IDLE;
-        loop {
-            tokio::select! {
-                more = reads.recv() => match more {
-                    Some(more) => {
-                        if !more.changes.is_empty() {
-                            due = due.min(Instant::now() + GATHER);
-                        }
-                        gather(&mut pending, more);
-                    }
-                    None => {
-                        self.write(std::mem::take(&mut pending)).await?;
-                        let ended = readers.join_next().await;
-                        return Err(ended.and_then(Result::ok).unwrap_or(LogError::Closed).into());
-                    }
-                },
-                () = sleep_until(due) => {
-                    self.write(std::mem::take(&mut pending)).await?;
-                    due = Instant::now() + IDLE;
-                }
-                () = stopped(&mut post) => return Ok(self.write(pending).await?),
-            }
-        }
+        gathering.write_down(&self, post).await
     }
 
     /// Projects all there is now, for tests and commands that end then.
@@ -138,7 +99,7 @@ impl Projector {
                 let Some(last) = records.last() else { break };
                 let next = last.position.offset + 1;
                 let changes = records.iter().filter_map(change).collect();
-                self.write(BTreeMap::from([(partition, Read { partition, from, next, changes })])).await?;
+                self.write(BTreeMap::from([(partition, Read { from, next, changes })])).await?;
                 from = next;
             }
         }
@@ -173,38 +134,6 @@ impl Projector {
         }
     }
 
-    /// Writes what was read, whole or not at all.
-    async fn write(&self, reads: BTreeMap<u32, Read>) -> Result<(), StoreError> {
-        if reads.is_empty() {
-            return Ok(());
-        }
-        let is_upkeeps = |change: &Change| matches!(change.table.kind, "candidate" | "notice");
-        let is_for_upkeep = reads.values().flat_map(|read| &read.changes).any(is_upkeeps);
-        let mut tx = self.store.database.begin().await?;
-        for read in reads.into_values() {
-            // Another process may project the same log: who comes later finds
-            // the work done.
-            tx.lock(&claim(read.partition)).await?;
-            let position = self.position(&mut tx, read.partition).await?.unwrap_or(0);
-            if read.from > position {
-                // Another process began anew: what lies between is not there.
-                let detail = format!("the projection of partition {} began anew", read.partition);
-                return Err(StoreError::Unavailable { detail });
-            }
-            for change in read.changes.into_iter().filter(|change| change.offset >= position) {
-                apply(&mut tx, read.partition, change).await?;
-            }
-            if read.next > position {
-                self.set_position(&mut tx, read.partition, read.next).await?;
-            }
-        }
-        tx.commit().await?;
-        if is_for_upkeep {
-            self.store.noticed.notify_one();
-        }
-        Ok(())
-    }
-
     async fn position(&self, tx: &mut Tx, partition: u32) -> Result<Option<u64>, StoreError> {
         let values = [i64::from(partition).into(), self.identity().into()];
         let lines = tx.rows(sql!("projections_get"), &values).await?;
@@ -223,8 +152,51 @@ impl Projector {
     }
 }
 
-async fn stopped(post: &mut Post) {
-    let _ = post.stop.wait_for(|stop| *stop).await;
+impl Batch for Read {
+    fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    fn join(&mut self, more: Read) {
+        self.next = more.next;
+        self.changes.extend(more.changes);
+    }
+}
+
+impl Writes for Projector {
+    type Batch = Read;
+
+    /// Writes what was read, whole or not at all.
+    async fn write(&self, reads: BTreeMap<u32, Read>) -> Result<(), StoreError> {
+        if reads.is_empty() {
+            return Ok(());
+        }
+        let is_upkeeps = |change: &Change| matches!(change.table.kind, "candidate" | "notice");
+        let is_for_upkeep = reads.values().flat_map(|read| &read.changes).any(is_upkeeps);
+        let mut tx = self.store.database.begin().await?;
+        for (partition, read) in reads {
+            // Another process may project the same log: who comes later finds
+            // the work done.
+            tx.lock(&claim(partition)).await?;
+            let position = self.position(&mut tx, partition).await?.unwrap_or(0);
+            if read.from > position {
+                // Another process began anew: what lies between is not there.
+                let detail = format!("the projection of partition {partition} began anew");
+                return Err(StoreError::Unavailable { detail });
+            }
+            for change in read.changes.into_iter().filter(|change| change.offset >= position) {
+                apply(&mut tx, partition, change).await?;
+            }
+            if read.next > position {
+                self.set_position(&mut tx, partition, read.next).await?;
+            }
+        }
+        tx.commit().await?;
+        if is_for_upkeep {
+            self.store.noticed.notify_one();
+        }
+        Ok(())
+    }
 }
 
 fn claim(partition: u32) -> String {
@@ -248,20 +220,8 @@ async fn apply(tx: &mut Tx, partition: u32, change: Change) -> Result<(), StoreE
     Ok(())
 }
 
-fn gather(pending: &mut BTreeMap<u32, Read>, more: Read) {
-    match pending.get_mut(&more.partition) {
-        Some(read) => {
-            read.next = more.next;
-            read.changes.extend(more.changes);
-        }
-        None => {
-            pending.insert(more.partition, more);
-        }
-    }
-}
-
 /// Hands over what is read until the log fails.
-async fn read(mut reader: Box<dyn Reader>, partition: u32, mut from: u64, sender: mpsc::Sender<Read>) -> LogError {
+async fn read(mut reader: Box<dyn Reader>, partition: u32, mut from: u64, tray: Tray<Read>) -> LogError {
     loop {
         let records = match reader.next(RECORDS_AT_ONCE).await {
             Ok(records) => records,
@@ -270,7 +230,7 @@ async fn read(mut reader: Box<dyn Reader>, partition: u32, mut from: u64, sender
         let Some(last) = records.last() else { continue };
         let next = last.position.offset + 1;
         let changes = records.iter().filter_map(change).collect();
-        if sender.send(Read { partition, from, next, changes }).await.is_err() {
+        if tray.send((partition, Read { from, next, changes })).await.is_err() {
             return LogError::Closed;
         }
         from = next;

@@ -49,7 +49,7 @@ impl Texts<'_> {
                 (&text.thread_ts).into(),
                 text.thread_seq.map(number).into(),
                 (&text.author).into(),
-                trust_name(text.trust).into(),
+                text.trust.name().into(),
                 text.at.0.into(),
                 text.revised_at.0.into(),
                 text.text.as_str().into(),
@@ -154,7 +154,7 @@ impl Texts<'_> {
             summary.project_id.as_str().into(),
             (&summary.channel_id).into(),
             (&summary.thread_ts).into(),
-            trust_name(summary.trust).into(),
+            summary.trust.name().into(),
             summary.model.as_str().into(),
             at.0.into(),
             summary.text.as_str().into(),
@@ -181,7 +181,7 @@ impl Texts<'_> {
             thread_ts: line.some_text(3)?,
             through: u64::try_from(line.number(4)?).unwrap_or(0),
             text: line.text(5)?,
-            trust: trust(&line.text(6)?),
+            trust: Trust::from_name(&line.text(6)?),
             model: line.text(7)?,
         };
         Ok(Some((summary, Time(line.number(8)?))))
@@ -225,7 +225,7 @@ fn text(tenant: &str, line: &Line) -> Result<Text, StoreError> {
         thread_ts: line.some_text(5)?,
         thread_seq: line.some_number(6)?.and_then(|seq| u64::try_from(seq).ok()),
         author: line.some_text(7)?,
-        trust: trust(&line.text(8)?),
+        trust: Trust::from_name(&line.text(8)?),
         at: Time(line.number(9)?),
         revised_at: Time(line.number(10)?),
         text: line.text(11)?,
@@ -236,22 +236,6 @@ fn text(tenant: &str, line: &Line) -> Result<Text, StoreError> {
 /// What was written by a later version is still a text.
 pub(super) fn kind(name: &str) -> TextKind {
     TextKind::from_name(name).unwrap_or(TextKind::Document)
-}
-
-/// What is not understood is not trusted.
-pub(super) fn trust(name: &str) -> Trust {
-    use Trust::{Agent, Bot, External, Member, Unknown};
-    [Member, External, Bot, Agent].into_iter().find(|trust| trust_name(*trust) == name).unwrap_or(Unknown)
-}
-
-pub(super) fn trust_name(trust: Trust) -> &'static str {
-    match trust {
-        Trust::Member => "member",
-        Trust::External => "external",
-        Trust::Bot => "bot",
-        Trust::Agent => "agent",
-        Trust::Unknown => "unknown",
-    }
 }
 
 pub(super) fn listed(ids: &[String]) -> String {

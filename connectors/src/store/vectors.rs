@@ -7,17 +7,15 @@ use super::{
     Store, StoreError,
     database::Value,
     sql,
-    texts::{kind, listed, trust, trust_name},
+    texts::{kind, listed},
 };
 
 /// Rows that one query names.
 const NAMED_MAX: usize = 32;
 
-/// A chunk.
+/// A piece of a text, with what it is found by.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Chunk {
-    /// Names it within a tenant and model.
-    pub id: String,
+pub struct Passage {
     /// The text it is a part of.
     pub text_id: String,
     /// The project that alone may find it.
@@ -38,6 +36,15 @@ pub struct Chunk {
     pub at: Time,
     /// What it says.
     pub text: String,
+}
+
+/// A passage that is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chunk {
+    /// Names it within a tenant and model.
+    pub id: String,
+    /// What it holds.
+    pub passage: Passage,
 }
 
 /// What happened to a chunk, for who keeps a project's chunks in memory.
@@ -89,22 +96,22 @@ impl VectorRows<'_> {
             let values = [tenant.into(), model.into(), text_id.as_str().into(), now_ms.into()];
             gone += tx.execute(sql!("vectors_take_away"), &values).await?;
         }
-        for (chunk, codes) in chunks {
+        for (Chunk { id, passage }, codes) in chunks {
             let values = [
                 tenant.into(),
                 model.into(),
-                chunk.id.as_str().into(),
-                chunk.project_id.as_str().into(),
+                id.as_str().into(),
+                passage.project_id.as_str().into(),
                 now_ms.into(),
-                chunk.text_id.as_str().into(),
-                chunk.kind.name().into(),
-                (&chunk.task_id).into(),
-                (&chunk.channel_id).into(),
-                (&chunk.thread_ts).into(),
-                (&chunk.author).into(),
-                trust_name(chunk.trust).into(),
-                chunk.at.0.into(),
-                chunk.text.as_str().into(),
+                passage.text_id.as_str().into(),
+                passage.kind.name().into(),
+                (&passage.task_id).into(),
+                (&passage.channel_id).into(),
+                (&passage.thread_ts).into(),
+                (&passage.author).into(),
+                passage.trust.name().into(),
+                passage.at.0.into(),
+                passage.text.as_str().into(),
                 codes.as_str().into(),
             ];
             tx.execute(sql!("vectors_put"), &values).await?;
@@ -155,8 +162,7 @@ impl VectorRows<'_> {
             values.extend(part.iter().map(|id| Value::from(id.as_str())));
             values.resize(3 + NAMED_MAX, "".into());
             for line in self.0.database.rows(sql!("vectors_named"), &values).await? {
-                chunks.push(Chunk {
-                    id: line.text(0)?,
+                let passage = Passage {
                     text_id: line.text(1)?,
                     project_id: line.text(2)?,
                     kind: kind(&line.text(3)?),
@@ -164,10 +170,11 @@ impl VectorRows<'_> {
                     channel_id: line.some_text(5)?,
                     thread_ts: line.some_text(6)?,
                     author: line.some_text(7)?,
-                    trust: trust(&line.text(8)?),
+                    trust: Trust::from_name(&line.text(8)?),
                     at: Time(line.number(9)?),
                     text: line.text(10)?,
-                });
+                };
+                chunks.push(Chunk { id: line.text(0)?, passage });
             }
         }
         Ok(chunks)

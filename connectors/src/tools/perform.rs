@@ -67,13 +67,14 @@ async fn memory_search(desk: &Arc<Desk>, caller: &Caller, search: Search) -> Res
     Ok(json!({ "results": results, "byWordsOnly": found.by_words_only }))
 }
 
-fn hit(hit: &Hit) -> Value {
-    let mut shown = said(&hit.text, hit.author.as_deref(), hit.trust, hit.at);
-    shown["score"] = json!(hit.score);
-    shown["id"] = json!(hit.text_id);
-    shown["kind"] = json!(hit.kind);
-    shown["projectId"] = json!(hit.project_id);
-    for (name, value) in [("taskId", &hit.task_id), ("channelId", &hit.channel_id), ("threadTs", &hit.thread_ts)] {
+fn hit(Hit { score, passage }: &Hit) -> Value {
+    let mut shown = said(&passage.text, passage.author.as_deref(), passage.trust, passage.at);
+    shown["score"] = json!(score);
+    shown["id"] = json!(passage.text_id);
+    shown["kind"] = json!(passage.kind);
+    shown["projectId"] = json!(passage.project_id);
+    let places = [("taskId", &passage.task_id), ("channelId", &passage.channel_id), ("threadTs", &passage.thread_ts)];
+    for (name, value) in places {
         if let Some(value) = value {
             shown[name] = json!(value);
         }

@@ -16,7 +16,7 @@ pub mod spending;
 mod traces;
 mod write;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::select_all;
 use pipeline::{
@@ -25,14 +25,10 @@ use pipeline::{
     topics::Topic,
 };
 use serde::de::DeserializeOwned;
-use tokio::{
-    sync::mpsc,
-    task::JoinSet,
-    time::{Instant, sleep_until},
-};
 
 use self::traces::Traces;
 use crate::{
+    gathering::{self, Gathering, RECORDS_AT_ONCE, Tray, Writes as _},
     store::Store,
     supervisor::{Failure, Post},
 };
@@ -49,15 +45,6 @@ pub const TOPICS: [Topic; 6] = [
     Topic::Alerts,
     Topic::Audit,
 ];
-
-/// Records that are read at once.
-const RECORDS_AT_ONCE: usize = 500;
-/// Batches that are read ahead of the database.
-const BATCHES_AHEAD: usize = 16;
-/// What comes within this time is written together.
-const GATHER: Duration = Duration::from_millis(50);
-/// How long a position may stay unwritten when nothing of ours came.
-const IDLE: Duration = Duration::from_secs(5);
 
 /// Something to be written down.
 #[derive(Debug)]
@@ -95,7 +82,7 @@ struct Stretch {
 
 /// What was read of one partition.
 #[derive(Debug, Default)]
-struct Batch {
+pub(crate) struct Batch {
     stretches: BTreeMap<Topic, Stretch>,
     entries: Vec<Entry>,
 }
@@ -113,39 +100,13 @@ pub struct Trail {
 
 impl Trail {
     /// Writes until told to stop.
-    pub async fn run(self, mut post: Post) -> Result<(), Failure> {
-        let (sender, mut batches) = mpsc::channel::<(u32, Batch)>(BATCHES_AHEAD);
-        let mut readers = JoinSet::new();
+    pub async fn run(self, post: Post) -> Result<(), Failure> {
+        let mut gathering = Gathering::new();
         for partition in 0..self.log.partitions() {
             let desk = self.desk(partition).await?;
-            readers.spawn(desk.read_on(sender.clone()));
+            gathering.reads(|tray| desk.read_on(tray));
         }
-        drop(sender);
-        post.running();
-        let mut pending: BTreeMap<u32, Batch> = BTreeMap::new();
-        let mut due = Instant::now() + IDLE;
-        loop {
-            tokio::select! {
-                more = batches.recv() => match more {
-                    Some((partition, batch)) => {
-                        if !batch.entries.is_empty() {
-                            due = due.min(Instant::now() + GATHER);
-                        }
-                        pending.entry(partition).or_default().join(batch);
-                    }
-                    None => {
-                        self.write(std::mem::take(&mut pending)).await?;
-                        let ended = readers.join_next().await;
-                        return Err(ended.and_then(Result::ok).unwrap_or(LogError::Closed).into());
-                    }
-                },
-                () = sleep_until(due) => {
-                    self.write(std::mem::take(&mut pending)).await?;
-                    due = Instant::now() + IDLE;
-                }
-                () = told(&mut post) => return Ok(self.write(pending).await?),
-            }
-        }
+        gathering.write_down(&self, post).await
     }
 
     /// Writes all there is now, for tests and commands that end then.
@@ -190,7 +151,11 @@ impl Trail {
     }
 }
 
-impl Batch {
+impl gathering::Batch for Batch {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     fn join(&mut self, more: Batch) {
         for (topic, stretch) in more.stretches {
             self.stretches.entry(topic).and_modify(|known| known.next = stretch.next).or_insert(stretch);
@@ -215,7 +180,7 @@ struct Desk {
 
 impl Desk {
     /// Hands over what is read until the log fails.
-    async fn read_on(mut self, sender: mpsc::Sender<(u32, Batch)>) -> LogError {
+    async fn read_on(mut self, tray: Tray<Batch>) -> LogError {
         loop {
             let waiting = self.readers.iter_mut().enumerate().map(|(index, place)| {
                 let Place { reader, .. } = place;
@@ -228,7 +193,7 @@ impl Desk {
             };
             match batch {
                 Ok(batch) => {
-                    if sender.send((self.partition, batch)).await.is_err() {
+                    if tray.send((self.partition, batch)).await.is_err() {
                         return LogError::Closed;
                     }
                 }
@@ -329,11 +294,6 @@ impl Desk {
             _ => None,
         }
     }
-}
-
-/// Waits until told to stop.
-async fn told(post: &mut Post) {
-    let _ = post.stop.wait_for(|stop| *stop).await;
 }
 
 fn read<T: DeserializeOwned>(record: &Record) -> Option<T> {

@@ -9,6 +9,7 @@ use pipeline::{
 
 use super::{Batch, Entry, Trail, Used, acts, chain, spending};
 use crate::{
+    gathering::Writes,
     identity::random_hex,
     store::{
         StoreError,
@@ -29,9 +30,11 @@ struct Sum {
     trace_id: Option<String>,
 }
 
-impl Trail {
+impl Writes for Trail {
+    type Batch = Batch;
+
     /// Writes what was read, whole or not at all.
-    pub(super) async fn write(&self, batches: BTreeMap<u32, Batch>) -> Result<(), StoreError> {
+    async fn write(&self, batches: BTreeMap<u32, Batch>) -> Result<(), StoreError> {
         if batches.is_empty() {
             return Ok(());
         }
@@ -49,7 +52,9 @@ impl Trail {
         }
         Ok(())
     }
+}
 
+impl Trail {
     /// A batch must be the next one. One that was written already, in part or
     /// whole, is not written again: its reader is behind, and begins anew.
     async fn advance(&self, tx: &mut Tx, partition: u32, batch: &Batch) -> Result<(), StoreError> {

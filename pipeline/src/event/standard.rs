@@ -166,6 +166,25 @@ pub enum Trust {
     Unknown,
 }
 
+impl Trust {
+    /// As JSON says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Trust::Member => "member",
+            Trust::External => "external",
+            Trust::Bot => "bot",
+            Trust::Agent => "agent",
+            Trust::Unknown => "unknown",
+        }
+    }
+
+    /// What a name says. What is not understood is not trusted.
+    pub fn from_name(name: &str) -> Trust {
+        use Trust::{Agent, Bot, External, Member, Unknown};
+        [Member, External, Bot, Agent].into_iter().find(|trust| trust.name() == name).unwrap_or(Unknown)
+    }
+}
+
 /// Who did it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

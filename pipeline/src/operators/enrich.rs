@@ -74,6 +74,9 @@ fn recognise(index: &Index, draft: &mut Draft) {
         (actor.kind, actor.trust) = (ActorKind::Agent, Trust::Agent);
         actor.agent_id = Some(agent.to_string());
         draft.facts.by = Some(Arc::clone(agent));
+    } else if let Some(agent) = &actor.agent_id {
+        // It was known when it was first looked at, whatever has become of it.
+        draft.facts.by = Some(agent.as_str().into());
     } else if id.is_some_and(|id| index.is_own(provider, id)) {
         (actor.kind, actor.trust) = (ActorKind::Bot, Trust::Bot);
         draft.facts.is_own = true;

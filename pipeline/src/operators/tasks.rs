@@ -6,7 +6,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use hashbrown::HashMap;
 use serde::Deserialize;
-use udfs::hash::{Parts, from_hex, hex};
+use udfs::{
+    hash::{Parts, from_hex, hex},
+    keys::thread_key,
+};
 
 use super::{Kept, Turn, index::Index, track::Track};
 use crate::event::{EventType, StandardEvent, Task, TaskState};
@@ -59,10 +62,6 @@ pub fn scope<'a>(index: Option<&'a Index>, provider: &str, connection: Option<&'
         "jira" => connection.or_else(|| index.and_then(Index::jira)).unwrap_or_default(),
         _ => "",
     }
-}
-
-fn thread_key(tenant: &str, channel: &str, thread_ts: &str) -> u128 {
-    Parts::new().add("thread").add(tenant).add(channel).add(thread_ts).finish()
 }
 
 impl Tasks {

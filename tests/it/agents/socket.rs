@@ -7,8 +7,8 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
-    WebSocketStream, client_async,
-    tungstenite::{Error, Message, client::IntoClientRequest, http::StatusCode},
+    WebSocketStream, client_async_with_config,
+    tungstenite::{Error, Message, client::IntoClientRequest, http::StatusCode, protocol::WebSocketConfig},
 };
 
 use crate::hub::PATIENCE;
@@ -82,7 +82,9 @@ impl Socket {
     ) -> Result<Socket, Refusal> {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        match client_async(request, stream).await {
+        // Thousands of clients share this process.
+        let config = WebSocketConfig::default().read_buffer_size(4_096).write_buffer_size(0);
+        match client_async_with_config(request, stream, Some(config)).await {
             Ok((ws, _)) => Ok(Socket { ws, kind }),
             Err(Error::Http(response)) => Err(Refusal::Status(response.status())),
             Err(error) => panic!("{error}"),

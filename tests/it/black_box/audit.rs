@@ -113,7 +113,9 @@ async fn every_act_has_its_row_and_every_tampering_is_found() {
     tamper(&house, "DELETE FROM audit WHERE tenant_id = 'acme' AND number >= (SELECT number FROM audit_heads WHERE tenant_id = 'acme')")
         .await;
     let (_, answer) = verified(&house, &["--tenant", "acme"]);
-    assert!(faults(&answer).iter().any(|(_, fault)| fault == "head"), "{answer:#}");
+    // Where the hub has written on meanwhile, its row stands behind a gap.
+    let is_told = |(number, fault): &(i64, String)| fault == "head" || (fault == "missing" && *number > 4);
+    assert!(faults(&answer).iter().any(is_told), "{answer:#}");
     let (code, answer) = verified(&house, &["--tenant", "umbra"]);
     assert_eq!((code, &answer["ok"]), (Some(0), &json!(true)), "another's chain is whole");
 }

@@ -23,7 +23,7 @@ use crate::{
 
 /// What processes of one hub share: without it, they would not know each other's
 /// tokens.
-const KEYS: [(&str, &str); 2] = [
+pub const KEYS: [(&str, &str); 2] = [
     ("JWT_SECRET", "a secret that all processes of this hub have"),
     ("ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
 ];
@@ -31,7 +31,7 @@ const KEYS: [(&str, &str); 2] = [
 /// What must be taken while no gateway is there.
 const WITHOUT_GATEWAY: u64 = 40;
 
-fn run(roles: &str, directory: &Path, kafka: (&str, &str), number: usize) -> Process {
+pub fn run(roles: &str, directory: &Path, kafka: (&str, &str), number: usize) -> Process {
     let mut command = nexus();
     command.args(["run", "--role", roles]).envs(KEYS);
     settings(&mut command, directory, TENANT, Some(kafka));

@@ -16,7 +16,7 @@ use super::{
 use crate::api::text as plain;
 
 /// Words that mean something to databases, filters and prompts.
-const HOSTILE: &[&str] = &[
+pub const HOSTILE: &[&str] = &[
     "rocket",
     "fuel",
     "' OR 1=1 --",
@@ -65,8 +65,8 @@ proptest! {
                 let author = author.map(|pick| (*pick.get(HOSTILE)).to_owned());
                 let filter = Filter { author: author.clone(), from: from.map(Time), ..Filter::default() };
                 for hit in vectors.search(&scope, &model(), &ask(&words(picks), filter)).await.unwrap() {
-                    let (project, at_ms, by) = &known[&(tenants[*tenant], hit.text_id.clone())];
-                    prop_assert!(scope.project_ids.contains(project) && hit.project_id == *project, "{:?} {:?}", hit, scope);
+                    let (project, at_ms, by) = &known[&(tenants[*tenant], hit.passage.text_id.clone())];
+                    prop_assert!(scope.project_ids.contains(project) && hit.passage.project_id == *project, "{:?} {:?}", hit, scope);
                     prop_assert!(from.is_none_or(|from| *at_ms >= from));
                     prop_assert!(author.as_ref().is_none_or(|author| by.as_ref() == Some(author)));
                 }

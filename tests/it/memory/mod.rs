@@ -5,6 +5,7 @@ mod front_door;
 mod isolation;
 mod models;
 mod quality;
+mod random_house;
 pub mod suite;
 mod tools;
 

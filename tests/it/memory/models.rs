@@ -154,7 +154,7 @@ async fn another_model_takes_over_without_a_gap() {
     let scope = Scope { tenant_id: "acme".to_owned(), project_ids: vec![world.project.clone()] };
     let query = Query { text: "late 1".to_owned(), filter: Filter::default(), limit: 100 };
     let found = recall.search(&scope, &query).await.unwrap();
-    assert!(!found.by_words_only && found.hits.iter().any(|hit| hit.text == "late 1"), "{found:?}");
+    assert!(!found.by_words_only && found.hits.iter().any(|hit| hit.passage.text == "late 1"), "{found:?}");
     assert_eq!(recall.vectors.count("acme", &Hashed::new().model().clone()).await.unwrap(), 0);
     world.api.hub.is_unharmed().await;
 }

@@ -74,7 +74,7 @@ impl Story<'_> {
 
     async fn found(&self, tenant: &str, projects: &[&str], query: &str) -> Vec<String> {
         let hits = self.hits(tenant, projects, &ask(query, Filter::default())).await;
-        hits.into_iter().map(|hit| hit.text_id).collect()
+        hits.into_iter().map(|hit| hit.passage.text_id).collect()
     }
 }
 
@@ -104,7 +104,10 @@ pub async fn hold(vectors: &dyn Vectors) {
     assert_eq!(story.found("acme", &["p3"], "rocket").await, [""; 0]);
     assert_eq!(story.found("acme", &["p1", "p2"], "rocket").await.len(), 3);
     let theirs = story.hits("umbra", &["p1"], &ask("rocket", Filter::default())).await;
-    assert_eq!(theirs.iter().map(|hit| hit.text.as_str()).collect::<Vec<_>>(), ["the rocket of another tenant"]);
+    assert_eq!(
+        theirs.iter().map(|hit| hit.passage.text.as_str()).collect::<Vec<_>>(),
+        ["the rocket of another tenant"]
+    );
     assert_eq!(
         (vectors.count("acme", &story.model).await.unwrap(), vectors.count("umbra", &story.model).await.unwrap()),
         (4, 1)
@@ -113,15 +116,15 @@ pub async fn hold(vectors: &dyn Vectors) {
     // What a hit carries.
     let hits = story.hits("acme", &["p1"], &ask("rocket launches", Filter::default())).await;
     let best = &hits[0];
-    assert_eq!((best.text_id.as_str(), best.text.as_str()), ("t1", "the rocket launches on friday"));
+    assert_eq!((best.passage.text_id.as_str(), best.passage.text.as_str()), ("t1", "the rocket launches on friday"));
     assert_eq!(
-        (best.author.as_deref(), best.trust, best.at, best.kind),
+        (best.passage.author.as_deref(), best.passage.trust, best.passage.at, best.passage.kind),
         (Some("Mara"), Trust::Member, Time(1_000), TextKind::Message)
     );
     assert!(best.score > 0.99 && hits.windows(2).all(|pair| pair[0].score >= pair[1].score), "{hits:?}");
     assert!(hits[1].score < 0.9, "{hits:?}");
     let worst = story.hits("acme", &["p1"], &ask("worst invoice", Filter::default())).await;
-    assert_eq!(worst[0].text, "and the rocket invoice is the worst", "the piece that fits");
+    assert_eq!(worst[0].passage.text, "and the rocket invoice is the worst", "the piece that fits");
 
     filters(&story).await;
     replacing(&story).await;
@@ -134,7 +137,7 @@ pub async fn hold(vectors: &dyn Vectors) {
     let small = Ask { vector: Some(vec![0.35; 8]), ..ask("rocket", Filter::default()) };
     let few = vectors.search(&scope("acme", &["p1"]), &other, &small).await.unwrap();
     assert_eq!(few.len(), 1);
-    assert_eq!(few[0].text, "the rocket in few dimensions");
+    assert_eq!(few[0].passage.text, "the rocket in few dimensions");
     let wrong = indexed(text("acme", "p1", "t9", "long"));
     let refused = vectors.put("acme", &other, &[wrong]).await;
     assert!(matches!(refused, Err(VectorError::Refused(_))), "{refused:?}");
@@ -161,15 +164,15 @@ async fn filters(story: &Story<'_>) {
         (Filter { task_id: Some("\" or 1=1".to_owned()), ..Filter::default() }, vec![]),
     ] {
         let hits = story.hits("acme", &["p1"], &ask("rocket", filter.clone())).await;
-        let mut found: Vec<_> = hits.into_iter().map(|hit| hit.text_id).collect();
+        let mut found: Vec<_> = hits.into_iter().map(|hit| hit.passage.text_id).collect();
         found.sort();
         assert_eq!(found, wanted, "{filter:?}");
     }
     // By words alone, by nearness alone.
     let words = Ask { vector: None, ..ask("friday", Filter::default()) };
-    assert_eq!(story.hits("acme", &["p1"], &words).await[0].text_id, "t1");
+    assert_eq!(story.hits("acme", &["p1"], &words).await[0].passage.text_id, "t1");
     let near = Ask { terms: Vec::new(), ..ask("rocket launch", Filter::default()) };
-    assert_eq!(story.hits("acme", &["p1"], &near).await[0].text_id, "t1");
+    assert_eq!(story.hits("acme", &["p1"], &near).await[0].passage.text_id, "t1");
     let few = Ask { limit: 1, ..ask("rocket", Filter::default()) };
     assert_eq!(story.hits("acme", &["p1"], &few).await.len(), 1);
 }

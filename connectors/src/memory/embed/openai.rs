@@ -155,7 +155,7 @@ impl Embedder for OpenAi {
     }
 
     fn share(&self) -> f32 {
-        0.65
+        0.8
     }
 
     fn text_bytes_max(&self) -> usize {

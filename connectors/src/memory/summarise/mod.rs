@@ -99,7 +99,7 @@ impl Summariser for Asked {
         Box::pin(async move {
             let said: Vec<String> = texts
                 .iter()
-                .map(|text| format!("{} ({}): {}", author(text), trust_name(text.trust), text.text.replace('\n', " ")))
+                .map(|text| format!("{} ({}): {}", author(text), text.trust.name(), text.text.replace('\n', " ")))
                 .collect();
             let content = format!(
                 "Summary so far:\n{}\n\nMessages since:\n{}",
@@ -117,16 +117,5 @@ impl Summariser for Asked {
             }
             Ok(text[..text.floor_char_boundary(BYTES_MAX)].to_owned())
         })
-    }
-}
-
-/// As JSON says it.
-pub fn trust_name(trust: Trust) -> &'static str {
-    match trust {
-        Trust::Member => "member",
-        Trust::External => "external",
-        Trust::Bot => "bot",
-        Trust::Agent => "agent",
-        Trust::Unknown => "unknown",
     }
 }

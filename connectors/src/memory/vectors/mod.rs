@@ -12,8 +12,10 @@ pub mod qdrant;
 
 use std::{future::Future, pin::Pin};
 
-use pipeline::event::{Text, TextKind, Time, Trust};
+use pipeline::event::{Text, TextKind, Time};
 use udfs::recall::fuse::fuse;
+
+pub use crate::store::Passage;
 
 /// An answer that comes later.
 pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, VectorError>> + Send + 'a>>;
@@ -119,28 +121,10 @@ pub struct Indexed {
 /// What was found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hit {
-    /// The text's id.
-    pub text_id: String,
     /// How well it fits, from 0 to 1, against the best of this search.
     pub score: f32,
-    /// The piece that fits best.
-    pub text: String,
-    /// The project it belongs to.
-    pub project_id: String,
-    /// What kind of text.
-    pub kind: TextKind,
-    /// The task it belongs to.
-    pub task_id: Option<String>,
-    /// The channel it stands in.
-    pub channel_id: Option<String>,
-    /// The thread it stands in.
-    pub thread_ts: Option<String>,
-    /// Who wrote it.
-    pub author: Option<String>,
-    /// How far the author is known.
-    pub trust: Trust,
-    /// When it was written.
-    pub at: Time,
+    /// The piece of a text that fits best.
+    pub passage: Passage,
 }
 
 /// A store of vectors.

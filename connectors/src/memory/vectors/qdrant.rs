@@ -24,12 +24,9 @@ use qdrant_client::{
 use serde_json::json;
 use udfs::recall::terms::weights;
 
-use super::{Ask, Doing, Filter, Hit, Indexed, Model, Scope, VectorError, Vectors, depth, piece_id, ranked};
+use super::{Ask, Doing, Filter, Hit, Indexed, Model, Passage, Scope, VectorError, Vectors, depth, piece_id, ranked};
 use crate::{
-    memory::{
-        settings::{Layout, Settings},
-        summarise::trust_name,
-    },
+    memory::settings::{Layout, Settings},
     supervisor::Failure,
 };
 
@@ -168,7 +165,7 @@ impl Qdrant {
                 self.side(&name, WORDS, words, &must, ask, scope, &mut hits).await?
             }
         };
-        let best = ranked(&near, &words, ask, |id| hits.get(id).map(|hit: &Hit| hit.text_id.clone()));
+        let best = ranked(&near, &words, ask, |id| hits.get(id).map(|hit: &Hit| hit.passage.text_id.clone()));
         Ok(best.into_iter().filter_map(|(id, score)| Some(Hit { score, ..hits.remove(&id)? })).collect())
     }
 
@@ -254,7 +251,7 @@ fn points_of(tenant: &str, Indexed { text, pieces }: &Indexed) -> Vec<PointStruc
             "thread_ts": text.thread_ts,
             "author": text.author.as_deref().map(str::to_lowercase),
             "author_name": text.author,
-            "trust": trust_name(text.trust),
+            "trust": text.trust.name(),
             "at_ms": text.at.0,
             "text": piece.text,
         });
@@ -299,13 +296,8 @@ fn hit(payload: &HashMap<String, Value>, scope: &Scope) -> Option<Hit> {
     };
     let project_id = text("project_id")?;
     let is_in_scope = text("tenant_id")? == scope.tenant_id && scope.project_ids.contains(&project_id);
-    let trust = text("trust").and_then(|name| {
-        use Trust::{Agent, Bot, External, Member};
-        [Member, External, Bot, Agent].into_iter().find(|trust| trust_name(*trust) == name)
-    });
-    is_in_scope.then_some(Hit {
+    let passage = Passage {
         text_id: text("text_id")?,
-        score: 0.0,
         text: text("text")?,
         project_id,
         kind: TextKind::from_name(&text("kind")?)?,
@@ -313,9 +305,10 @@ fn hit(payload: &HashMap<String, Value>, scope: &Scope) -> Option<Hit> {
         channel_id: text("channel_id"),
         thread_ts: text("thread_ts"),
         author: text("author_name"),
-        trust: trust.unwrap_or(Trust::Unknown),
+        trust: Trust::from_name(&text("trust").unwrap_or_default()),
         at,
-    })
+    };
+    is_in_scope.then_some(Hit { score: 0.0, passage })
 }
 
 impl Vectors for Qdrant {

@@ -158,7 +158,7 @@ impl Exporter {
                     None => break,
                 },
                 () = sleep_until(due) => {}
-                _ = post.stop.wait_for(|stop| *stop) => break,
+                () = post.told_to_stop() => break,
             }
             due = Instant::now() + self.schedule_delay;
             self.hand_over(&ways, std::mem::take(&mut spans));

@@ -62,7 +62,7 @@ impl Embedder for MiniLm {
     }
 
     fn share(&self) -> f32 {
-        0.6
+        0.8
     }
 
     fn text_bytes_max(&self) -> usize {

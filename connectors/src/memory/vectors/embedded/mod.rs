@@ -27,7 +27,7 @@ mod rows;
 
 use self::rows::{Codes, Rows};
 use super::{Ask, Doing, Hit, Indexed, Model, Scope, VectorError, Vectors, piece_id, ranked};
-use crate::store::{Chunk, Store, StoreError};
+use crate::store::{Chunk, Passage, Store, StoreError};
 
 /// How long a row that is gone stays for others to see it go, and after how
 /// long without a look a project is therefore read anew.
@@ -157,9 +157,9 @@ impl Embedded {
         let ids: Vec<String> = best.iter().map(|(id, _)| hex(*id)).collect();
         let rows = self.store.vectors();
         let chunks = rows.named(&scope.tenant_id, &model.key(), &scope.project_ids, &ids).await?;
-        let mut chunks: HashMap<u128, Chunk> =
-            chunks.into_iter().filter_map(|chunk| Some((from_hex(&chunk.id)?, chunk))).collect();
-        Ok(best.into_iter().filter_map(|(id, score)| Some(hit(chunks.remove(&id)?, score))).collect())
+        let mut chunks: HashMap<u128, Passage> =
+            chunks.into_iter().filter_map(|chunk| Some((from_hex(&chunk.id)?, chunk.passage))).collect();
+        Ok(best.into_iter().filter_map(|(id, score)| Some(Hit { score, passage: chunks.remove(&id)? })).collect())
     }
 
     async fn replace(&self, tenant: &str, model: &Model, texts: &[Indexed]) -> Result<(), StoreError> {
@@ -167,8 +167,8 @@ impl Embedded {
         let pieces = texts.iter().flat_map(|indexed| indexed.pieces.iter().enumerate().map(move |at| (indexed, at)));
         let chunks: Vec<_> = pieces
             .map(|(Indexed { text, .. }, (number, piece))| {
-                let chunk = Chunk {
-                    id: hex(piece_id(tenant, &text.project_id, &text.id, number)),
+                let id = hex(piece_id(tenant, &text.project_id, &text.id, number));
+                let passage = Passage {
                     text_id: text.id.clone(),
                     project_id: text.project_id.clone(),
                     kind: text.kind,
@@ -180,7 +180,7 @@ impl Embedded {
                     at: text.at,
                     text: piece.text.clone(),
                 };
-                (chunk, Codes::of(&piece.vector).written())
+                (Chunk { id, passage }, Codes::of(&piece.vector).written())
             })
             .collect();
         self.store.vectors().replace(tenant, &model.key(), &text_ids, &chunks).await?;
@@ -194,22 +194,6 @@ impl Embedded {
 impl Shelf {
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Rows> {
         self.rows.read().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn hit(chunk: Chunk, score: f32) -> Hit {
-    Hit {
-        text_id: chunk.text_id,
-        score,
-        text: chunk.text,
-        project_id: chunk.project_id,
-        kind: chunk.kind,
-        task_id: chunk.task_id,
-        channel_id: chunk.channel_id,
-        thread_ts: chunk.thread_ts,
-        author: chunk.author,
-        trust: chunk.trust,
-        at: chunk.at,
     }
 }
 

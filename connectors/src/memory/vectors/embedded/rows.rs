@@ -234,18 +234,25 @@ impl Rows {
     }
 
     fn matching(&self, terms: &[u32], wanted: &Wanted, depth: usize) -> Vec<Near> {
-        let mut scores = HashMap::<u32, f32>::new();
+        // A word that is everywhere is in every row: a place for each is faster
+        // than looking them up, and small beside the vectors.
+        let mut scores = vec![0.0_f32; self.ids.len()];
+        let mut found = Vec::new();
         let terms: std::collections::BTreeSet<u32> = terms.iter().copied().collect();
         for term in terms {
             let Some(rows) = self.words.get(&term) else { continue };
             let rarity = rarity(self.len(), rows.len().min(self.len()));
             for (row, weight) in rows.iter().filter(|(row, _)| self.fits(*row as usize, wanted)) {
-                *scores.entry(*row).or_default() += rarity * weight;
+                let score = &mut scores[*row as usize];
+                if *score == 0.0 {
+                    found.push(*row);
+                }
+                *score += (rarity * weight).max(f32::MIN_POSITIVE);
             }
         }
         let mut best = BinaryHeap::with_capacity(depth + 1);
-        for (row, score) in scores {
-            keep(&mut best, Scored(score, self.ids[row as usize], row), depth);
+        for row in found {
+            keep(&mut best, Scored(scores[row as usize], self.ids[row as usize], row), depth);
         }
         drained(best)
     }

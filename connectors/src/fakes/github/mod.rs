@@ -1,20 +1,25 @@
-//! GitHub's REST API, below `/github`: issues, comments, hooks, deliveries.
-//! What happens to issues is told to the hooks.
+//! GitHub's REST API, below `/github`: issues, comments, [`hooks`]. What happens
+//! to issues is told to the hooks ([`events`]).
 
 use axum::{
     Json, Router,
     extract::{Path, Query, State},
     http::{HeaderMap, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
-    routing::{get, patch, post},
+    routing::{get, patch},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Fakes, World, auth, github_hooks,
+    Fakes, World, auth,
     tell::{self, Told},
 };
+
+mod events;
+mod hooks;
+
+pub(super) use hooks::new_hook;
 
 pub(super) fn routes() -> Router<Fakes> {
     let repository = Router::new()
@@ -23,11 +28,7 @@ pub(super) fn routes() -> Router<Fakes> {
         .route("/issues/{number}/comments", get(comments).post(create_comment))
         .route("/issues/comments", get(all_comments))
         .route("/issues/comments/{id}", patch(update_comment).delete(delete_comment))
-        .route("/hooks", get(hooks).post(create_hook))
-        .route("/hooks/{id}", get(get_hook).patch(update_hook).delete(delete_hook))
-        .route("/hooks/{id}/deliveries", get(deliveries))
-        .route("/hooks/{id}/deliveries/{delivery}", get(delivery))
-        .route("/hooks/{id}/deliveries/{delivery}/attempts", post(attempt));
+        .merge(hooks::routes());
     Router::new()
         .route("/user", get(user))
         .route("/user/repos", get(repositories))
@@ -215,7 +216,7 @@ pub(super) fn new_issue(
         "html_url": format!("https://github.com/{owner}/{name}/issues/{number}"),
     });
     world.github_issues.put(&key(repository, &number.to_string()), issue.clone());
-    told.extend(github_hooks::issue(world, "opened", &issue, by, None));
+    told.extend(events::issue(world, "opened", &issue, by, None));
     Some(issue)
 }
 
@@ -265,10 +266,10 @@ pub(super) fn change_issue(
     let after = issue.clone();
     if before["state"] != after["state"] {
         let action = if after["state"] == "closed" { "closed" } else { "reopened" };
-        told.extend(github_hooks::issue(world, action, &after, by, None));
+        told.extend(events::issue(world, action, &after, by, None));
     }
     if before["title"] != after["title"] || before["body"] != after["body"] {
-        told.extend(github_hooks::issue(world, "edited", &after, by, Some(&before)));
+        told.extend(events::issue(world, "edited", &after, by, Some(&before)));
     }
     Some(after)
 }
@@ -326,7 +327,7 @@ pub(super) fn new_comment(
         "html_url": format!("https://github.com/{owner}/{name}/issues/{number}#issuecomment-{id}"),
     });
     world.github_comments.put(&key(repository, &id.to_string()), comment.clone());
-    told.extend(github_hooks::comment(world, "created", &issue, &comment, by, None));
+    told.extend(events::comment(world, "created", &issue, &comment, by, None));
     Some(comment)
 }
 
@@ -364,7 +365,7 @@ pub(super) fn change_comment(
     comment["updated_at"] = at(now_ms);
     let after = comment.clone();
     let issue = issue_of(world, repository, &after)?;
-    told.extend(github_hooks::comment(world, "edited", &issue, &after, by, Some(&before)));
+    told.extend(events::comment(world, "edited", &issue, &after, by, Some(&before)));
     Some(after)
 }
 
@@ -389,68 +390,8 @@ pub(super) fn drop_comment(
 ) -> Option<()> {
     let comment = world.github_comments.take(&key(repository, id))?;
     let issue = issue_of(world, repository, &comment)?;
-    told.extend(github_hooks::comment(world, "deleted", &issue, &comment, by, None));
+    told.extend(events::comment(world, "deleted", &issue, &comment, by, None));
     Some(())
-}
-
-async fn hooks(State(fakes): State<Fakes>, Path(repository): Path<Repository>, headers: HeaderMap) -> Response {
-    answer(&fakes, &headers, |world, _| {
-        let own: Vec<_> = world.github_hooks.all().filter(|row| of_repository(&repository, row)).map(shown).collect();
-        Ok((StatusCode::OK, json!(own)))
-    })
-}
-
-async fn create_hook(
-    State(fakes): State<Fakes>,
-    Path(repository): Path<Repository>,
-    headers: HeaderMap,
-    Json(body): Json<Value>,
-) -> Response {
-    answer(&fakes, &headers, |world, _| {
-        if !body["config"]["url"].is_string() {
-            return Err(INVALID);
-        }
-        Ok((StatusCode::CREATED, shown(&new_hook(world, &repository, &body["config"], &body["events"]))))
-    })
-}
-
-async fn get_hook(
-    State(fakes): State<Fakes>,
-    Path((owner, name, id)): Path<(String, String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    answer(&fakes, &headers, |world, _| {
-        let hook = world.github_hooks.get(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
-        Ok((StatusCode::OK, shown(hook)))
-    })
-}
-
-async fn update_hook(
-    State(fakes): State<Fakes>,
-    Path((owner, name, id)): Path<(String, String, String)>,
-    headers: HeaderMap,
-    Json(body): Json<Value>,
-) -> Response {
-    answer(&fakes, &headers, |world, _| {
-        let hook = world.github_hooks.get_mut(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
-        for field in ["active", "events", "config"] {
-            if !body[field].is_null() {
-                hook[field] = body[field].clone();
-            }
-        }
-        Ok((StatusCode::OK, shown(hook)))
-    })
-}
-
-async fn delete_hook(
-    State(fakes): State<Fakes>,
-    Path((owner, name, id)): Path<(String, String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    answer(&fakes, &headers, |world, _| {
-        world.github_hooks.take(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
-        Ok((StatusCode::NO_CONTENT, Value::Null))
-    })
 }
 
 /// The comments of all issues.
@@ -464,69 +405,5 @@ async fn all_comments(
         let beginning = format!("https://api.github.com/repos/{owner}/{name}/issues/");
         let own = |row: &&Value| row["issue_url"].as_str().is_some_and(|url| url.starts_with(&beginning));
         Ok((StatusCode::OK, page.of(world.github_comments.all().filter(own))))
-    })
-}
-
-/// A hook of a repository.
-pub(super) fn new_hook(world: &mut World, repository: &Repository, config: &Value, events: &Value) -> Value {
-    let id = world.number();
-    let (owner, name) = repository;
-    let hook = json!({
-        "type": "Repository", "id": id, "name": "web", "active": true, "events": events, "config": config,
-        "repository_url": format!("https://api.github.com/repos/{owner}/{name}"),
-    });
-    world.github_hooks.put(&key(repository, &id.to_string()), hook.clone());
-    hook
-}
-
-/// As the API shows it: the secret is not told again.
-fn shown(hook: &Value) -> Value {
-    let mut hook = hook.clone();
-    if !hook["config"]["secret"].is_null() {
-        hook["config"]["secret"] = json!("********");
-    }
-    if let Some(fields) = hook.as_object_mut() {
-        fields.remove("repository_url");
-    }
-    hook
-}
-
-async fn deliveries(
-    State(fakes): State<Fakes>,
-    Path((owner, name, id)): Path<(String, String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    answer(&fakes, &headers, |world, _| {
-        let hook = key(&(owner, name), &id);
-        world.github_hooks.get(&hook).ok_or(NOT_FOUND)?;
-        let own: Vec<_> = world.github_deliveries.with("hook", &hook).rev().collect();
-        Ok((StatusCode::OK, json!(own)))
-    })
-}
-
-/// One delivery, with what was sent.
-async fn delivery(
-    State(fakes): State<Fakes>,
-    Path((owner, name, id, delivery)): Path<(String, String, String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    answer(&fakes, &headers, |world, _| {
-        world.github_hooks.get(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
-        let row = world.github_deliveries.get(&delivery).ok_or(NOT_FOUND)?;
-        Ok((StatusCode::OK, row.clone()))
-    })
-}
-
-/// Asks for a delivery once more; that it was asked for is what is kept.
-async fn attempt(
-    State(fakes): State<Fakes>,
-    Path((owner, name, id, delivery)): Path<(String, String, String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    answer(&fakes, &headers, |world, _| {
-        world.github_hooks.get(&key(&(owner, name), &id)).ok_or(NOT_FOUND)?;
-        let row = world.github_deliveries.get_mut(&delivery).ok_or(NOT_FOUND)?;
-        row["redelivery"] = json!(true);
-        Ok((StatusCode::ACCEPTED, json!({})))
     })
 }

@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 use udfs::signature::GITHUB;
 
-use super::{World, clickup::uuid, github::repository_of, tell::Told};
+use super::repository_of;
+use crate::fakes::{World, clickup::uuid, tell::Told};
 
 /// Of an issue.
 pub(super) fn issue(world: &mut World, action: &str, issue: &Value, by: &Value, before: Option<&Value>) -> Vec<Told> {
