@@ -40,6 +40,7 @@ pub fn session(source: &Source, whose: &Whose, limits: &Limits) -> Result<Sessio
     // Nothing is written to disks: a query that needs more than its memory ends.
     let disks = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory).with_disk_manager_builder(disks).build_arc()?;
+    source.lake.files().register(&runtime);
     let tables = Arc::new(Tables {
         source: source.clone(),
         whose: whose.clone(),

@@ -87,7 +87,7 @@ impl Analysts {
             .on_thread_start(stand_back)
             .enable_all()
             .build()?;
-        let files = Files::open(&config.lake, &config.data_dir);
+        let files = Files::open(&config.lake, &config.data_dir)?;
         Ok(Analysts {
             source: Source { log, lake: Arc::new(Lake::new(files)), reads: Reads::All },
             filling: config.lake.clone(),

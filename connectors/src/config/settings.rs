@@ -247,10 +247,14 @@ pub struct Sql {
 }
 
 /// `[lake]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Lake {
     pub folder: String,
+    pub endpoint: String,
+    pub region: String,
+    pub access_key_id: String,
+    pub secret_access_key: String,
     pub flush_ms: u64,
     pub rows_max: usize,
     pub file_mb_max: usize,
@@ -291,7 +295,7 @@ macro_rules! shown_masked {
     };
 }
 
-shown_masked!(Config, Webhooks, Kafka, Providers, OAuth, Store, Auth, Connection);
+shown_masked!(Config, Webhooks, Kafka, Providers, OAuth, Store, Auth, Connection, Lake);
 
 // Settings that are kept beside the code that they are for.
 use crate::{

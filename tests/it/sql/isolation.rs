@@ -27,7 +27,7 @@ async fn engine(folder: &std::path::Path) -> Arc<dyn Engine> {
     let mut config = Config::load(None, std::iter::empty()).unwrap();
     config.lake.folder = folder.display().to_string();
     log.append(records()).await.unwrap();
-    let files = Files::open(&config.lake, folder);
+    let files = Files::open(&config.lake, folder).unwrap();
     let sink = Sink::new(log.clone(), Arc::new(SystemClock), files, config.lake.clone());
     let mut manifest = sink.open().await.unwrap();
     sink.turn(&mut manifest).await.unwrap();

@@ -1,4 +1,5 @@
-//! The lake: files and log are one table, nothing is missing or twice.
+//! The lake: files and log are one table, nothing is missing or twice; in a folder,
+//! and in a bucket.
 
 use std::{path::Path, sync::Arc};
 
@@ -15,7 +16,10 @@ use pipeline::{
 };
 use serde_json::{Value, json};
 
-use super::Asked;
+use super::{
+    Asked,
+    bucket::{self, Bucket},
+};
 
 const DAY_MS: u64 = 86_400_000;
 /// 2026-01-01, 12:00 UTC.
@@ -24,6 +28,7 @@ const NEW_YEAR_MS: u64 = 1_767_268_800_000;
 struct Shore {
     log: Arc<MemoryLog>,
     files: Files,
+    bucket: Option<Arc<Bucket>>,
     _folder: tempfile::TempDir,
     settings: Settings,
     engine: Arc<dyn Engine>,
@@ -31,18 +36,34 @@ struct Shore {
 
 impl Shore {
     /// One of each kind.
-    async fn of_each(change: impl Fn(&mut Settings)) -> [Shore; 1] {
-        [Shore::new(change)]
+    async fn of_each(change: impl Fn(&mut Settings)) -> [Shore; 2] {
+        let (bucket, endpoint) = Bucket::start().await;
+        let in_bucket = |settings: &mut Settings| {
+            settings.folder = "s3://nexus/the/lake".to_owned();
+            settings.endpoint = endpoint;
+            settings.region = "test".to_owned();
+            settings.access_key_id = bucket::ACCESS_KEY.to_owned();
+            settings.secret_access_key = bucket::SECRET.to_owned();
+        };
+        [Shore::new(|settings| change(settings), None), {
+            Shore::new(
+                |settings| {
+                    change(settings);
+                    in_bucket(settings);
+                },
+                Some(bucket),
+            )
+        }]
     }
 
-    fn new(change: impl FnOnce(&mut Settings)) -> Shore {
+    fn new(change: impl FnOnce(&mut Settings), bucket: Option<Arc<Bucket>>) -> Shore {
         let (log, folder) = (Arc::new(MemoryLog::new(1)), tempfile::tempdir().unwrap());
         let mut config = Config::load(None, std::iter::empty()).unwrap();
         config.lake.folder = folder.path().display().to_string();
         change(&mut config.lake);
         let engine = analytics::engine(&config, log.clone()).unwrap();
-        let files = Files::open(&config.lake, Path::new("nowhere"));
-        Shore { log, files, _folder: folder, settings: config.lake, engine }
+        let files = Files::open(&config.lake, Path::new("nowhere")).unwrap();
+        Shore { log, files, bucket, _folder: folder, settings: config.lake, engine }
     }
 
     fn sink(&self, now_ms: u64) -> Sink {
@@ -129,6 +150,10 @@ async fn files_and_log_are_one_table() {
         assert_eq!(shore.rows("acme", between).await, [json!({ "n": 6 })]);
         let theirs = "SELECT count(*) AS n FROM events WHERE tenant_id = 'umbra'";
         assert_eq!(shore.rows("acme", theirs).await, [json!({ "n": 0 })]);
+        if let Some(bucket) = &shore.bucket {
+            assert!(bucket.ranges.load(std::sync::atomic::Ordering::Relaxed) > 0, "files are read in pieces");
+            assert!(bucket.names().iter().all(|name| name.starts_with("the/lake/")), "{:?}", bucket.names());
+        }
     }
 }
 
@@ -142,8 +167,17 @@ async fn a_crash_leaves_nothing_missing_or_twice() {
         // It died after the file and before the manifest: the manifest is that of before.
         let before = shore.files.read("manifest.json").await.unwrap().unwrap();
         shore.events("acme", 10, 10).await;
-        sink.turn(&mut manifest).await.unwrap();
-        shore.files.put("manifest.json", before.to_vec()).await.unwrap();
+        match &shore.bucket {
+            Some(bucket) => {
+                *bucket.refused.lock().unwrap() = Some("manifest.json");
+                sink.turn(&mut manifest).await.unwrap_err();
+                *bucket.refused.lock().unwrap() = None;
+            }
+            None => {
+                sink.turn(&mut manifest).await.unwrap();
+                shore.files.put("manifest.json", before.to_vec()).await.unwrap();
+            }
+        }
         // Midnight is between the first of those and the last.
         assert_eq!(shore.count().await, 3);
         assert_eq!(shore.ids("acme").await, ids("acme", 20), "the file that does not count is not read");
@@ -203,6 +237,13 @@ async fn a_tenant_that_goes_leaves_nothing() {
         // Whoever has the role is not there: the wish waits.
         assert!(!shore.engine.forget("umbra".to_owned()).await.unwrap());
         assert_eq!(shore.ids("umbra").await.len(), 8, "nobody has done anything yet");
+        // A sink that died in the middle begins anew.
+        if let Some(bucket) = &shore.bucket {
+            *bucket.refused.lock().unwrap() = Some("manifest.json");
+            sink.turn(&mut manifest).await.unwrap_err();
+            *bucket.refused.lock().unwrap() = None;
+            assert_eq!(shore.ids("acme").await, ids("acme", 20));
+        }
         let mut manifest = sink.open().await.unwrap();
         sink.turn(&mut manifest).await.unwrap();
         assert!(shore.ids("umbra").await.is_empty());
@@ -233,7 +274,7 @@ async fn whoever_deletes_a_tenant_hears_that_the_lake_is_rid_of_it() {
     })
     .await;
     let settings = Settings { folder: folder.path().display().to_string(), ..defaults() };
-    let (files, identity) = (Files::open(&settings, folder.path()), asked.api.hub.log().identity());
+    let (files, identity) = (Files::open(&settings, folder.path()).unwrap(), asked.api.hub.log().identity());
     let begun = std::time::Instant::now();
     loop {
         let manifest = Manifest::read(&files, identity).await.unwrap().unwrap_or_default();

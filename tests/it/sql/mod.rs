@@ -2,6 +2,7 @@
 //! what it shows, and what it refuses.
 
 mod alike;
+mod bucket;
 mod follow;
 mod hostile;
 mod http;
