@@ -21,6 +21,7 @@ use nexus_benches::{Spread, cpu_ms, rss_mb};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::Notify,
     time::sleep_until,
 };
 use udfs::signature::{CLICKUP, sign};
@@ -61,6 +62,12 @@ struct Arguments {
     /// Measure only accepting, do not follow the events
     #[arg(long)]
     accept_only: bool,
+    /// Measure once more with this asked beside, over and over (SQL)
+    #[arg(long)]
+    query: Option<String>,
+    /// Whose rows it is asked of
+    #[arg(long, default_value = "default", requires = "query")]
+    tenant: String,
     /// `cargo bench` says so
     #[arg(long, hide = true)]
     bench: bool,
@@ -109,8 +116,38 @@ async fn measure(arguments: &Arguments, hub: &Child, url: &str, data: &std::path
     let idle_mb = rss_mb(hub.id());
     let address = url.trim_start_matches("http://").to_owned();
     run(arguments, &address, arguments.warmup, data, false).await;
+    report(arguments, hub, &address, data, idle_mb).await;
+    let Some(sql) = arguments.query.clone() else { return };
+    let asked = format!("{url}/api/sql?tenantId={}", arguments.tenant);
+    let token = connectors::hub::Notice::read(data).expect("the hub left its notice").token;
+    let (took_us, took) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
+    let asking = tokio::spawn(ask(asked, token, sql, Arc::clone(&took_us), Arc::clone(&took)));
+    // The first answer is for its caches.
+    took.notified().await;
+    took_us.lock().expect("unpoisoned").clear();
+    println!("with a query beside:");
+    report(arguments, hub, &address, data, idle_mb).await;
+    asking.abort();
+    println!("query            {}", Spread::of(&mut took_us.lock().expect("unpoisoned")));
+}
+
+/// Asks a query over and over.
+async fn ask(url: String, token: String, sql: String, took_us: Arc<Mutex<Vec<u32>>>, took: Arc<Notify>) {
+    let client = reqwest::Client::new();
+    loop {
+        let begun = Instant::now();
+        let question = client.post(&url).bearer_auth(&token).json(&serde_json::json!({ "sql": sql }));
+        let answer = question.send().await.expect("the hub answers");
+        let (status, text) = (answer.status(), answer.text().await.expect("an answer"));
+        assert!(status.is_success(), "{status}: {text}");
+        took_us.lock().expect("unpoisoned").push(begun.elapsed().as_micros() as u32);
+        took.notify_one();
+    }
+}
+
+async fn report(arguments: &Arguments, hub: &Child, address: &str, data: &std::path::Path, idle_mb: f64) {
     let (cpu_before, begun) = (cpu_ms(hub.id()), Instant::now());
-    let (shared, events_us) = run(arguments, &address, arguments.events, data, !arguments.accept_only).await;
+    let (shared, events_us) = run(arguments, address, arguments.events, data, !arguments.accept_only).await;
     let (cpu, took) = (cpu_ms(hub.id()) - cpu_before, begun.elapsed());
     let mut accepted = shared.accepted_us.lock().expect("unpoisoned").clone();
     let accepted = Spread::of(&mut accepted);

@@ -51,6 +51,8 @@ pub struct File {
     pub rows: u64,
     /// Its size.
     pub bytes: u64,
+    /// What its rows take in memory.
+    pub plain_bytes: u64,
     /// The earliest and the latest time that a record of it was made.
     pub first_at_ms: u64,
     /// See `first_at_ms`.

@@ -22,16 +22,17 @@ use super::{
 };
 use crate::columns::{LOG_AT, TENANT};
 
-/// Bytes of the files that are joined into one, which are in memory meanwhile,
-/// several times as large as they are on disk.
-const JOINED_BYTES_MAX: u64 = 16 << 20;
-
 /// Joins the files of a topic, day and partition where they are more than
-/// `files_max` small ones; those that are in the joined one are answered, to be
-/// removed once the manifest is written.
-pub async fn join(files: &Files, manifest: &mut Manifest, files_max: usize) -> Result<Vec<File>, Failure> {
+/// `files_max` small ones, up to what one file may hold; those that are in the
+/// joined one are answered, to be removed once the manifest is written.
+pub async fn join(
+    files: &Files,
+    manifest: &mut Manifest,
+    files_max: usize,
+    plain_bytes_max: u64,
+) -> Result<Vec<File>, Failure> {
     let mut places: BTreeMap<(String, String, u32), Vec<File>> = BTreeMap::new();
-    for file in manifest.files.iter().filter(|file| file.bytes * 2 <= JOINED_BYTES_MAX) {
+    for file in manifest.files.iter().filter(|file| file.plain_bytes * 2 <= plain_bytes_max) {
         places.entry((file.topic.clone(), file.day.clone(), file.partition)).or_default().push(file.clone());
     }
     let mut gone = Vec::new();
@@ -40,8 +41,8 @@ pub async fn join(files: &Files, manifest: &mut Manifest, files_max: usize) -> R
         small.sort_by_key(|file| file.first_offset);
         let mut bytes = 0;
         small.retain(|file| {
-            bytes += file.bytes;
-            bytes <= JOINED_BYTES_MAX
+            bytes += file.plain_bytes;
+            bytes <= plain_bytes_max
         });
         if small.len() < 2 {
             continue;
@@ -50,7 +51,7 @@ pub async fn join(files: &Files, manifest: &mut Manifest, files_max: usize) -> R
         for file in &small {
             batches.extend(rows(files, file).await?);
         }
-        let joined = write::file(files, topic, partition, &day, &batches).await?;
+        let joined = write::file(files, topic, partition, &day, batches).await?;
         manifest.files.retain(|file| !small.contains(file));
         manifest.files.push(joined);
         gone.extend(small);
@@ -91,7 +92,7 @@ pub async fn forget(files: &Files, manifest: &mut Manifest, tenant: &str, until_
         }
         manifest.files.retain(|other| other != &file);
         if !kept.is_empty() {
-            manifest.files.push(write::file(files, topic, file.partition, &file.day, &kept).await?);
+            manifest.files.push(write::file(files, topic, file.partition, &file.day, kept).await?);
         }
         gone.push(file);
     }

@@ -17,8 +17,10 @@ use tokio::sync::Notify;
 
 use crate::table::Rows;
 
-/// Records that are read at once.
+/// Records that are read at once, and bytes of them that are made columns of at
+/// once.
 const RECORDS_AT_ONCE: usize = 1_024;
+const BYTES_AT_ONCE: usize = 4 << 20;
 
 /// What writes the lake of one log. There is one of them: on Kafka too, one
 /// process has the role.
@@ -70,7 +72,8 @@ impl Sink {
         for note in &notes {
             gone.extend(merge::forget(&self.files, manifest, &note.tenant, note.until_ms).await?);
         }
-        gone.extend(merge::join(&self.files, manifest, self.settings.files_max).await?);
+        let bytes_max = self.bytes_max() as u64;
+        gone.extend(merge::join(&self.files, manifest, self.settings.files_max, bytes_max).await?);
         gone.extend(merge::expire(manifest, self.clock.now_ms(), self.settings.keep_days));
         if !gone.is_empty() || !notes.is_empty() {
             manifest.write(&self.files).await?;
@@ -100,17 +103,20 @@ impl Sink {
         let rows = Rows::of_all(topic);
         let mut read = Read::default();
         while next < end {
-            let mut records = reader.ready(RECORDS_AT_ONCE).await?;
-            let Some(last) = records.last() else {
+            let records = reader.ready(RECORDS_AT_ONCE).await?;
+            if records.is_empty() {
                 // Nothing is left below the end: what is not there is not missing.
                 next = end;
                 break;
-            };
-            next = last.position.offset + 1;
-            records.retain(|record| &*record.key != CLOCK.as_bytes() && !is_forgotten(manifest, record));
-            read.add(&rows, records)?;
-            if read.count >= self.settings.rows_max || read.bytes >= self.settings.file_mb_max << 20 {
-                self.put(manifest, topic, partition, next, std::mem::take(&mut read)).await?;
+            }
+            for mut part in parts(records) {
+                let Some(last) = part.last() else { break };
+                next = last.position.offset + 1;
+                part.retain(|record| &*record.key != CLOCK.as_bytes() && !is_forgotten(manifest, record));
+                read.add(&rows, part)?;
+                if read.count >= self.settings.rows_max || read.bytes >= self.bytes_max() {
+                    self.put(manifest, topic, partition, next, std::mem::take(&mut read)).await?;
+                }
             }
         }
         self.put(manifest, topic, partition, next, read).await
@@ -134,18 +140,39 @@ impl Sink {
         read: Read,
     ) -> Result<(), Failure> {
         for (day, batches) in read.days {
-            manifest.files.push(write::file(&self.files, topic, partition, &day, &batches).await?);
+            manifest.files.push(write::file(&self.files, topic, partition, &day, batches).await?);
         }
         manifest.set_next(topic.name(), partition, next);
         Ok(manifest.write(&self.files).await?)
     }
+
+    /// What the rows of one file may take in memory.
+    fn bytes_max(&self) -> usize {
+        self.settings.file_mb_max << 20
+    }
+}
+
+/// Records in parts of not much more than `BYTES_AT_ONCE`.
+fn parts(records: Vec<Record>) -> Vec<Vec<Record>> {
+    let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for record in records {
+        bytes += record.value.as_ref().map_or(0, bytes::Bytes::len);
+        part.push(record);
+        if bytes >= BYTES_AT_ONCE {
+            parts.push(std::mem::take(&mut part));
+            bytes = 0;
+        }
+    }
+    parts.push(part);
+    parts
 }
 
 fn is_forgotten(manifest: &Manifest, record: &Record) -> bool {
     std::str::from_utf8(&record.key).is_ok_and(|tenant| manifest.is_forgotten(tenant, record.at_ms))
 }
 
-/// What was read and is not written yet, by day.
+/// What was read and is not written yet, by day: how many rows, and how much
+/// memory they take.
 #[derive(Default)]
 struct Read {
     days: BTreeMap<String, Vec<RecordBatch>>,
@@ -158,11 +185,12 @@ impl Read {
         let mut days: BTreeMap<String, Vec<Record>> = BTreeMap::new();
         for record in records {
             self.count += 1;
-            self.bytes += record.value.as_ref().map_or(0, bytes::Bytes::len);
             days.entry(write::day(record.at_ms)).or_default().push(record);
         }
         for (day, records) in days {
-            self.days.entry(day).or_default().push(rows.batch(&records)?);
+            let batch = rows.batch(&records)?;
+            self.bytes += batch.get_array_memory_size();
+            self.days.entry(day).or_default().push(batch);
         }
         Ok(())
     }

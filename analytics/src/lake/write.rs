@@ -3,11 +3,11 @@
 use connectors::supervisor::Failure;
 use datafusion::{
     arrow::{
-        array::{AsArray, RecordBatch},
-        compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch},
-        datatypes::{Int64Type, TimestampMillisecondType},
+        array::{Array, ArrayRef, AsArray, RecordBatch},
+        compute::{SortColumn, concat, interleave_record_batch, lexsort_to_indices},
+        datatypes::{Int64Type, SchemaRef, TimestampMillisecondType},
     },
-    error::{DataFusionError, Result},
+    error::Result,
     parquet::{
         arrow::ArrowWriter,
         basic::{Compression, ZstdLevel},
@@ -24,6 +24,9 @@ use crate::columns::{self, LOG_AT, LOG_OFFSET, TENANT};
 /// reading the others.
 const GROUP_ROWS_MAX: usize = 65_536;
 
+/// Rows that are put in order at once.
+const ROWS_AT_ONCE: usize = 4_096;
+
 /// The day of a time.
 pub fn day(at_ms: u64) -> String {
     let mut time = to_rfc3339(i64::try_from(at_ms).unwrap_or(i64::MAX));
@@ -37,32 +40,30 @@ pub async fn file(
     topic: Topic,
     partition: u32,
     day: &str,
-    batches: &[RecordBatch],
+    batches: Vec<RecordBatch>,
 ) -> std::result::Result<File, Failure> {
     let schema = columns::schema(topic);
-    let rows = sorted(&concat_batches(&schema, batches)?)?;
-    let column = |name: &str| -> Result<_> {
-        let found = rows.column_by_name(name);
-        found.ok_or_else(|| DataFusionError::Internal(format!("{} has no {name}", topic.name())))
-    };
-    let tenants = column(TENANT)?.as_string::<i32>();
-    let offsets = column(LOG_OFFSET)?.as_primitive::<Int64Type>();
-    let times = column(LOG_AT)?.as_primitive::<TimestampMillisecondType>();
+    let (tenants, times, offsets) =
+        (whole(&schema, &batches, TENANT)?, whole(&schema, &batches, LOG_AT)?, whole(&schema, &batches, LOG_OFFSET)?);
+    let order = in_order(&batches, &[&tenants, &times, &offsets])?;
     let bounds = |values: &mut dyn Iterator<Item = i64>| {
         values.fold((u64::MAX, 0), |(first, last), value| {
             let value = u64::try_from(value).unwrap_or(0);
             (first.min(value), last.max(value))
         })
     };
-    let (first_offset, last_offset) = bounds(&mut offsets.values().iter().copied());
-    let (first_at_ms, last_at_ms) = bounds(&mut times.values().iter().copied());
-    let last = rows.num_rows().saturating_sub(1);
-    let (first_tenant, last_tenant) = (tenants.value(0).to_owned(), tenants.value(last).to_owned());
-    let bytes = encoded(&rows)?;
+    let (first_offset, last_offset) = bounds(&mut offsets.as_primitive::<Int64Type>().values().iter().copied());
+    let (first_at_ms, last_at_ms) =
+        bounds(&mut times.as_primitive::<TimestampMillisecondType>().values().iter().copied());
+    let names = || tenants.as_string::<i32>().iter().flatten();
+    let (first_tenant, last_tenant) = (names().min().unwrap_or_default(), names().max().unwrap_or_default());
+    let plain_bytes = batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>() as u64;
+    let bytes = encoded(&schema, &batches, &order)?;
+    drop(batches);
     let topic = topic.name();
     // Two that are there at the same time differ in what they hold: also one that
     // another takes the place of.
-    let (count, length) = (rows.num_rows(), bytes.len());
+    let (count, length) = (order.len(), bytes.len());
     let path = format!("topic={topic}/day={day}/{partition:04}-{first_offset:016}-{last_offset:016}-{count}.parquet");
     files.put(&path, bytes).await?;
     Ok(File {
@@ -74,27 +75,43 @@ pub async fn file(
         last_offset,
         rows: count as u64,
         bytes: length as u64,
+        plain_bytes,
         first_at_ms,
         last_at_ms,
-        first_tenant,
-        last_tenant,
+        first_tenant: first_tenant.to_owned(),
+        last_tenant: last_tenant.to_owned(),
     })
 }
 
-fn sorted(rows: &RecordBatch) -> Result<RecordBatch> {
-    let by = [TENANT, LOG_AT, LOG_OFFSET].iter().filter_map(|name| rows.column_by_name(name));
-    let by: Vec<SortColumn> = by.map(|values| SortColumn { values: values.clone(), options: None }).collect();
-    Ok(take_record_batch(rows, &lexsort_to_indices(&by, None)?)?)
+/// One column of all batches.
+fn whole(schema: &SchemaRef, batches: &[RecordBatch], name: &str) -> Result<ArrayRef> {
+    let place = schema.index_of(name)?;
+    let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(place).as_ref()).collect();
+    Ok(concat(&parts)?)
 }
 
-fn encoded(rows: &RecordBatch) -> Result<Vec<u8>> {
+/// Where the rows are, batch and row, in the order of these columns.
+fn in_order(batches: &[RecordBatch], by: &[&ArrayRef]) -> Result<Vec<(usize, usize)>> {
+    let places = |(number, batch): (usize, &RecordBatch)| (0..batch.num_rows()).map(move |row| (number, row));
+    let places: Vec<_> = batches.iter().enumerate().flat_map(places).collect();
+    let by: Vec<SortColumn> =
+        by.iter().map(|values| SortColumn { values: ArrayRef::clone(values), options: None }).collect();
+    Ok(lexsort_to_indices(&by, None)?.values().iter().map(|place| places[*place as usize]).collect())
+}
+
+/// The rows are copied into their order a part at a time: they are in memory
+/// once already.
+fn encoded(schema: &SchemaRef, batches: &[RecordBatch], order: &[(usize, usize)]) -> Result<Vec<u8>> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
         .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
         .build();
+    let batches: Vec<&RecordBatch> = batches.iter().collect();
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties))?;
-    writer.write(rows)?;
+    let mut writer = ArrowWriter::try_new(&mut bytes, SchemaRef::clone(schema), Some(properties))?;
+    for rows in order.chunks(ROWS_AT_ONCE) {
+        writer.write(&interleave_record_batch(&batches, rows)?)?;
+    }
     writer.close()?;
     Ok(bytes)
 }

@@ -5,7 +5,7 @@
 mod dialect;
 mod fake;
 mod normalised;
-mod parity;
+pub mod parity;
 mod streams;
 mod submit;
 

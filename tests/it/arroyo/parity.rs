@@ -75,7 +75,7 @@ fn modelled(happened: &Happened, slide_ms: u64, width_ms: u64) -> BTreeMap<(u64,
 
 /// The same as the operators count it: each one's sliding window, looked at in the
 /// last millisecond of every slide.
-fn operated(happened: &Happened, slide_ms: u64, width_ms: u64) -> BTreeMap<(u64, String), u64> {
+pub fn operated(happened: &Happened, slide_ms: u64, width_ms: u64) -> BTreeMap<(u64, String), u64> {
     let rule = Sliding { limit: u32::MAX, window_ms: width_ms };
     let mut windows = BTreeMap::new();
     let mut states: BTreeMap<&String, Times> = BTreeMap::new();
@@ -98,7 +98,7 @@ fn operated(happened: &Happened, slide_ms: u64, width_ms: u64) -> BTreeMap<(u64,
 }
 
 /// Windows that follow each other, as the operators sum them.
-fn tumbled(happened: &Happened, width_ms: u64) -> BTreeMap<(u64, String), u64> {
+pub fn tumbled(happened: &Happened, width_ms: u64) -> BTreeMap<(u64, String), u64> {
     let rule = Tumbling { window_ms: width_ms };
     let mut sums: BTreeMap<&String, Sum> = BTreeMap::new();
     let mut closed = BTreeMap::new();
@@ -279,7 +279,7 @@ fn fiftieth_by_number(said: &Happened) -> Vec<(String, u64)> {
 
 /// A log that the flow writes here: agents that say what they will, at times that
 /// a seed chooses.
-fn seeded(seed: u64) -> Vec<(String, u64)> {
+pub fn seeded(seed: u64) -> Vec<(String, u64)> {
     let mut state = seed;
     let mut dice = |sides: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -314,10 +314,10 @@ fn any_log_is_counted_as_the_model_counts_it() {
 }
 
 /// The flow of one partition and all that it writes.
-struct Recorded {
+pub struct Recorded {
     flow: Flow,
     offset: u64,
-    outputs: Vec<NewRecord>,
+    pub outputs: Vec<NewRecord>,
 }
 
 impl Recorded {
@@ -352,12 +352,17 @@ impl Recorded {
         let values = self.outputs.iter().filter(|output| output.topic == topic);
         values.map(|output| serde_json::from_slice(output.value.as_deref().unwrap()).unwrap()).collect()
     }
+
+    /// The tasks, and the messages of each, up to which a summary was asked for.
+    pub fn summed_up(&self) -> BTreeSet<(String, u64)> {
+        let requests = self.written(Topic::MemoryRequests);
+        let asked = requests.iter().filter(|request| request["action"] == "summarise");
+        asked.map(|request| (word(&request["taskId"]), request["through"].as_u64().unwrap())).collect()
+    }
 }
 
-/// The stream's rows over the flow's `events` are the summaries that the flow asks
-/// for: 120 messages in one thread, 55 in another, and what is no message between.
-#[test]
-fn the_fiftieth_messages_of_a_recorded_log_are_those_that_are_summed_up() {
+/// 120 messages in one thread, 55 in another, and what is no message between.
+pub fn two_threads() -> Recorded {
     let mut log = Recorded::new();
     for (task, thread) in [("86c3kq9zt", "1795247900.000100"), ("86c3kq9zu", "1795247900.000200")] {
         log.takes(&json!({ "topic": "commands", "key": "acme", "value": {
@@ -374,19 +379,22 @@ fn the_fiftieth_messages_of_a_recorded_log_are_those_that_are_summed_up() {
         log.takes(&json!({ "tenantId": "acme", "provider": "slack", "connectionId": "con_1",
             "receivedAt": "2026-11-21T08:00:00.000Z", "headers": {}, "body": body.to_string() }));
     }
+    log
+}
+
+/// The stream's rows over the flow's `events` are the summaries that the flow asks
+/// for.
+#[test]
+fn the_fiftieth_messages_of_a_recorded_log_are_those_that_are_summed_up() {
+    let log = two_threads();
     let events = log.written(Topic::Events);
     let streamed: BTreeSet<_> = events
         .iter()
         .filter(|event| ["MessagePosted", "CommentPosted"].contains(&event["type"].as_str().unwrap()))
-        .filter_map(|event| Some((event["task"]["id"].as_str()?, event["message"]["threadSeq"].as_u64()?)))
+        .filter_map(|event| Some((event["task"]["id"].as_str()?.to_owned(), event["message"]["threadSeq"].as_u64()?)))
         .filter(|(_, number)| number % 50 == 0)
         .collect();
-    let requests = log.written(Topic::MemoryRequests);
-    let asked: BTreeSet<_> = requests
-        .iter()
-        .filter(|request| request["action"] == "summarise")
-        .map(|request| (request["taskId"].as_str().unwrap(), request["through"].as_u64().unwrap()))
-        .collect();
+    let asked = log.summed_up();
     assert_eq!(streamed, asked);
     assert_eq!(asked.len(), 3, "two of the one, one of the other: {asked:?}");
 }

@@ -1,20 +1,28 @@
 //! The windows of `sql/streams` as this engine counts them, beside what the real
-//! engine answered. Its inputs and answers lie beside the payloads that
-//! `NEXUS_FIXTURES` names.
+//! engine answered, and beside what the pipeline's own operators count in logs
+//! that are written here.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use analytics::datafusion::{
     arrow::json::ArrayWriter,
     prelude::{JsonReadOptions, SessionContext},
 };
-use serde_json::Value;
+use connectors::{
+    config::Config,
+    sql::{Engine, Format, Question},
+};
+use pipeline::{
+    ports::{Headers, Log, NewRecord},
+    testing::MemoryLog,
+    topics::Topic,
+};
+use serde_json::{Value, json};
 
-/// The folder of inputs and answers, if it is there.
-fn folder() -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var("NEXUS_FIXTURES").ok()?).parent()?.join("arroyo");
-    folder.is_dir().then_some(folder)
-}
+use crate::arroyo::parity::{folder, operated, seeded, tumbled, two_threads};
 
 async fn session(folder: &std::path::Path) -> SessionContext {
     let mut state = SessionContext::new().state();
@@ -54,10 +62,7 @@ const SHOWN: &str = "'%Y-%m-%dT%H:%M:%S'";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_windows_are_those_of_the_real_engine() {
-    let Some(folder) = folder() else {
-        eprintln!("there are no answers of the real engine here");
-        return;
-    };
+    let Some(folder) = folder() else { return };
     let session = session(&folder).await;
     let rate = format!(
         "SELECT agent_id AS key, to_char(start, {SHOWN}) AS window_start, count(*) AS n FROM \
@@ -98,4 +103,71 @@ async fn the_windows_are_those_of_the_real_engine() {
         answered(&folder, "f_analyst.tenant_p95", &["tenant", "at", "n"]),
         "dispatches of a tenant in five minutes"
     );
+}
+
+/// What `acme` is answered over a log of these records.
+struct Logged(Arc<dyn Engine>, tempfile::TempDir);
+
+impl Logged {
+    async fn of(records: Vec<NewRecord>) -> Logged {
+        let (log, folder) = (Arc::new(MemoryLog::new(1)), tempfile::tempdir().unwrap());
+        log.append(records).await.unwrap();
+        let mut config = Config::load(None, std::iter::empty()).unwrap();
+        config.lake.folder = folder.path().display().to_string();
+        Logged(analytics::engine(&config, log).unwrap(), folder)
+    }
+
+    async fn rows(&self, sql: &str) -> Vec<Value> {
+        let question = Question { tenant: "acme".to_owned(), text: sql.to_owned(), format: Format::Json };
+        let answer = self.0.ask(question).await.unwrap_or_else(|refused| panic!("{sql}: {refused}"));
+        serde_json::from_slice::<Value>(&answer).unwrap()["data"].as_array().cloned().unwrap()
+    }
+
+    /// Whose window of `agents_actions` has how many, by its end.
+    async fn windows(&self, starts: &str, width_ms: u64) -> BTreeMap<(u64, String), u64> {
+        let sql = format!(
+            "SELECT agent_id, CAST(start AS BIGINT) AS start, count(*) AS n FROM \
+             (SELECT agent_id, {starts} AS start FROM agents_actions) GROUP BY agent_id, start"
+        );
+        let window = |row: &Value| {
+            let end = row["start"].as_u64().unwrap() + width_ms;
+            ((end, row["agent_id"].as_str().unwrap().to_owned()), row["n"].as_u64().unwrap())
+        };
+        self.rows(&sql).await.iter().map(window).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_log_is_counted_as_the_operators_count_it() {
+    for seed in 0..8 {
+        let said = seeded(seed);
+        let actions = said.iter().map(|(agent, at)| NewRecord {
+            topic: Topic::AgentsActions,
+            partition: 0,
+            at_ms: *at,
+            key: "acme".into(),
+            value: Some(
+                json!({ "agentId": agent, "name": "message", "at": udfs::time::to_rfc3339(*at as i64) }).to_string().into(),
+            ),
+            headers: Headers::default(),
+        });
+        let log = Logged::of(actions.collect()).await;
+        let hop = "unnest(hop(INTERVAL '10 seconds', INTERVAL '1 minute', at))";
+        assert_eq!(log.windows(hop, 60_000).await, operated(&said, 10_000, 60_000), "seed {seed}");
+        let tumble = "tumble(INTERVAL '1 hour', at)";
+        assert_eq!(log.windows(tumble, 3_600_000).await, tumbled(&said, 3_600_000), "seed {seed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fiftieth_messages_are_those_that_are_summed_up() {
+    let recorded = two_threads();
+    let summed_up = recorded.summed_up();
+    let events = recorded.outputs.into_iter().filter(|record| record.topic == Topic::Events).collect();
+    let fiftieth = "SELECT task_id, thread_seq FROM events \
+                    WHERE type IN ('MessagePosted', 'CommentPosted') AND thread_seq % 50 = 0";
+    let rows = Logged::of(events).await.rows(fiftieth).await;
+    let told = rows.iter().map(|row| (row["task_id"].as_str().unwrap().to_owned(), row["thread_seq"].as_u64().unwrap()));
+    assert_eq!(told.collect::<BTreeSet<_>>(), summed_up);
+    assert_eq!(summed_up.len(), 3);
 }
