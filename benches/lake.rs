@@ -22,9 +22,7 @@ use connectors::{
 };
 use nexus_benches::rss_mb;
 use pipeline::{
-    ports::{
-        Headers, Lag, Log, LogError, Membership, NewRecord, Pending, Position, Reader, Record, Start, Visibility,
-    },
+    ports::{Headers, Lag, Log, LogError, Membership, NewRecord, Pending, Position, Reader, Record, Start, Visibility},
     topics::{Topic, partition_of},
 };
 use serde_json::{Value, json};
@@ -152,9 +150,36 @@ impl Reader for Making {
 }
 
 const WORDS: &[&str] = &[
-    "valve", "pump", "ledger", "invoice", "queue", "login", "forklift", "harbour", "methane", "stage", "budget",
-    "auditor", "printer", "label", "courier", "parcel", "thermostat", "sensor", "deploy", "rollback", "schema",
-    "column", "cursor", "window", "webhook", "socket", "agent", "summary", "thread", "channel",
+    "valve",
+    "pump",
+    "ledger",
+    "invoice",
+    "queue",
+    "login",
+    "forklift",
+    "harbour",
+    "methane",
+    "stage",
+    "budget",
+    "auditor",
+    "printer",
+    "label",
+    "courier",
+    "parcel",
+    "thermostat",
+    "sensor",
+    "deploy",
+    "rollback",
+    "schema",
+    "column",
+    "cursor",
+    "window",
+    "webhook",
+    "socket",
+    "agent",
+    "summary",
+    "thread",
+    "channel",
 ];
 
 /// Bits that look like chance, and are the same in each run.
@@ -310,8 +335,11 @@ async fn fill(log: &Arc<Made>, files: &Files, settings: &Settings) -> Manifest {
     let mut manifest = sink.open().await.expect("a manifest");
     sink.turn(&mut manifest).await.expect("a lake");
     let (took, rows) = (begun.elapsed().as_secs_f64(), manifest.files.iter().map(|file| file.rows).sum::<u64>());
-    println!("filled in {took:.0} s, {:.0} events a second (and made them), {:.0} MB in memory", rows as f64 / took,
-        rss_mb(std::process::id()));
+    println!(
+        "filled in {took:.0} s, {:.0} events a second (and made them), {:.0} MB in memory",
+        rows as f64 / took,
+        rss_mb(std::process::id())
+    );
     manifest
 }
 
@@ -346,8 +374,7 @@ async fn main() {
             let (mut own_ms, mut their_ms) = (0.0, 0.0);
             for (tenant, ..) in &log.tenants {
                 let begun = Instant::now();
-                let asked =
-                    Question { tenant: tenant.clone(), text: question.ours.to_owned(), format: Format::Json };
+                let asked = Question { tenant: tenant.clone(), text: question.ours.to_owned(), format: Format::Json };
                 let answer = engine.ask(asked).await.unwrap_or_else(|refused| panic!("{}: {refused}", question.name));
                 own_ms += begun.elapsed().as_secs_f64() * 1000.0;
                 let answer: Value = serde_json::from_slice(&answer).expect("JSON");

@@ -243,10 +243,11 @@ impl Engine for Analysts {
             let sink = Sink::new(log, Arc::clone(&self.clock), lake.files().clone(), self.filling.clone());
             let nudge = Arc::clone(&lake.nudge);
             self.is_filling.store(true, Ordering::Relaxed);
-            match self.spawn(async move { sink.run(post, &nudge).await }) {
-                Some(task) => task.await?,
-                None => Err("the engine is going".into()),
-            }
+            let Some(runtime) = &self.runtime else { return Err("the engine is going".into()) };
+            // On one thread from end to end: the allocator keeps memory by thread,
+            // and what goes through here is large.
+            let handle = runtime.handle().clone();
+            runtime.spawn_blocking(move || handle.block_on(sink.run(post, &nudge))).await?
         })
     }
 

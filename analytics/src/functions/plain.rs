@@ -103,9 +103,8 @@ fn simhash() -> ScalarUDF {
 fn simhash_distance() -> ScalarUDF {
     function("simhash_distance", vec![DataType::Int64; 2], DataType::Int32, |given| {
         let rows = as_int64_array(&given[0])?.iter().zip(as_int64_array(&given[1])?);
-        let made = rows.map(|(one, other)| {
-            Some(similar::distance(one?.cast_unsigned(), other?.cast_unsigned()).cast_signed())
-        });
+        let made = rows
+            .map(|(one, other)| Some(similar::distance(one?.cast_unsigned(), other?.cast_unsigned()).cast_signed()));
         Ok(Arc::new(made.collect::<Int32Array>()))
     })
 }
@@ -177,11 +176,7 @@ fn function(
 mod tests {
     use std::collections::BTreeSet;
 
-    use datafusion::{
-        arrow::array::{Array, AsArray},
-        execution::FunctionRegistry,
-        prelude::SessionContext,
-    };
+    use datafusion::{arrow::array::AsArray, execution::FunctionRegistry, prelude::SessionContext};
 
     use super::*;
 

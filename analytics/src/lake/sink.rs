@@ -17,10 +17,11 @@ use tokio::sync::Notify;
 
 use crate::table::Rows;
 
-/// Records that are read at once, and bytes of them that are made columns of at
-/// once.
+/// Records that are read at once: as many as have about so many bytes, by those
+/// before them, and no more than so many; a few where nothing is known of them.
+const BYTES_AT_ONCE: usize = 1 << 20;
 const RECORDS_AT_ONCE: usize = 1_024;
-const BYTES_AT_ONCE: usize = 4 << 20;
+const FIRST_RECORDS: usize = 16;
 
 /// What writes the lake of one log. There is one of them: on Kafka too, one
 /// process has the role.
@@ -101,22 +102,21 @@ impl Sink {
         }
         let mut reader = self.reader(topic, partition, next).await?;
         let rows = Rows::of_all(topic);
-        let mut read = Read::default();
+        let (mut read, mut at_once) = (Read::default(), FIRST_RECORDS);
         while next < end {
-            let records = reader.ready(RECORDS_AT_ONCE).await?;
-            if records.is_empty() {
+            let mut records = reader.ready(at_once).await?;
+            let Some(last) = records.last() else {
                 // Nothing is left below the end: what is not there is not missing.
                 next = end;
                 break;
-            }
-            for mut part in parts(records) {
-                let Some(last) = part.last() else { break };
-                next = last.position.offset + 1;
-                part.retain(|record| &*record.key != CLOCK.as_bytes() && !is_forgotten(manifest, record));
-                read.add(&rows, part)?;
-                if read.count >= self.settings.rows_max || read.bytes >= self.bytes_max() {
-                    self.put(manifest, topic, partition, next, std::mem::take(&mut read)).await?;
-                }
+            };
+            next = last.position.offset + 1;
+            let bytes: usize = records.iter().filter_map(|record| record.value.as_ref()).map(bytes::Bytes::len).sum();
+            at_once = (BYTES_AT_ONCE * records.len() / bytes.max(1)).clamp(1, RECORDS_AT_ONCE);
+            records.retain(|record| &*record.key != CLOCK.as_bytes() && !is_forgotten(manifest, record));
+            read.add(&rows, records)?;
+            if read.count >= self.settings.rows_max || read.bytes >= self.bytes_max() {
+                self.put(manifest, topic, partition, next, std::mem::take(&mut read)).await?;
             }
         }
         self.put(manifest, topic, partition, next, read).await
@@ -150,21 +150,6 @@ impl Sink {
     fn bytes_max(&self) -> usize {
         self.settings.file_mb_max << 20
     }
-}
-
-/// Records in parts of not much more than `BYTES_AT_ONCE`.
-fn parts(records: Vec<Record>) -> Vec<Vec<Record>> {
-    let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for record in records {
-        bytes += record.value.as_ref().map_or(0, bytes::Bytes::len);
-        part.push(record);
-        if bytes >= BYTES_AT_ONCE {
-            parts.push(std::mem::take(&mut part));
-            bytes = 0;
-        }
-    }
-    parts.push(part);
-    parts
 }
 
 fn is_forgotten(manifest: &Manifest, record: &Record) -> bool {

@@ -12,20 +12,23 @@ use datafusion::{
         arrow::ArrowWriter,
         basic::{Compression, ZstdLevel},
         file::properties::WriterProperties,
+        schema::types::ColumnPath,
     },
 };
 use pipeline::topics::Topic;
 use udfs::time::to_rfc3339;
 
 use super::{files::Files, manifest::File};
-use crate::columns::{self, LOG_AT, LOG_OFFSET, TENANT};
+use crate::columns::{self, LOG_AT, LOG_OFFSET, RAW, TENANT};
 
 /// Rows of a group: few enough that a tenant's or an hour's are found without
 /// reading the others.
 const GROUP_ROWS_MAX: usize = 65_536;
 
-/// Rows that are put in order at once.
+/// Rows that are copied into their order at once, and what they may take in
+/// memory: they are there once already.
 const ROWS_AT_ONCE: usize = 4_096;
+const BYTES_AT_ONCE: usize = 2 << 20;
 
 /// The day of a time.
 pub fn day(at_ms: u64) -> String {
@@ -57,8 +60,9 @@ pub async fn file(
         bounds(&mut times.as_primitive::<TimestampMillisecondType>().values().iter().copied());
     let names = || tenants.as_string::<i32>().iter().flatten();
     let (first_tenant, last_tenant) = (names().min().unwrap_or_default(), names().max().unwrap_or_default());
-    let plain_bytes = batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>() as u64;
-    let bytes = encoded(&schema, &batches, &order)?;
+    let plain_bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    let of_a_row = plain_bytes / order.len().max(1) + 1;
+    let bytes = encoded(&schema, &batches, &order, (BYTES_AT_ONCE / of_a_row).clamp(1, ROWS_AT_ONCE))?;
     drop(batches);
     let topic = topic.name();
     // Two that are there at the same time differ in what they hold: also one that
@@ -75,7 +79,7 @@ pub async fn file(
         last_offset,
         rows: count as u64,
         bytes: length as u64,
-        plain_bytes,
+        plain_bytes: plain_bytes as u64,
         first_at_ms,
         last_at_ms,
         first_tenant: first_tenant.to_owned(),
@@ -99,17 +103,22 @@ fn in_order(batches: &[RecordBatch], by: &[&ArrayRef]) -> Result<Vec<(usize, usi
     Ok(lexsort_to_indices(&by, None)?.values().iter().map(|place| places[*place as usize]).collect())
 }
 
-/// The rows are copied into their order a part at a time: they are in memory
-/// once already.
-fn encoded(schema: &SchemaRef, batches: &[RecordBatch], order: &[(usize, usize)]) -> Result<Vec<u8>> {
+fn encoded(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    order: &[(usize, usize)],
+    rows_at_once: usize,
+) -> Result<Vec<u8>> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+        // No two values are the same.
+        .set_column_dictionary_enabled(ColumnPath::from(RAW), false)
         .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
         .build();
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, SchemaRef::clone(schema), Some(properties))?;
-    for rows in order.chunks(ROWS_AT_ONCE) {
+    for rows in order.chunks(rows_at_once) {
         writer.write(&interleave_record_batch(&batches, rows)?)?;
     }
     writer.close()?;

@@ -56,10 +56,6 @@ impl Bucket {
         self.objects.lock().unwrap().keys().cloned().collect()
     }
 
-    pub fn get(&self, name: &str) -> Option<Vec<u8>> {
-        self.objects.lock().unwrap().get(name).map(|object| object.bytes.clone())
-    }
-
     pub fn put(&self, name: &str, bytes: Vec<u8>) -> usize {
         let version = self.versions.fetch_add(1, Relaxed);
         self.objects.lock().unwrap().insert(name.to_owned(), Object { bytes, version });

@@ -106,7 +106,10 @@ async fn the_windows_are_those_of_the_real_engine() {
 }
 
 /// What `acme` is answered over a log of these records.
-struct Logged(Arc<dyn Engine>, tempfile::TempDir);
+struct Logged {
+    engine: Arc<dyn Engine>,
+    _folder: tempfile::TempDir,
+}
 
 impl Logged {
     async fn of(records: Vec<NewRecord>) -> Logged {
@@ -114,12 +117,12 @@ impl Logged {
         log.append(records).await.unwrap();
         let mut config = Config::load(None, std::iter::empty()).unwrap();
         config.lake.folder = folder.path().display().to_string();
-        Logged(analytics::engine(&config, log).unwrap(), folder)
+        Logged { engine: analytics::engine(&config, log).unwrap(), _folder: folder }
     }
 
     async fn rows(&self, sql: &str) -> Vec<Value> {
         let question = Question { tenant: "acme".to_owned(), text: sql.to_owned(), format: Format::Json };
-        let answer = self.0.ask(question).await.unwrap_or_else(|refused| panic!("{sql}: {refused}"));
+        let answer = self.engine.ask(question).await.unwrap_or_else(|refused| panic!("{sql}: {refused}"));
         serde_json::from_slice::<Value>(&answer).unwrap()["data"].as_array().cloned().unwrap()
     }
 
@@ -147,7 +150,9 @@ async fn any_log_is_counted_as_the_operators_count_it() {
             at_ms: *at,
             key: "acme".into(),
             value: Some(
-                json!({ "agentId": agent, "name": "message", "at": udfs::time::to_rfc3339(*at as i64) }).to_string().into(),
+                json!({ "agentId": agent, "name": "message", "at": udfs::time::to_rfc3339(*at as i64) })
+                    .to_string()
+                    .into(),
             ),
             headers: Headers::default(),
         });
@@ -167,7 +172,8 @@ async fn the_fiftieth_messages_are_those_that_are_summed_up() {
     let fiftieth = "SELECT task_id, thread_seq FROM events \
                     WHERE type IN ('MessagePosted', 'CommentPosted') AND thread_seq % 50 = 0";
     let rows = Logged::of(events).await.rows(fiftieth).await;
-    let told = rows.iter().map(|row| (row["task_id"].as_str().unwrap().to_owned(), row["thread_seq"].as_u64().unwrap()));
+    let told =
+        rows.iter().map(|row| (row["task_id"].as_str().unwrap().to_owned(), row["thread_seq"].as_u64().unwrap()));
     assert_eq!(told.collect::<BTreeSet<_>>(), summed_up);
     assert_eq!(summed_up.len(), 3);
 }
