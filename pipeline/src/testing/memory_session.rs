@@ -81,6 +81,7 @@ impl Member {
             epoch: seat.epoch,
             next,
             committed_seq: state.next_seq,
+            crashes: state.crashes,
         }))
     }
 }
@@ -114,6 +115,8 @@ pub(super) struct Worker {
     epoch: u64,
     next: Vec<(Lane, u64)>,
     committed_seq: u64,
+    /// The crashes before it.
+    crashes: u64,
 }
 
 impl Worker {
@@ -158,7 +161,12 @@ impl Worker {
 
     async fn durable(&self) -> Result<(), LogError> {
         let Some(last) = self.committed_seq.checked_sub(1) else { return Ok(()) };
-        self.log.inner.until(|state| Ok(state.is_durable(last).then_some(()))).await
+        let durable = self.log.inner.until(|state| match state.crashes == self.crashes {
+            true => Ok(state.is_durable(last).then_some(())),
+            // It waited for what is lost now.
+            false => Err(LogError::Closed),
+        });
+        durable.await
     }
 }
 

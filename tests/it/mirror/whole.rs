@@ -32,7 +32,7 @@ impl House {
         let env = scene.settings().into_iter().map(|(name, value)| (name.to_owned(), value));
         let mut config = Config::load(None, env).unwrap();
         directory.path().clone_into(&mut config.data_dir);
-        (config.server.port, config.log.segment_mb, config.auth.bcrypt_cost) = (0, 4, 4);
+        (config.server.port, config.sql.pg_port, config.log.segment_mb, config.auth.bcrypt_cost) = (0, 0, 4, 4);
         // Slack's second is kept elsewhere.
         (config.mirror.settle_ms, config.mirror.slack_channel_ms) = (500, 20);
         let store = Store::open(&config).await.unwrap();

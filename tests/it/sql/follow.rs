@@ -43,7 +43,7 @@ impl Listener {
                 }
             }
             let piece = self.answer.chunk().await.unwrap().expect("the stream goes on");
-            self.text += &String::from_utf8(piece.to_vec()).unwrap();
+            self.text += std::str::from_utf8(&piece).unwrap();
         }
     }
 }

@@ -83,7 +83,7 @@ impl Shore {
             let value = json!({
                 "id": format!("{tenant}-{number}"), "type": "MessagePosted", "tenantId": tenant,
                 "receivedAt": udfs::time::to_rfc3339(at_ms as i64), "source": { "provider": "slack", "event": "m" },
-                "mentions": [{ "alias": "@Bob" }], "unrouted": number % 2 == 0,
+                "mentions": [{ "alias": "@Bob" }], "unrouted": number.is_multiple_of(2),
             });
             NewRecord {
                 topic: Topic::Events,
