@@ -18,7 +18,7 @@ use clap::Parser;
 use connectors::{
     clock::SystemClock,
     config::{Config, Lake as Settings},
-    sql::{Engine, Format, Question},
+    sql::{Format, Question},
 };
 use nexus_benches::rss_mb;
 use pipeline::{

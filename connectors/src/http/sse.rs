@@ -134,7 +134,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_line_is_kept_alive() {
         let (to, events) = mpsc::channel(4);
-        let place = Listeners::new(1).take("acme").ok().expect("a place");
+        let place = Listeners::new(1).take("acme").expect("a place");
         let mut body = respond(events, place).into_body().into_data_stream();
         let mut next =
             async || String::from_utf8(body.next().await.expect("more").expect("bytes").to_vec()).expect("text");
