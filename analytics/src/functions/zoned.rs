@@ -41,6 +41,31 @@ impl ScalarUDFImpl for Zoned {
 
     fn invoke_with_args(&self, given: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let gives = given.return_field.data_type().clone();
-        self.0.invoke_with_args(given)?.cast_to(&gives, None)
+        // Around the engine's own look at what it gives, which is where it ends.
+        self.0.inner().invoke_with_args(given)?.cast_to(&gives, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::{
+        arrow::{array::AsArray, datatypes::TimestampNanosecondType},
+        prelude::{SessionConfig, SessionContext},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_column_of_texts_becomes_times_with_their_zone() {
+        let mut config = SessionConfig::new();
+        config.options_mut().execution.time_zone = Some("+00:00".to_owned());
+        let mut state = SessionContext::new_with_config(config).state();
+        register(&mut state).expect("functions");
+        let session = SessionContext::new_with_state(state);
+        let sql =
+            "SELECT to_timestamp(at), to_timestamp_millis(at) FROM (VALUES ('2026-01-01T12:00:00Z'), (NULL)) AS t (at)";
+        let batches = session.sql(sql).await.expect(sql).collect().await.expect(sql);
+        let times = batches[0].column(0).as_primitive::<TimestampNanosecondType>();
+        assert_eq!((times.value(0), times.timezone()), (1_767_268_800_000_000_000, Some("+00:00")));
     }
 }
