@@ -110,7 +110,7 @@ pub fn operations() -> Vec<Operation> {
 async fn start(call: Call, Perhaps(form): Perhaps<BackfillForm>) -> Result<Promised<BackfillShown>, Problem> {
     found::<Connection>(&call, call.id()).await?;
     if form.from.is_some_and(|from| from.0 < 0 || from > call.now()) {
-        return Err(Problem::invalid(vec![FieldError::new("from", "must not be in the future")]));
+        return Err(Problem::unfit(vec![FieldError::new("from", "must not be in the future")]));
     }
     if let Some(project) = &form.project_id {
         let known = call.desk.store.rows::<Project>().get(&call.tenant, project).await;

@@ -134,8 +134,8 @@ async fn follow(call: Call, engine: Arc<dyn Engine>, question: Question) -> Resu
 
 fn problem_of(refused: Refused) -> Problem {
     let (status, code) = match refused {
-        Refused::Invalid(_) => (StatusCode::BAD_REQUEST, "sql_invalid"),
-        Refused::Forbidden(_) => (StatusCode::BAD_REQUEST, "sql_refused"),
+        Refused::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "sql_invalid"),
+        Refused::Forbidden(_) => (StatusCode::UNPROCESSABLE_ENTITY, "sql_refused"),
         Refused::Rows { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "sql_rows"),
         Refused::Bytes { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "sql_bytes"),
         Refused::Slow { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "sql_slow"),

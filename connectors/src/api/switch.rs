@@ -124,6 +124,7 @@ pub struct Dropped {
 /// `/admin/stop-all-agents` and what belongs to it.
 pub fn operations() -> Vec<Operation> {
     const UNSERVED: &[StatusCode] = &[StatusCode::SERVICE_UNAVAILABLE];
+    const UNDROPPED: &[StatusCode] = &[StatusCode::UNPROCESSABLE_ENTITY, StatusCode::SERVICE_UNAVAILABLE];
     vec![
         operation(
             Method::POST,
@@ -151,7 +152,7 @@ pub fn operations() -> Vec<Operation> {
             ]),
         operation(Method::POST, "/admin/commands/drop", Access::ADMINS, "Drop some of what waits", drop_some)
             .keeps_own_trail()
-            .errors(UNSERVED)
+            .errors(UNDROPPED)
             .example(json!({ "agentId": "agt_1" })),
     ]
 }
@@ -253,7 +254,7 @@ async fn drop_some(call: Call, Body(form): Body<DropForm>) -> Result<Data<Droppe
     let is_filtered = form.ids.is_some()
         || [&form.provider, &form.task_id, &form.agent_id, &form.connection_id].iter().any(|one| one.is_some());
     if !is_filtered && form.all != Some(true) {
-        return Err(Problem::invalid(vec![FieldError::new("all", "must be true, if nothing else says which")]));
+        return Err(Problem::unfit(vec![FieldError::new("all", "must be true, if nothing else says which")]));
     }
     let filter = WaitingFilter {
         provider: form.provider,

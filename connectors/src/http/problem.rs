@@ -88,6 +88,11 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, "invalid", "the request is not valid").with_errors(errors)
     }
 
+    /// 422 for what is well said, and cannot be meant.
+    pub fn unfit(errors: Vec<FieldError>) -> Self {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "the request is not valid").with_errors(errors)
+    }
+
     /// 404 for what is not there, or not for this caller.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Problem::new(StatusCode::NOT_FOUND, "not_found", detail)

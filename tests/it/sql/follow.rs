@@ -87,7 +87,7 @@ async fn what_cannot_be_followed_is_told() {
         "DROP TABLE events",
     ] {
         let answer = Listener::begin(&asked, &asked.acme, sql, None).await;
-        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{sql}");
+        assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{sql}");
     }
     let bad = Listener::begin(&asked, &asked.acme, "SELECT id FROM events", Some("x")).await;
     assert_eq!(bad.status(), StatusCode::BAD_REQUEST);
@@ -169,5 +169,5 @@ async fn windows_are_told_when_they_are_over() {
     };
     while back.next().await.1["start"] != wanted {}
     let bad = Listener::begin(&asked, &asked.acme, sql, Some("17")).await;
-    assert_eq!(bad.status(), StatusCode::BAD_REQUEST, "a cursor of another query");
+    assert_eq!(bad.status(), StatusCode::UNPROCESSABLE_ENTITY, "a cursor of another query");
 }
