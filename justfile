@@ -17,7 +17,7 @@ check:
 # The same of all that is about SQL: its engine takes minutes to build.
 check-sql:
     cargo clippy --features sql -p nexus -p nexus-analytics --all-targets -- -D warnings
-    cargo test --features sql --test it sql::
+    cargo test --features sql -p nexus -p nexus-analytics --test it sql::
     cargo test --features sql -p nexus -p nexus-analytics --lib
 
 test:
