@@ -8,7 +8,7 @@ use connectors::{
 };
 use datafusion::arrow::array::RecordBatch;
 use pipeline::{
-    ports::{Clock, Log, LogError, Reader, Record, Start, Visibility},
+    ports::{Clock, Lag, Log, LogError, Reader, Record, Start, Visibility},
     topics::{CLOCK, Topic},
 };
 
@@ -22,6 +22,9 @@ use crate::table::Rows;
 const BYTES_AT_ONCE: usize = 1 << 20;
 const RECORDS_AT_ONCE: usize = 1_024;
 const FIRST_RECORDS: usize = 16;
+
+/// Whether to stop.
+type Stop = dyn Fn() -> bool + Sync;
 
 /// What writes the lake of one log. There is one of them: on Kafka too, one
 /// process has the role.
@@ -43,8 +46,10 @@ impl Sink {
     pub async fn run(&self, mut post: Post, nudge: &Notify) -> Result<(), Failure> {
         let mut manifest = self.open().await?;
         post.running();
+        let told = post.stop.clone();
+        let stop = move || *told.borrow();
         loop {
-            self.turn(&mut manifest).await?;
+            self.turn_until(&mut manifest, &stop).await?;
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(self.settings.flush_ms)) => {}
                 () = nudge.notified() => {}
@@ -64,9 +69,17 @@ impl Sink {
     /// Writes what there is now, forgets who is to be forgotten, joins small
     /// files, lets old ones go.
     pub async fn turn(&self, manifest: &mut Manifest) -> Result<(), Failure> {
+        self.turn_until(manifest, &|| false).await
+    }
+
+    /// The same, but a stop waits for one file at most.
+    async fn turn_until(&self, manifest: &mut Manifest, stop: &Stop) -> Result<(), Failure> {
         let ends = self.log.lag("", &topics().collect::<Vec<_>>()).await?;
         for end in ends {
-            self.catch_up(manifest, end.topic, end.partition, end.first_offset, end.end_offset).await?;
+            self.catch_up(manifest, &end, stop).await?;
+        }
+        if stop() {
+            return Ok(());
         }
         let notes = Note::all(&self.files).await?;
         let mut gone = Vec::new();
@@ -88,22 +101,16 @@ impl Sink {
         Ok(())
     }
 
-    async fn catch_up(
-        &self,
-        manifest: &mut Manifest,
-        topic: Topic,
-        partition: u32,
-        first: u64,
-        end: u64,
-    ) -> Result<(), Failure> {
-        let mut next = manifest.next(topic.name(), partition).max(first);
-        if next >= end {
+    async fn catch_up(&self, manifest: &mut Manifest, lag: &Lag, stop: &Stop) -> Result<(), Failure> {
+        let (topic, partition, end) = (lag.topic, lag.partition, lag.end_offset);
+        let mut next = manifest.next(topic.name(), partition).max(lag.first_offset);
+        if next >= end || stop() {
             return Ok(());
         }
         let mut reader = self.reader(topic, partition, next).await?;
         let rows = Rows::of_all(topic);
         let (mut read, mut at_once) = (Read::default(), FIRST_RECORDS);
-        while next < end {
+        while next < end && !stop() {
             let mut records = reader.ready(at_once).await?;
             let Some(last) = records.last() else {
                 // Nothing is left below the end: what is not there is not missing.
