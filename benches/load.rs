@@ -186,7 +186,10 @@ async fn run(
         refused: AtomicU64::new(0),
         done: AtomicBool::new(false),
     });
-    let run = format!("{:x}", std::process::id() as u64 * 1_000_003 + count);
+    // A webhook that is sent again would be a repeat.
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    let number = RUNS.fetch_add(1, Relaxed);
+    let run = format!("{:x}", u64::from(std::process::id()) * 1_000_003 + number * 7_919 + count);
     let following =
         follow.then(|| tokio::spawn(follow_events(address.to_owned(), data.to_owned(), Arc::clone(&shared), count)));
     if follow {
