@@ -20,7 +20,7 @@ use connectors::{
     config::{Config, Lake as Settings},
     sql::{Format, Question},
 };
-use nexus_benches::rss_mb;
+use nexus_benches::{WORDS, rss_mb};
 use pipeline::{
     ports::{Headers, Lag, Log, LogError, Membership, NewRecord, Pending, Position, Reader, Record, Start, Visibility},
     topics::{Topic, partition_of},
@@ -148,39 +148,6 @@ impl Reader for Making {
         Box::pin(async move { Ok(records) })
     }
 }
-
-const WORDS: &[&str] = &[
-    "valve",
-    "pump",
-    "ledger",
-    "invoice",
-    "queue",
-    "login",
-    "forklift",
-    "harbour",
-    "methane",
-    "stage",
-    "budget",
-    "auditor",
-    "printer",
-    "label",
-    "courier",
-    "parcel",
-    "thermostat",
-    "sensor",
-    "deploy",
-    "rollback",
-    "schema",
-    "column",
-    "cursor",
-    "window",
-    "webhook",
-    "socket",
-    "agent",
-    "summary",
-    "thread",
-    "channel",
-];
 
 /// Bits that look like chance, and are the same in each run.
 fn dice(seed: u64) -> u64 {

@@ -2,6 +2,40 @@
 
 use std::fmt;
 
+/// What made-up texts are made of.
+pub const WORDS: &[&str] = &[
+    "valve",
+    "pump",
+    "ledger",
+    "invoice",
+    "queue",
+    "login",
+    "forklift",
+    "harbour",
+    "methane",
+    "stage",
+    "budget",
+    "auditor",
+    "printer",
+    "label",
+    "courier",
+    "parcel",
+    "thermostat",
+    "sensor",
+    "deploy",
+    "rollback",
+    "schema",
+    "column",
+    "cursor",
+    "window",
+    "webhook",
+    "socket",
+    "agent",
+    "summary",
+    "thread",
+    "channel",
+];
+
 /// The spread of measurements in microseconds.
 pub struct Spread {
     /// How many there were.

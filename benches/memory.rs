@@ -14,7 +14,7 @@ use connectors::{
     },
     store::Store,
 };
-use nexus_benches::{Spread, rss_mb};
+use nexus_benches::{Spread, WORDS, rss_mb};
 use pipeline::event::{Text, TextKind, Time, Trust};
 use udfs::recall::terms::terms;
 
@@ -34,39 +34,6 @@ struct Arguments {
     #[arg(long, hide = true)]
     bench: bool,
 }
-
-const WORDS: &[&str] = &[
-    "valve",
-    "pump",
-    "ledger",
-    "invoice",
-    "queue",
-    "login",
-    "forklift",
-    "harbour",
-    "methane",
-    "stage",
-    "budget",
-    "auditor",
-    "printer",
-    "label",
-    "courier",
-    "parcel",
-    "thermostat",
-    "sensor",
-    "deploy",
-    "rollback",
-    "schema",
-    "column",
-    "cursor",
-    "window",
-    "webhook",
-    "socket",
-    "agent",
-    "summary",
-    "thread",
-    "channel",
-];
 
 fn wording(number: usize) -> String {
     let word = |shift: usize| WORDS[(number.wrapping_mul(2_654_435_761) >> shift) % WORDS.len()];
