@@ -17,7 +17,7 @@ use analytics::lake::{Files, Manifest, Sink};
 use clap::Parser;
 use connectors::{
     clock::SystemClock,
-    config::{Config, Lake as Settings},
+    config::{Config, LakeSettings as Settings},
     sql::{Format, Question},
 };
 use nexus_benches::{WORDS, rss_mb};

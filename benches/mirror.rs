@@ -19,7 +19,7 @@ use connectors::{
     fakes::{self, Fakes, World, limits::Limited},
     hub::Hub,
     keys::Keys,
-    lookups::Links,
+    links::Links,
     mirror::{Bench, Mirror},
     roles::Role,
     sealing::{Seal, new_key},

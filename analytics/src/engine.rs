@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use connectors::{
-    api::Desk,
+    auth::Authenticate,
     clock::SystemClock,
     config::Config,
     sql::{Cursor, Engine, Followed, Later, Question, Refused},
@@ -65,7 +65,7 @@ pub struct Analysts {
     /// Where queries run. An engine is dropped within another runtime, where one
     /// may not be waited for: it is let go in the background.
     runtime: Option<Runtime>,
-    filling: connectors::config::Lake,
+    filling: connectors::config::LakeSettings,
     /// Whether this process writes the lake.
     is_filling: AtomicBool,
     clock: Arc<dyn Clock>,
@@ -205,7 +205,7 @@ impl Engine for Analysts {
         })
     }
 
-    fn serve(self: Arc<Self>, desk: Arc<Desk>, mut post: Post) -> Later<'static, Result<(), Failure>> {
+    fn serve(self: Arc<Self>, clients: Arc<dyn Authenticate>, mut post: Post) -> Later<'static, Result<(), Failure>> {
         Box::pin(async move {
             let Some(listener) = self.listener.get() else { return Err("nothing listens for SQL".into()) };
             post.running();
@@ -227,10 +227,10 @@ impl Engine for Analysts {
                     tracing::warn!(%peer, "an SQL connection too many was refused");
                     continue;
                 };
-                let (desk, stop) = (Arc::clone(&desk), post.stop.clone());
+                let (clients, stop) = (Arc::clone(&clients), post.stop.clone());
                 let engine = Arc::clone(&self);
                 self.spawn(async move {
-                    wire::serve(engine, desk, socket, peer, stop).await;
+                    wire::serve(engine, clients, socket, peer, stop).await;
                     drop(place);
                 });
             }

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use connectors::{config::Sql, sql::Refused};
+use connectors::{config::SqlSettings, sql::Refused};
 use datafusion::error::DataFusionError;
 
 /// The limits.
@@ -24,7 +24,7 @@ const MB: usize = 1 << 20;
 
 impl Limits {
     /// As the settings say.
-    pub fn new(settings: &Sql) -> Limits {
+    pub fn new(settings: &SqlSettings) -> Limits {
         Limits {
             timeout: Duration::from_millis(settings.timeout_ms),
             rows_max: settings.rows_max,

@@ -4,6 +4,7 @@
 //! a crash anywhere is a replay. [`roles`] lists which role runs which, [`hub`]
 //! puts a process together.
 
+pub mod acts;
 pub mod agents;
 pub mod alerts;
 pub mod api;
@@ -21,8 +22,10 @@ mod gathering;
 pub mod http;
 pub mod hub;
 pub mod identity;
+pub mod in_flight;
 pub mod ingest;
 pub mod keys;
+pub mod links;
 pub mod log;
 pub mod lookups;
 pub mod memory;

@@ -24,9 +24,9 @@ use serde_json::{Value, json};
 
 use crate::{
     brake::Brake,
-    config::{Config, Providers},
+    config::{Config, ProviderSettings},
     directory::Directory,
-    lookups::{Link, Links, Way},
+    links::{Link, Links, Way},
     outgoing::{Call, Caller, Fault, Http, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown},
     store::{Store, StoreError},
     supervisor::{Failure, Post},
@@ -55,7 +55,7 @@ pub struct OwnIds {
     store: Arc<Store>,
     directory: Arc<Directory>,
     links: Links,
-    providers: Providers,
+    providers: ProviderSettings,
     caller: Caller,
     clock: Arc<dyn Clock>,
     brake: Arc<Brake>,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::{
-    api::Desk,
+    auth::Authenticate,
     config::Config,
     supervisor::{Failure, Post},
 };
@@ -170,8 +170,8 @@ pub trait Engine: Send + Sync + 'static {
     fn listen(&self) -> Later<'_, Result<SocketAddr, Failure>>;
 
     /// Serves that address until told to stop. Whoever connects is let in by
-    /// the desk.
-    fn serve(self: Arc<Self>, desk: Arc<Desk>, post: Post) -> Later<'static, Result<(), Failure>>;
+    /// `clients`.
+    fn serve(self: Arc<Self>, clients: Arc<dyn Authenticate>, post: Post) -> Later<'static, Result<(), Failure>>;
 
     /// Keeps the streams as files until told to stop: the role `lake`.
     fn fill(self: Arc<Self>, post: Post) -> Later<'static, Result<(), Failure>>;

@@ -10,8 +10,6 @@ use std::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::telemetry::metrics::Metrics;
-
 /// The first wait before a role begins again; each further one is twice as
 /// long, up to the second.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
@@ -81,8 +79,9 @@ impl Post {
     }
 }
 
-/// Runs a role until it is told to stop and has.
-pub async fn supervise<F>(mut post: Post, metrics: Arc<Metrics>, run: impl Fn(Post) -> F)
+/// Runs a role until it is told to stop and has. `restarted` is told each time
+/// that it begins again.
+pub async fn supervise<F>(mut post: Post, restarted: impl Fn(&'static str), run: impl Fn(Post) -> F)
 where
     F: Future<Output = Result<(), Failure>> + Send + 'static,
 {
@@ -104,7 +103,7 @@ where
         failures = if begun.elapsed() >= WELL_AFTER { 1 } else { failures + 1 };
         let wait = BACKOFF_FIRST.saturating_mul(1 << (failures - 1).min(10)).min(BACKOFF_MAX);
         tracing::error!(role = post.role, %error, failures, ?wait, "a role failed and begins again");
-        metrics.restarted(post.role);
+        restarted(post.role);
         post.board.set(post.role, Status::Restarting { error, failures });
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
@@ -146,7 +145,7 @@ mod tests {
                 }
             }
         };
-        let supervised = tokio::spawn(supervise(post, Metrics::new().expect("metrics"), run));
+        let supervised = tokio::spawn(supervise(post, |_| (), run));
         while board.all().get("test") != Some(&Status::Running) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -159,8 +158,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stop_is_heard_between_two_runs() {
         let (post, stop) = post();
-        let supervised =
-            tokio::spawn(supervise(post, Metrics::new().expect("metrics"), |_| async { Err("no".into()) }));
+        let supervised = tokio::spawn(supervise(post, |_| (), |_| async { Err("no".into()) }));
         tokio::time::sleep(Duration::from_secs(120)).await;
         stop.send_replace(true);
         supervised.await.expect("ends");

@@ -130,7 +130,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
 
 /// The hub talks about what it does; a command that prints its own answer only
 /// about what goes wrong.
-fn logging(command: &Command, config: &Config) -> connectors::config::Telemetry {
+fn logging(command: &Command, config: &Config) -> connectors::config::TelemetrySettings {
     let mut telemetry = config.telemetry.clone();
     if !matches!(command, Command::Up | Command::Run(_)) && telemetry.level == "info" {
         "warn".clone_into(&mut telemetry.level);

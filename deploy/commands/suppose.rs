@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use connectors::{
     clock::SystemClock,
-    config::{Config, Governance},
+    config::{Config, GovernanceSettings},
     dry_run::{self, Query, Report, Tally},
     log,
 };
@@ -71,7 +71,7 @@ impl Supposed {
     pub async fn run(&self, config: &Config) -> Result<()> {
         let path = self.rules.as_ref().context("name the limits: --rules FILE")?;
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let rules = Governance::document(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+        let rules = GovernanceSettings::document(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?;
         let now_ms = SystemClock.now_ms();
         let (from_ms, to_ms) = (self.from.ms(now_ms), self.to.ms(now_ms));
         let report = match Remote::find(config).await? {

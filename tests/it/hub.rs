@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use connectors::{
     clock::SystemClock,
-    config::{Config, Connection},
+    config::{Config, ConnectionSettings},
     hub::Hub as Running,
     roles::Role,
     samples::{self, Request, Sender},
@@ -71,7 +71,7 @@ pub fn config(directory: &std::path::Path) -> Config {
         ("acme", "generic", ""),
     ]
     .into_iter()
-    .map(|(tenant, provider, external_id)| Connection {
+    .map(|(tenant, provider, external_id)| ConnectionSettings {
         id: format!("{tenant}-{provider}"),
         tenant: tenant.to_owned(),
         provider: provider.to_owned(),

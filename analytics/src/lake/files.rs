@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use connectors::{config::Lake as Settings, supervisor::Failure};
+use connectors::{config::LakeSettings as Settings, supervisor::Failure};
 use datafusion::{
     datasource::listing::ListingTableUrl,
     error::DataFusionError,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use connectors::{
-    config::Lake as Settings,
+    config::LakeSettings as Settings,
     supervisor::{Failure, Post},
 };
 use datafusion::arrow::array::RecordBatch;

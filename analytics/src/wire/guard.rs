@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use connectors::{api::Desk, sql::Refused};
+use connectors::{auth::Authenticate, sql::Refused};
 use datafusion::{
     common::ParamValues,
     logical_expr::LogicalPlan,
@@ -56,7 +56,7 @@ const KEPT: &[&str] = &[
 
 /// Stands before every statement of a connection.
 pub struct Guard {
-    pub desk: Arc<Desk>,
+    pub clients: Arc<dyn Authenticate>,
     pub who: Who,
 }
 
@@ -77,7 +77,7 @@ enum Way {
 impl Guard {
     /// Long-lived connections end when their client is revoked.
     fn still_counts(&self) -> PgWireResult<()> {
-        let counts = self.who.get().is_some_and(|who| self.desk.may_stay(who));
+        let counts = self.who.get().is_some_and(|who| self.clients.may_stay(who));
         if counts { Ok(()) } else { Err(failure("FATAL", "28000", "the client was revoked".to_owned())) }
     }
 

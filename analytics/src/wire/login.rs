@@ -3,10 +3,7 @@
 use std::{fmt::Debug, net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
-use connectors::{
-    api::Desk,
-    auth::{Access, Guess},
-};
+use connectors::auth::{Access, Authenticate, Guess};
 use datafusion_postgres::pgwire::{
     api::{
         ClientInfo, ConnectionGuard, ConnectionHandle, METADATA_DATABASE, METADATA_USER, PgWireConnectionState,
@@ -26,7 +23,7 @@ use crate::{catalog::CATALOG, table::Whose};
 
 /// Lets one connection in.
 pub struct Door {
-    pub desk: Arc<Desk>,
+    pub clients: Arc<dyn Authenticate>,
     /// Who it is, once it is known.
     pub who: Who,
     /// Whose rows its session sees from then on.
@@ -40,9 +37,9 @@ impl Door {
             client_id: user,
             secret: password,
             address: Some(self.peer.ip().to_canonical()),
-            now_ms: self.desk.clock.now_ms(),
+            now_ms: self.clients.now_ms(),
         };
-        let who = self.desk.let_in(Access::ANALYSTS, guess).await.map_err(|problem| {
+        let who = self.clients.authenticate(Access::ANALYSTS, guess).await.map_err(|problem| {
             let code = if problem.status().as_u16() == 403 { "42501" } else { "28P01" };
             failure("FATAL", code, problem.to_string())
         })?;

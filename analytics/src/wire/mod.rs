@@ -16,7 +16,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use connectors::{api::Desk, auth::Principal, sql::Refused};
+use connectors::{
+    auth::{Authenticate, Principal},
+    sql::Refused,
+};
 use datafusion::{error::DataFusionError, prelude::SessionContext};
 use datafusion_postgres::{
     DfSessionService, Parser,
@@ -52,12 +55,12 @@ type Who = Arc<OnceLock<Principal>>;
 /// Serves one connection until it ends or the hub stops.
 pub async fn serve(
     engine: Arc<Analysts>,
-    desk: Arc<Desk>,
+    clients: Arc<dyn Authenticate>,
     socket: TcpStream,
     peer: SocketAddr,
     mut stop: watch::Receiver<bool>,
 ) {
-    let connection = match Connection::new(&engine, desk, peer) {
+    let connection = match Connection::new(&engine, clients, peer) {
         Ok(connection) => connection,
         Err(error) => {
             tracing::error!(%error, "an SQL connection was not served");
@@ -85,20 +88,20 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(engine: &Analysts, desk: Arc<Desk>, peer: SocketAddr) -> Result<Connection, DataFusionError> {
+    fn new(engine: &Analysts, clients: Arc<dyn Authenticate>, peer: SocketAddr) -> Result<Connection, DataFusionError> {
         let (whose, who) = (Whose::default(), Who::default());
         let session = catalog::session(&engine.source, &whose, &engine.limits)?;
         setup_pg_catalog(&session, catalog::CATALOG, EmptyContextProvider).map_err(|error| *error)?;
         // It brings functions of its own, some of them once more.
         functions::take_away(&mut session.state_ref().write())?;
         let session = Arc::new(session);
-        let guard = Guard { desk: Arc::clone(&desk), who: Arc::clone(&who) };
+        let guard = Guard { clients: Arc::clone(&clients), who: Arc::clone(&who) };
         let service = Service {
             inner: of_session(session, guard),
             bounds: Bounds { limits: engine.limits, running: Arc::clone(&engine.running) },
         };
         Ok(Connection {
-            door: Arc::new(Door { desk, who, whose, peer }),
+            door: Arc::new(Door { clients, who, whose, peer }),
             service: Arc::new(service),
             cancel: Arc::new(DefaultCancelHandler::new(Arc::clone(&CONNECTIONS))),
             limits: engine.limits,

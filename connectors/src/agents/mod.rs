@@ -25,7 +25,6 @@
 
 pub mod admission;
 mod by_agent;
-mod config;
 mod counts;
 pub mod cursors;
 pub mod encode;
@@ -44,12 +43,13 @@ mod socket;
 mod upgrade;
 mod wire;
 
-pub use config::Agents;
 pub use counts::Counts;
 pub use gateway::{Gateway, Parts};
 pub use presence::{Online, OnlineAgent, TTL_MS as PRESENCE_TTL_MS};
 
 use std::time::Duration;
+
+use crate::config::AgentSettings;
 
 /// How the gateway treats its agents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,5 +91,47 @@ impl Default for Settings {
             sockets_max: 50_000,
             agent_sockets_max: 256,
         }
+    }
+}
+
+impl Settings {
+    /// The settings of the manual, in an epoch of the log.
+    pub fn of(agents: &AgentSettings, epoch: u64) -> Settings {
+        let defaults = Settings::default();
+        Settings {
+            epoch,
+            limits: session::Limits {
+                grace_ms: agents.ready_grace_ms,
+                ack_timeout_ms: agents.ack_timeout_ms,
+                unacked_max: agents.unacked_max.max(1),
+                ping_interval_ms: agents.ping_interval_ms,
+                ping_timeout_ms: agents.ping_timeout_ms,
+                silent_ms: agents.silent_ms,
+                ..defaults.limits
+            },
+            bounds: inbox::Bounds {
+                recent_max: agents.recent_max,
+                recent_bytes_max: agents.recent_mb_max << 20,
+                ..defaults.bounds
+            },
+            progress_timeout: Duration::from_millis(agents.progress_timeout_ms),
+            message_bytes_max: agents.message_max_bytes,
+            frames_per_second_max: agents.frames_per_second_max,
+            actions_per_second_max: agents.actions_per_second_max,
+            sockets_max: agents.sockets_max,
+            agent_sockets_max: agents.agent_sockets_max,
+            ..defaults
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    #[test]
+    fn the_manual_says_what_the_code_takes() {
+        let config = Config::load(None, std::iter::empty()).expect("defaults");
+        assert_eq!(super::Settings::of(&config.agents, 1), super::Settings::default());
     }
 }

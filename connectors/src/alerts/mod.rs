@@ -26,15 +26,14 @@ use pipeline::{
     topics::{Topic, partition_of},
 };
 use prometheus::{IntCounterVec, Opts, core::Collector};
-use serde::{Deserialize, Serialize};
 use tokio::{runtime::Handle, sync::oneshot, task::JoinSet};
 use udfs::hash::{Parts, hex};
 
 use self::{quiet::Quiet, webhook::Webhooks};
 use crate::{
-    config::Config,
+    config::{AlertSettings, Config},
     directory::Directory,
-    lookups::Links,
+    links::Links,
     sealing::Seal,
     supervisor::{Failure, Post},
 };
@@ -51,15 +50,6 @@ const RECORDS_AT_ONCE: usize = 100;
 const PATIENCE: Duration = Duration::from_millis(250);
 /// An alert that could not be said in Slack for so long is not news any more.
 const NEWS_MS: u64 = 24 * 3_600_000;
-
-/// `[alerts]`
-#[derive(Clone, Serialize, Deserialize)]
-#[allow(missing_docs)] // each is described in the manual
-pub struct Settings {
-    pub webhook_url: String,
-    pub webhook_secret: String,
-    pub repeat_after_s: u64,
-}
 
 /// What is counted.
 pub struct Counts {
@@ -95,7 +85,7 @@ pub struct Herald {
     links: Links,
     seal: Arc<Seal>,
     clock: Arc<dyn Clock>,
-    settings: Settings,
+    settings: AlertSettings,
     webhooks: Webhooks,
 }
 

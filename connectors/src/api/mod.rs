@@ -58,7 +58,7 @@ use self::{actions::TraceLinks, input::Bodies, operation::Schemas};
 use crate::{
     agents::Online,
     auth::{Buckets, Gate, Login, Origins, Tokens, allow},
-    brake::{Brake, kubernetes, switch::Switch},
+    brake::{Brake, switch::Switch},
     config::{Access, Config},
     connections::Connections,
     directory::Directory,
@@ -138,7 +138,7 @@ pub struct Desk {
     /// Stops.
     pub switch: Switch,
     /// Where agents' deployments are.
-    pub kubernetes: kubernetes::Settings,
+    pub kubernetes: crate::config::KubernetesSettings,
     /// Where traces are seen.
     pub trace_links: TraceLinks,
     /// Who is connected.

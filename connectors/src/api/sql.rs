@@ -18,7 +18,7 @@ use super::{
     output::Output,
 };
 use crate::{
-    auth::Access,
+    auth::{Access, Authenticate},
     http::{
         problem::{FieldError, Problem},
         sse::{self, Event},

@@ -15,7 +15,7 @@ use super::{
     output::Bare,
 };
 use crate::{
-    auth::{Access, Denied, Gate, Guess, Known, LOCAL, Principal, TOKEN_TTL_S},
+    auth::{Access, Authenticate, Authenticated, Denied, Gate, Guess, Known, LOCAL, Principal, TOKEN_TTL_S},
     http::problem::{FieldError, Problem},
     store::StoreError,
 };
@@ -88,35 +88,36 @@ async fn proven(desk: &Desk, guess: Guess<'_>) -> Result<Known, Problem> {
     Ok(known)
 }
 
-impl Desk {
-    /// Lets in whoever asks by another way than HTTP: a client by its secret, or
-    /// the bearer of a token, given in its place.
-    pub async fn let_in(&self, access: Access, guess: Guess<'_>) -> Result<Principal, Problem> {
-        let secret = guess.secret;
-        let who = match HeaderValue::try_from(format!("Bearer {secret}")) {
-            Ok(bearer) if looks_like_a_token(secret) => {
-                self.gate.principal(&HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]))?
-            }
-            _ => {
-                let (client_id, now_ms) = (guess.client_id.to_owned(), guess.now_ms);
-                let known = proven(self, guess).await?;
-                Principal {
-                    tenant_id: known.tenant_id,
-                    subject: known.agent_id.unwrap_or_else(|| client_id.clone()),
-                    client_id,
-                    role: known.role,
-                    expires_at_ms: now_ms + TOKEN_TTL_S * 1_000,
-                }
-            }
-        };
-        Gate::admit(access, &who)?;
-        Ok(who)
+impl Authenticate for Desk {
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
-}
 
-impl Desk {
-    /// Whether somebody who was let in before may still be there.
-    pub fn may_stay(&self, who: &Principal) -> bool {
+    fn authenticate<'a>(&'a self, access: Access, guess: Guess<'a>) -> Authenticated<'a> {
+        Box::pin(async move {
+            let secret = guess.secret;
+            let who = match HeaderValue::try_from(format!("Bearer {secret}")) {
+                Ok(bearer) if looks_like_a_token(secret) => {
+                    self.gate.principal(&HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]))?
+                }
+                _ => {
+                    let (client_id, now_ms) = (guess.client_id.to_owned(), guess.now_ms);
+                    let known = proven(self, guess).await?;
+                    Principal {
+                        tenant_id: known.tenant_id,
+                        subject: known.agent_id.unwrap_or_else(|| client_id.clone()),
+                        client_id,
+                        role: known.role,
+                        expires_at_ms: now_ms + TOKEN_TTL_S * 1_000,
+                    }
+                }
+            };
+            Gate::admit(access, &who)?;
+            Ok(who)
+        })
+    }
+
+    fn may_stay(&self, who: &Principal) -> bool {
         who.client_id == LOCAL || self.tokens.still_counts(who)
     }
 }

@@ -2,6 +2,7 @@
 //! as long as the directory knows the client.
 
 mod access;
+mod authenticate;
 mod bounded;
 mod bucket;
 mod cors;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{directory::Directory, identity::random_hex};
 
 pub use access::{Access, Gate, LOCAL, address_of};
+pub use authenticate::{Authenticate, Authenticated};
 pub use bucket::Buckets;
 pub use cors::{Origins, allow};
 pub use login::{Denied, Guess, Known, Login};

@@ -12,8 +12,9 @@ use std::{path::PathBuf, time::Duration};
 
 use pipeline::event::{EVERYBODY, Scaled};
 use reqwest::{Certificate, Client, Method, StatusCode, Url, header, redirect};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::config::KubernetesSettings;
 
 /// How long one exchange may take; there is one for each deployment.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -24,17 +25,6 @@ const DEPLOYMENTS_MAX: usize = 10_000;
 const BODY_BYTES_MAX: usize = 32 << 20;
 /// Deployments that are scaled at the same time.
 const AT_ONCE: usize = 8;
-
-/// `[kubernetes]`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[allow(missing_docs)] // each is described in the manual
-pub struct Settings {
-    pub api_url: String,
-    pub host: String,
-    pub port: u16,
-    pub account_dir: PathBuf,
-    pub namespace: String,
-}
 
 /// Why something could not be scaled.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +66,7 @@ pub struct Kubernetes {
 
 impl Kubernetes {
     /// The way that the settings describe.
-    pub fn open(settings: &Settings) -> Result<Kubernetes, NotScaled> {
+    pub fn open(settings: &KubernetesSettings) -> Result<Kubernetes, NotScaled> {
         let url = match (&*settings.api_url, &*settings.host) {
             ("", "") => return Err(NotScaled::Absent),
             ("", host) if host.contains(':') => format!("https://[{host}]:{}", settings.port),

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 /// `[governance]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Governance(pub Limits);
+pub struct GovernanceSettings(pub Limits);
 
-impl Governance {
+impl GovernanceSettings {
     /// A part of limits as people write it into a file: TOML with the names of
     /// the manual (with or without its table), or JSON as the API takes it.
     pub fn document(text: &str) -> Result<Value, String> {
@@ -37,14 +37,16 @@ impl Governance {
     }
 }
 
-impl<'de> Deserialize<'de> for Governance {
+impl<'de> Deserialize<'de> for GovernanceSettings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let table = renamed(Value::deserialize(deserializer)?, to_camel);
-        serde_json::from_value(table).map(Governance).map_err(|error| D::Error::custom(format!("governance: {error}")))
+        serde_json::from_value(table)
+            .map(GovernanceSettings)
+            .map_err(|error| D::Error::custom(format!("governance: {error}")))
     }
 }
 
-impl Serialize for Governance {
+impl Serialize for GovernanceSettings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let value = serde_json::to_value(&self.0).map_err(S::Error::custom)?;
         renamed(value, to_snake).serialize(serializer)
@@ -96,7 +98,7 @@ mod tests {
         assert_eq!(config.governance.0, Limits::default());
         let shown = serde_json::to_value(&config.governance).expect("a value");
         assert_eq!(shown["near_duplicates"]["words_min"], 4);
-        assert_eq!(serde_json::from_value::<Governance>(shown).expect("the same"), config.governance);
+        assert_eq!(serde_json::from_value::<GovernanceSettings>(shown).expect("the same"), config.governance);
     }
 
     #[test]
@@ -107,9 +109,9 @@ mod tests {
             "[governance]\ncool_down_ms = 1\n[governance.no_progress]\nidle_ms = 5000",
             r#"{"noProgress": {"idleMs": 5000}, "coolDownMs": 1}"#,
         ] {
-            assert_eq!(Governance::document(text).expect(text), expected);
+            assert_eq!(GovernanceSettings::document(text).expect(text), expected);
         }
-        assert!(Governance::document("= 1").is_err());
+        assert!(GovernanceSettings::document("= 1").is_err());
     }
 
     #[test]

@@ -5,10 +5,14 @@
 //! error that names the key and where it was set. What is secret is shown
 //! nowhere: not by [`Config::masked`], and not by `Debug`.
 
+mod gateway;
 mod governance;
 mod loading;
 mod masking;
+mod memory;
+mod mirror;
 mod settings;
+mod upkeep;
 
 use std::{
     collections::BTreeMap,
@@ -22,8 +26,12 @@ use self::{
     masking::mask,
 };
 
-pub use governance::Governance;
+pub use gateway::AgentSettings;
+pub use governance::GovernanceSettings;
+pub use memory::{MemorySettings, QdrantLayout};
+pub use mirror::MirrorSettings;
 pub use settings::*;
+pub use upkeep::UpkeepSettings;
 
 /// The manual.
 pub const DEFAULTS: &str = include_str!("../../../deploy/default.toml");
@@ -157,7 +165,7 @@ impl Config {
                 return bad(&format!("retries.{connector}"), "attempts must be from 1 to 100");
             }
         }
-        if !crate::memory::embed::is_known(&self.memory) {
+        if !matches!(&*self.memory.embedder, "auto" | "hashed" | "minilm" | "openai") {
             return bad("memory.embedder", "must be auto, minilm, openai or hashed");
         }
         if !matches!(&*self.memory.summariser, "auto" | "extractive" | "openai") {

@@ -13,37 +13,37 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub default_tenant: String,
     pub allow_unsigned: bool,
-    pub server: Server,
-    pub webhooks: Webhooks,
-    pub log: Log,
-    pub kafka: Kafka,
-    pub pipeline: Pipeline,
-    pub agents: crate::agents::Agents,
-    pub governance: super::Governance,
-    pub providers: Providers,
-    pub retries: Retries,
-    pub mirror: crate::mirror::Settings,
-    pub upkeep: crate::connections::Settings,
-    pub oauth: OAuth,
-    pub memory: crate::memory::Settings,
-    pub store: Store,
-    pub auth: Auth,
-    pub telemetry: Telemetry,
-    pub traces: crate::telemetry::traces::Settings,
-    pub langfuse: crate::telemetry::traces::Langfuse,
-    pub alerts: crate::alerts::Settings,
-    pub usage: Usage,
-    pub kubernetes: crate::brake::kubernetes::Settings,
-    pub sql: Sql,
-    pub lake: Lake,
+    pub server: ServerSettings,
+    pub webhooks: WebhookSettings,
+    pub log: LogSettings,
+    pub kafka: KafkaSettings,
+    pub pipeline: PipelineSettings,
+    pub agents: super::AgentSettings,
+    pub governance: super::GovernanceSettings,
+    pub providers: ProviderSettings,
+    pub retries: RetrySettings,
+    pub mirror: super::MirrorSettings,
+    pub upkeep: super::UpkeepSettings,
+    pub oauth: OAuthSettings,
+    pub memory: super::MemorySettings,
+    pub store: StoreSettings,
+    pub auth: AuthSettings,
+    pub telemetry: TelemetrySettings,
+    pub traces: TraceSettings,
+    pub langfuse: LangfuseSettings,
+    pub alerts: AlertSettings,
+    pub usage: UsageSettings,
+    pub kubernetes: KubernetesSettings,
+    pub sql: SqlSettings,
+    pub lake: LakeSettings,
     #[serde(default)]
-    pub connections: Vec<Connection>,
+    pub connections: Vec<ConnectionSettings>,
 }
 
 /// `[server]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Server {
+pub struct ServerSettings {
     pub host: std::net::IpAddr,
     pub port: u16,
     pub public_url: String,
@@ -77,7 +77,7 @@ pub enum Access {
 /// `[webhooks]`
 #[derive(Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Webhooks {
+pub struct WebhookSettings {
     pub tolerance_s: u64,
     pub remembered_max: usize,
     pub secrets: BTreeMap<String, String>,
@@ -86,7 +86,7 @@ pub struct Webhooks {
 /// `[log]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Log {
+pub struct LogSettings {
     pub partitions: u32,
     pub durability: Durability,
     pub segment_mb: u64,
@@ -108,7 +108,7 @@ pub enum Durability {
 /// `[kafka]`
 #[derive(Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Kafka {
+pub struct KafkaSettings {
     pub brokers: String,
     pub topic_prefix: String,
     pub replication: i32,
@@ -124,7 +124,7 @@ pub struct Kafka {
 /// `[pipeline]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Pipeline {
+pub struct PipelineSettings {
     pub deduplicate_hours: u64,
     pub deduplicate_events_max: usize,
 }
@@ -132,7 +132,7 @@ pub struct Pipeline {
 /// `[providers]`
 #[derive(Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Providers {
+pub struct ProviderSettings {
     pub clickup_api_url: String,
     pub slack_api_url: String,
     pub github_api_url: String,
@@ -146,7 +146,7 @@ pub struct Providers {
 /// `[oauth]`
 #[derive(Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct OAuth {
+pub struct OAuthSettings {
     pub slack_client_id: String,
     pub slack_client_secret: String,
     pub slack_authorize_url: String,
@@ -158,7 +158,7 @@ pub struct OAuth {
     pub github_oauth_url: String,
 }
 
-impl Providers {
+impl ProviderSettings {
     /// The hub's own token for a provider, if it has one.
     pub fn token(&self, provider: &str) -> Option<&str> {
         let token = match provider {
@@ -174,13 +174,13 @@ impl Providers {
 /// `[retries]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Retries {
+pub struct RetrySettings {
     pub attempts_max: u32,
     pub mirror: BTreeMap<String, u32>,
     pub lookups: BTreeMap<String, u32>,
 }
 
-impl Retries {
+impl RetrySettings {
     /// The attempts of a connector's own table, or those of all.
     pub fn attempts(&self, own: &BTreeMap<String, u32>, provider: &str) -> u32 {
         own.get(provider).copied().unwrap_or(self.attempts_max)
@@ -190,7 +190,7 @@ impl Retries {
 /// `[store]`
 #[derive(Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Store {
+pub struct StoreSettings {
     pub url: String,
     pub direct_url: String,
     pub connections_max: u32,
@@ -200,7 +200,7 @@ pub struct Store {
 /// `[auth]`
 #[derive(Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Auth {
+pub struct AuthSettings {
     pub jwt_secret: String,
     pub encryption_key: String,
     pub bcrypt_cost: u32,
@@ -209,7 +209,7 @@ pub struct Auth {
 /// `[telemetry]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Telemetry {
+pub struct TelemetrySettings {
     pub format: Format,
     pub level: String,
 }
@@ -217,8 +217,8 @@ pub struct Telemetry {
 /// `[usage]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Usage {
-    pub prices: crate::trail::spending::Prices,
+pub struct UsageSettings {
+    pub prices: Prices,
 }
 
 /// How log lines look.
@@ -233,7 +233,7 @@ pub enum Format {
 /// `[sql]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Sql {
+pub struct SqlSettings {
     pub pg_port: u16,
     pub pg_connections_max: usize,
     pub timeout_ms: u64,
@@ -249,7 +249,7 @@ pub struct Sql {
 /// `[lake]`
 #[derive(Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Lake {
+pub struct LakeSettings {
     pub folder: String,
     pub endpoint: String,
     pub region: String,
@@ -266,7 +266,7 @@ pub struct Lake {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct Connection {
+pub struct ConnectionSettings {
     pub id: String,
     pub tenant: String,
     pub provider: String,
@@ -278,12 +278,72 @@ pub struct Connection {
     pub secrets: Vec<String>,
 }
 
-impl Connection {
+impl ConnectionSettings {
     /// All of its secrets, the current one first.
     pub fn all_secrets(&self) -> impl Iterator<Item = &str> {
         self.secret.iter().chain(&self.secrets).map(String::as_str).filter(|secret| !secret.is_empty())
     }
 }
+
+/// `[traces]`
+#[derive(Clone, Serialize, Deserialize)]
+#[allow(missing_docs)] // each is described in the manual
+pub struct TraceSettings {
+    pub otlp_endpoint: String,
+    pub otlp_traces_endpoint: String,
+    pub otlp_headers: String,
+    pub service_name: String,
+    pub environment: String,
+    pub sampler: String,
+    pub sampler_arg: String,
+    pub schedule_delay_ms: u64,
+    pub batch_spans_max: usize,
+    pub export_timeout_ms: u64,
+    pub queue_spans_max: usize,
+    pub trace_link: String,
+}
+
+/// `[langfuse]`
+#[derive(Clone, Serialize, Deserialize)]
+#[allow(missing_docs)] // each is described in the manual
+pub struct LangfuseSettings {
+    pub host: String,
+    pub public_key: String,
+    pub secret_key: String,
+    pub project_id: String,
+}
+
+/// `[alerts]`
+#[derive(Clone, Serialize, Deserialize)]
+#[allow(missing_docs)] // each is described in the manual
+pub struct AlertSettings {
+    pub webhook_url: String,
+    pub webhook_secret: String,
+    pub repeat_after_s: u64,
+}
+
+/// `[kubernetes]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)] // each is described in the manual
+pub struct KubernetesSettings {
+    pub api_url: String,
+    pub host: String,
+    pub port: u16,
+    pub account_dir: PathBuf,
+    pub namespace: String,
+}
+
+/// What a million tokens of a model cost, in dollars.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)] // described in the manual
+pub struct Price {
+    pub input: f64,
+    pub output: f64,
+}
+
+/// Prices by model; a name that ends with `*` is that of all that begin so.
+pub type Prices = BTreeMap<String, Price>;
 
 macro_rules! shown_masked {
     ($($settings:ident),*) => {
@@ -295,11 +355,17 @@ macro_rules! shown_masked {
     };
 }
 
-shown_masked!(Config, Webhooks, Kafka, Providers, OAuth, Store, Auth, Connection, Lake);
-
-// Settings that are kept beside the code that they are for.
-use crate::{
-    alerts::Settings as Alerts,
-    telemetry::traces::{Langfuse, Settings as Traces},
-};
-shown_masked!(Alerts, Langfuse, Traces);
+shown_masked!(
+    Config,
+    WebhookSettings,
+    KafkaSettings,
+    ProviderSettings,
+    OAuthSettings,
+    StoreSettings,
+    AuthSettings,
+    ConnectionSettings,
+    LakeSettings,
+    TraceSettings,
+    LangfuseSettings,
+    AlertSettings
+);

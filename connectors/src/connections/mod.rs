@@ -16,7 +16,6 @@ pub mod install;
 mod keeper;
 pub mod mapping;
 pub mod pick;
-mod settings;
 mod way;
 
 use std::sync::{
@@ -36,9 +35,9 @@ use tokio::sync::Notify;
 
 use crate::{
     brake::Brake,
-    config::{Config, OAuth, Providers},
+    config::{Config, OAuthSettings, ProviderSettings, UpkeepSettings},
     directory::Directory,
-    lookups::Links,
+    links::Links,
     outgoing::{Caller, Http, Ledger, Limits, Policies},
     sealing::Seal,
     store::Store,
@@ -46,7 +45,6 @@ use crate::{
 };
 
 pub use counts::Counts;
-pub use settings::Settings;
 pub use way::Halt;
 
 /// How long who claimed a note has it for itself, between two signs of life.
@@ -65,9 +63,9 @@ pub struct Connections {
     directory: Arc<Directory>,
     seal: Arc<Seal>,
     links: Links,
-    providers: Providers,
-    oauth: OAuth,
-    settings: Settings,
+    providers: ProviderSettings,
+    oauth: OAuthSettings,
+    settings: UpkeepSettings,
     public_url: Option<String>,
     caller: Caller,
     brake: Arc<Brake>,

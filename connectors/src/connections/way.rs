@@ -13,7 +13,7 @@ use crate::{
     brake::{Cut, switch::act_record},
     http::problem::Problem,
     identity::random_hex,
-    lookups::{self, Link, NoWay},
+    links::{self, Link, NoWay},
     outgoing::{Answer, Call, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown, address},
 };
 
@@ -150,7 +150,7 @@ impl<'a> Way<'a> {
     /// The way of a connection, for an answer within `patience`.
     pub fn open(office: &'a Connections, tenant: &'a str, id: &'a str, patience: Duration) -> Result<Way<'a>, Halt> {
         let link = office.links.find(tenant, id).ok_or(Halt::First("disabled", "the connection is off".to_owned()))?;
-        let lookups::Way { provider, base, credential } = link.way(&office.providers).map_err(no_way)?;
+        let links::Way { provider, base, credential } = link.way(&office.providers).map_err(no_way)?;
         Ok(Way { office, tenant, id, provider, link, base, credential, patience })
     }
 

@@ -18,7 +18,7 @@ use crate::{
     agents::{self, Counts, Gateway},
     alerts::{Alerts, Herald},
     api::{self, Desk, Services},
-    auth::{Gate, Tokens},
+    auth::{Authenticate, Gate, Tokens},
     brake::{Brake, Gauges, follow::Follower},
     clock::SystemClock,
     config::Config,
@@ -27,8 +27,9 @@ use crate::{
     epoch,
     ingest::Ingest,
     keys::Keys,
-    log::Opened,
-    lookups::{self, Links, Lookups},
+    links::Links,
+    log::{Opened, embedded::JournalMetrics},
+    lookups::{self, Lookups},
     memory::{self, Memory, Recall},
     mirror::{self, Mirror},
     outgoing::Ledger,
@@ -97,7 +98,7 @@ impl Parts {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Metrics::new()?;
         if let Some(journal) = journal {
-            metrics.watch(journal)?;
+            metrics.include(vec![Box::new(JournalMetrics::new(journal)?)])?;
         }
         let exporter = traces.map(|(_, exporter)| Arc::new(exporter));
         if let Some(exporter) = &exporter {
@@ -131,7 +132,7 @@ impl Parts {
                 clock: Arc::clone(&clock),
                 counts,
                 brake: Arc::clone(&brake),
-                settings: config.agents.settings(epoch),
+                settings: agents::Settings::of(&config.agents, epoch),
             }))
         } else {
             None
@@ -310,7 +311,10 @@ impl Parts {
                     let connections = Arc::clone(&desk.connections);
                     if let Some(engine) = desk.engine.clone() {
                         let desk = Arc::clone(&desk);
-                        crew.man("sql", move |post| Arc::clone(&engine).serve(Arc::clone(&desk), post));
+                        crew.man("sql", move |post| {
+                            let clients: Arc<dyn Authenticate> = desk.clone();
+                            Arc::clone(&engine).serve(clients, post)
+                        });
                     }
                     crew.man(role.name(), move |post| Arc::clone(&desk).run(post));
                     crew.man("connections", move |post| Arc::clone(&connections).run(post));
@@ -361,7 +365,8 @@ impl Crew {
         // At once, so that nobody takes a part that has not begun for ready.
         self.board.set(role, Status::Starting);
         let post = Post { role, board: Arc::clone(&self.board), stop: self.stop.clone() };
-        self.tasks.spawn(supervise(post, Arc::clone(&self.metrics), run));
+        let metrics = Arc::clone(&self.metrics);
+        self.tasks.spawn(supervise(post, move |role| metrics.restarted(role), run));
     }
 }
 

@@ -18,10 +18,11 @@ use pipeline::{
 use reqwest::Url;
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::{clickup, flights::Flights, links::Links};
+use super::{clickup, flights::Flights};
 use crate::{
     brake::Brake,
-    config::{Config, Providers},
+    config::{Config, ProviderSettings},
+    links::Links,
     outgoing::{
         Answer, Call, Caller, Credential, Fault, Http, Ledger, Limits, Outcome, Policies, Provider, Stopped, WhileDown,
     },
@@ -78,7 +79,7 @@ struct Errand {
 impl Desk {
     /// A desk that asks the providers of the settings.
     pub fn new(config: &Config, links: Links, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Result<Desk, Failure> {
-        let Providers { clickup_api_url, allow_private_targets, .. } = &config.providers;
+        let ProviderSettings { clickup_api_url, allow_private_targets, .. } = &config.providers;
         let clickup = clickup_api_url.parse().map_err(|error| format!("providers.clickup_api_url: {error}"))?;
         let limits = Limits { allow_private_targets: *allow_private_targets, ..Limits::default() };
         let attempts_max = config.retries.attempts(&config.retries.lookups, "clickup");

@@ -8,15 +8,13 @@
 //! requests until their deadlines, and nobody else's.
 //!
 //! A [`session`] reads and commits, a [`Desk`] answers one request: by the
-//! connection's [`Links`], not twice at the same time ([`flights`]), and with
+//! connection's [`Links`](crate::links::Links), not twice at the same time ([`flights`]), and with
 //! [`crate::outgoing`].
 
 mod clickup;
 mod desk;
 mod flights;
-mod links;
-pub(crate) mod open;
-mod session;
+pub(crate) mod session;
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,7 +31,6 @@ use crate::{
 };
 
 pub use desk::Desk;
-pub use links::{Link, Links, NoWay, Way};
 
 /// The consumer group of all lookups.
 pub const GROUP: &str = "nexus-lookups";

@@ -19,11 +19,9 @@ pub mod recall;
 pub mod reembed;
 pub mod role;
 mod session;
-mod settings;
 pub mod summarise;
 pub mod vectors;
 
 pub use fence::fenced;
 pub use recall::{Found, Query, Recall};
 pub use role::{GROUP, Memory};
-pub use settings::{Layout, Settings};

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::counts::Counts;
 use crate::{
     brake::{Brake, Cut},
-    config::Providers,
-    lookups::{Link, NoWay, Way},
+    config::ProviderSettings,
+    links::{Link, NoWay, Way},
     outgoing::{Call, Caller, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown, address},
 };
 
@@ -59,7 +59,7 @@ impl<'a> Line<'a> {
         tenant: &str,
         connection: &str,
         link: &Link,
-        providers: &Providers,
+        providers: &ProviderSettings,
         (caller, counts, brake): (&'a Caller, &'a Counts, &'a Arc<Brake>),
     ) -> Result<Line<'a>, Halt> {
         let refused = |(code, detail): NoWay| Halt::Refused { code, detail: detail.to_owned() };

@@ -34,11 +34,9 @@ mod providers;
 mod role;
 mod scheduler;
 mod session;
-mod settings;
 mod slack;
 mod words;
 
 pub use counts::Counts;
 pub use role::{GROUP, Mirror};
 pub use scheduler::Bench;
-pub use settings::Settings;

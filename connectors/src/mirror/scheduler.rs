@@ -25,13 +25,12 @@ use super::{
     job::{Ended, Job, Said},
     lanes::{Gate, Lanes, Next, Pause},
     perform::Step,
-    settings::Settings,
 };
 use crate::{
     brake::Brake,
-    config::{Config, Providers, Retries},
+    config::{Config, MirrorSettings, ProviderSettings, RetrySettings},
     directory::Directory,
-    lookups::Links,
+    links::Links,
     outgoing::{Caller, Http, Ledger, Limits, Policies},
     supervisor::Failure,
 };
@@ -43,9 +42,9 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Bench {
     /// What is counted.
     pub counts: Counts,
-    pub(super) settings: Settings,
-    pub(super) providers: Providers,
-    pub(super) retries: Retries,
+    pub(super) settings: MirrorSettings,
+    pub(super) providers: ProviderSettings,
+    pub(super) retries: RetrySettings,
     pub(super) links: Links,
     pub(super) directory: Arc<Directory>,
     pub(super) clock: Arc<dyn Clock>,

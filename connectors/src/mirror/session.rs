@@ -26,7 +26,7 @@ use super::{
     role::GROUP,
     scheduler::{Bench, Order},
 };
-use crate::{brake::switch::act_record, lookups::open::Open, trail};
+use crate::{brake::switch::act_record, in_flight::Open, trail};
 
 /// Commands of one partition between the oldest that has not ended and the
 /// newest that was read. An offset each, but a crash reads all of them again.

@@ -1,5 +1,5 @@
-//! THE list of metrics, in Prometheus' form; those of the embedded log are in
-//! the module beside it.
+//! THE list of metrics that the process as a whole has, in Prometheus' form. What
+//! a connector counts by itself it brings along ([`Metrics::include`]).
 
 use std::{
     sync::{
@@ -13,9 +13,6 @@ use pipeline::{ports::Lag, worker::Progress};
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
-
-use super::journal::JournalMetrics;
-use crate::log::embedded::Journal;
 
 /// Upper bounds of what a webhook's answer takes, in seconds: from a fifth of a
 /// quiet disk's sync to where providers give up.
@@ -69,11 +66,6 @@ impl Metrics {
     /// Takes in what a part of the hub counts by itself.
     pub fn include(&self, collectors: Vec<Box<dyn prometheus::core::Collector>>) -> Result<(), prometheus::Error> {
         collectors.into_iter().try_for_each(|collector| self.registry.register(collector))
-    }
-
-    /// Tells of the embedded log, too.
-    pub fn watch(&self, journal: Arc<Journal>) -> Result<(), prometheus::Error> {
-        self.registry.register(Box::new(JournalMetrics::new(journal)?))
     }
 
     fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {

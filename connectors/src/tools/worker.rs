@@ -24,7 +24,7 @@ use tokio::{runtime::Handle, task::JoinSet, time::timeout};
 use super::{Caller, Refused};
 use crate::{
     api::Desk,
-    lookups::open::Open,
+    in_flight::Open,
     sessions::{Sessions, Stop},
     supervisor::{Failure, Post},
 };

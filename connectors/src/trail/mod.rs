@@ -10,7 +10,6 @@
 //! A log of another identity is read from its beginning, and the trail goes on
 //! with it. What retention took before it was read leaves a row that says so.
 
-pub mod acts;
 pub mod chain;
 pub mod spending;
 mod traces;
@@ -28,12 +27,14 @@ use serde::de::DeserializeOwned;
 
 use self::traces::Traces;
 use crate::{
+    acts,
+    config::Prices,
     gathering::{self, Gathering, RECORDS_AT_ONCE, Tray, Writes as _},
     store::Store,
     supervisor::{Failure, Post},
 };
 
-pub use acts::cut_off;
+pub use crate::acts::cut_off;
 pub(crate) use write::next_hash;
 
 /// What is read. Commands come first: a result needs to know what it ends.
@@ -95,7 +96,7 @@ pub struct Trail {
     /// From which log.
     pub log: Arc<dyn Log>,
     /// What models cost.
-    pub prices: Arc<spending::Prices>,
+    pub prices: Arc<Prices>,
 }
 
 impl Trail {

@@ -1,22 +1,10 @@
 //! What calls to models cost, and how far budgets are used. Pure.
 
-use std::collections::BTreeMap;
-
 use pipeline::event::Usage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a million tokens of a model cost, in dollars.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)] // described in the manual
-pub struct Price {
-    pub input: f64,
-    pub output: f64,
-}
-
-/// Prices by model; a name that ends with `*` is that of all that begin so.
-pub type Prices = BTreeMap<String, Price>;
+use crate::config::{Price, Prices};
 
 /// Millionths of a dollar that one report can be of at most: a wrong report
 /// must not fill up the sums.

@@ -7,7 +7,8 @@ use pipeline::{
     topics::Topic,
 };
 
-use super::{Batch, Entry, Trail, Used, acts, chain, spending};
+use super::{Batch, Entry, Trail, Used, chain, spending};
+use crate::acts;
 use crate::{
     gathering::Writes,
     identity::random_hex,

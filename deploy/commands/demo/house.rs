@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context, Result, anyhow};
 use connectors::{
     clock::SystemClock,
-    config::{Config, Connection},
+    config::{Config, ConnectionSettings},
     fakes::{self, Fakes},
     hub::Hub,
     keys::Keys,
@@ -127,8 +127,8 @@ async fn seed(config: &Config) -> Result<Seeded> {
     Ok(seeded)
 }
 
-fn connection(provider: &str, seeded: &Seeded) -> Connection {
-    Connection {
+fn connection(provider: &str, seeded: &Seeded) -> ConnectionSettings {
+    ConnectionSettings {
         id: format!("demo-{provider}"),
         tenant: seeded.tenant.id.to_owned(),
         provider: provider.to_owned(),

@@ -10,7 +10,8 @@ use std::{
 use connectors::{
     clock::SystemClock,
     directory::Directory,
-    lookups::{self, Desk, Links, Lookups},
+    links::Links,
+    lookups::{self, Desk, Lookups},
     sealing::{Seal, new_key},
     supervisor::Post,
     telemetry::metrics::Metrics,

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Stdio, sync::Arc};
 
 use connectors::{
     config::Config,
-    memory::Layout,
+    config::QdrantLayout,
     memory::vectors::{
         Ask, Filter, Hit, Indexed, Model, Piece, Scope, VectorError, Vectors, embedded::Embedded, qdrant::Qdrant,
     },
@@ -273,7 +273,7 @@ impl Server {
         Server { _child: child, lines, url: format!("http://127.0.0.1:{port}") }
     }
 
-    fn open(&self, layout: Layout) -> Qdrant {
+    fn open(&self, layout: QdrantLayout) -> Qdrant {
         let mut config = Config::load(None, std::iter::empty()).unwrap();
         config.memory.qdrant_url.clone_from(&self.url);
         config.memory.qdrant_layout = layout;
@@ -287,8 +287,8 @@ async fn qdrant_in_both_layouts() {
         return;
     }
     let mut server = Server::start().await;
-    hold(&server.open(Layout::Tenant)).await;
-    hold(&server.open(Layout::Shared)).await;
+    hold(&server.open(QdrantLayout::Tenant)).await;
+    hold(&server.open(QdrantLayout::Shared)).await;
     let mut tenants = Vec::new();
     while let Ok(Ok(Some(line))) =
         tokio::time::timeout(std::time::Duration::from_millis(200), server.lines.next_line()).await

@@ -19,7 +19,7 @@ use connectors::{
     clock::SystemClock,
     config::Config,
     directory::Directory,
-    lookups::Links,
+    links::Links,
     mirror::{Bench, Mirror},
     sealing::{Seal, new_key},
     supervisor::Post,

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 use analytics::lake::{Files, Manifest, Sink};
 use connectors::{
     clock::SystemClock,
-    config::{Config, Lake as Settings},
+    config::{Config, LakeSettings as Settings},
     sql::{Engine, Format, Question},
 };
 use pipeline::{

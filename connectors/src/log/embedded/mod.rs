@@ -25,6 +25,7 @@ mod groups;
 mod identity;
 mod index;
 mod journal;
+mod metrics;
 mod order;
 mod plan;
 mod reader;
@@ -44,6 +45,7 @@ use pipeline::{
 
 pub use cleaner::Cleaned;
 pub use journal::Journal;
+pub use metrics::JournalMetrics;
 
 /// When an append is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

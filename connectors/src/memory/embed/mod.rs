@@ -18,7 +18,7 @@ use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc};
 
 use pipeline::ports::Clock;
 
-use super::{settings::Settings, vectors::Model};
+use super::vectors::Model;
 use crate::supervisor::Failure;
 
 /// Vectors, one for each text, in their order.
@@ -95,9 +95,4 @@ pub fn of_model(model: &Model, config: &crate::config::Config, clock: Arc<dyn Cl
     known
         .filter_map(|embedder| choose(&settings(embedder), Arc::clone(&clock)).ok())
         .find(|embedder| embedder.model() == model)
-}
-
-/// The settings' part in it, checked at the start.
-pub fn is_known(settings: &Settings) -> bool {
-    matches!(&*settings.embedder, "auto" | "hashed" | "minilm" | "openai")
 }

@@ -15,7 +15,8 @@ use udfs::recall::ngrams::normalise;
 
 use super::{Embedder, Embedding, ModelError};
 use crate::{
-    memory::{settings::Settings, vectors::Model},
+    config::MemorySettings,
+    memory::vectors::Model,
     outgoing::{Call, Caller, Credential, Http, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown},
     supervisor::Failure,
 };
@@ -39,13 +40,13 @@ pub struct Client {
 }
 
 /// Whether a server is named, or a key is there for the usual one.
-pub fn is_configured(settings: &Settings) -> bool {
+pub fn is_configured(settings: &MemorySettings) -> bool {
     !settings.openai_api_key.is_empty() || !settings.openai_base_url.is_empty()
 }
 
 impl Client {
     /// The server of the settings.
-    pub fn new(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Client, Failure> {
+    pub fn new(settings: &MemorySettings, clock: Arc<dyn Clock>) -> Result<Client, Failure> {
         let is_own = !settings.openai_base_url.is_empty();
         let base = if is_own { &settings.openai_base_url } else { DEFAULT_URL };
         let url: Url = format!("{}/", base.trim_end_matches('/')).parse().map_err(|error| {
@@ -102,7 +103,7 @@ pub struct OpenAi {
 
 impl OpenAi {
     /// With the model of the settings.
-    pub fn new(settings: &Settings, clock: Arc<dyn Clock>) -> Result<OpenAi, Failure> {
+    pub fn new(settings: &MemorySettings, clock: Arc<dyn Clock>) -> Result<OpenAi, Failure> {
         let name = settings.openai_embedding_model.clone();
         let usual = KNOWN_DIMENSIONS.iter().find(|(known, _)| *known == name).map(|(_, dimensions)| *dimensions);
         let dimensions = match (settings.openai_dimensions, usual) {

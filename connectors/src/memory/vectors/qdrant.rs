@@ -26,7 +26,7 @@ use udfs::recall::terms::weights;
 
 use super::{Ask, Doing, Filter, Hit, Indexed, Model, Passage, Scope, VectorError, Vectors, depth, piece_id, ranked};
 use crate::{
-    memory::settings::{Layout, Settings},
+    config::{MemorySettings, QdrantLayout},
     supervisor::Failure,
 };
 
@@ -43,7 +43,7 @@ const KEYWORDS: &[&str] = &["project_id", "text_id", "task_id", "thread_ts", "au
 /// See the module.
 pub struct Qdrant {
     server: Server,
-    layout: Layout,
+    layout: QdrantLayout,
     prefix: String,
     /// Collections that are there.
     known: Mutex<HashSet<String>>,
@@ -51,7 +51,7 @@ pub struct Qdrant {
 
 impl Qdrant {
     /// The server of the settings. It is asked when it is needed.
-    pub fn open(settings: &Settings) -> Result<Qdrant, Failure> {
+    pub fn open(settings: &MemorySettings) -> Result<Qdrant, Failure> {
         let key = Some(settings.qdrant_api_key.clone()).filter(|key| !key.is_empty());
         let server = Server::from_url(&settings.qdrant_url).timeout(TIMEOUT).connect_timeout(TIMEOUT).api_key(key);
         let server = server.skip_compatibility_check().build().map_err(|error| format!("QDRANT_URL: {error}"))?;
@@ -61,8 +61,8 @@ impl Qdrant {
 
     fn collection(&self, tenant: &str, model: &Model) -> String {
         match self.layout {
-            Layout::Tenant => format!("{}tenant_{tenant}_{}", self.prefix, model.key()),
-            Layout::Shared => format!("{}shared_{}", self.prefix, model.key()),
+            QdrantLayout::Tenant => format!("{}tenant_{tenant}_{}", self.prefix, model.key()),
+            QdrantLayout::Shared => format!("{}shared_{}", self.prefix, model.key()),
         }
     }
 
@@ -355,7 +355,7 @@ impl Vectors for Qdrant {
             if !self.is_there(&name).await? {
                 return Ok(());
             }
-            if self.layout == Layout::Tenant {
+            if self.layout == QdrantLayout::Tenant {
                 self.server.delete_collection(&name).await.map_err(told)?;
                 self.forget(&name);
                 return Ok(());

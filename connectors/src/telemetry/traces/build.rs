@@ -312,7 +312,7 @@ impl Builder {
             trace: trace(command.trace_id.as_deref())?,
             id: last_half(&command.id)?,
             parent: first_half(&command.id),
-            name: crate::trail::acts::of_command(&command, None).action,
+            name: crate::acts::of_command(&command, None).action,
             kind: Kind::Client,
             begun_ns,
             ended_ns: at_ns,
@@ -323,7 +323,7 @@ impl Builder {
 }
 
 fn attributes_of(command: &MirrorCommand) -> Vec<Attribute> {
-    let act = crate::trail::acts::of_command(command, None);
+    let act = crate::acts::of_command(command, None);
     let mut attributes = vec![
         Attribute("nexus.tenant.id", act.tenant_id),
         Attribute("nexus.provider", act.subject.kind),

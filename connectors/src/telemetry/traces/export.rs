@@ -18,10 +18,11 @@ use tokio::{
 };
 
 use super::{
-    Counts, Langfuse, Settings,
+    Counts,
     build::{Attribute, Builder, Seen, Span},
     protobuf,
 };
+use crate::config::{LangfuseSettings, TraceSettings};
 use crate::{
     identity::random_hex,
     supervisor::{Failure, Post},
@@ -54,8 +55,8 @@ impl Destination {
         Destination::new(url, map)
     }
 
-    /// Langfuse, which takes OTLP beside its own API.
-    pub fn langfuse(settings: &Langfuse) -> Result<Destination, String> {
+    /// LangfuseSettings, which takes OTLP beside its own API.
+    pub fn langfuse(settings: &LangfuseSettings) -> Result<Destination, String> {
         let pair = format!("{}:{}", settings.public_key, settings.secret_key);
         let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
         let mut value = HeaderValue::try_from(basic).map_err(|error| error.to_string())?;
@@ -99,7 +100,7 @@ pub struct Exporter {
 
 impl Exporter {
     pub(super) fn new(
-        settings: &Settings,
+        settings: &TraceSettings,
         destinations: Vec<Destination>,
         seen: mpsc::Receiver<Seen>,
         counts: Counts,
@@ -255,7 +256,7 @@ mod tests {
     #[test]
     fn langfuse_is_asked_by_its_keys() {
         let text = str::to_owned;
-        let settings = Langfuse {
+        let settings = LangfuseSettings {
             host: text("https://lf.example/"),
             public_key: text("pk"),
             secret_key: text("sk"),

@@ -22,7 +22,6 @@ use std::{
 };
 
 use prometheus::{IntCounterVec, Opts, core::Collector};
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 pub use build::{Attribute, Kind, Span};
@@ -32,33 +31,7 @@ pub use tap::Tapped;
 
 use build::Seen;
 
-/// `[traces]`
-#[derive(Clone, Serialize, Deserialize)]
-#[allow(missing_docs)] // each is described in the manual
-pub struct Settings {
-    pub otlp_endpoint: String,
-    pub otlp_traces_endpoint: String,
-    pub otlp_headers: String,
-    pub service_name: String,
-    pub environment: String,
-    pub sampler: String,
-    pub sampler_arg: String,
-    pub schedule_delay_ms: u64,
-    pub batch_spans_max: usize,
-    pub export_timeout_ms: u64,
-    pub queue_spans_max: usize,
-    pub trace_link: String,
-}
-
-/// `[langfuse]`
-#[derive(Clone, Serialize, Deserialize)]
-#[allow(missing_docs)] // each is described in the manual
-pub struct Langfuse {
-    pub host: String,
-    pub public_key: String,
-    pub secret_key: String,
-    pub project_id: String,
-}
+use crate::config::{LangfuseSettings, TraceSettings};
 
 /// Which traces are kept: the same in every process, because it goes by the
 /// trace's id alone.
@@ -137,7 +110,7 @@ impl Tracer {
 }
 
 /// What a process needs to trace, if its settings want that.
-pub fn open(settings: &Settings, langfuse: &Langfuse) -> Result<Option<(Tracer, Exporter)>, String> {
+pub fn open(settings: &TraceSettings, langfuse: &LangfuseSettings) -> Result<Option<(Tracer, Exporter)>, String> {
     let mut destinations = Vec::new();
     let endpoint = match (&*settings.otlp_traces_endpoint, &*settings.otlp_endpoint) {
         ("", "") => None,

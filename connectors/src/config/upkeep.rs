@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// `[upkeep]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)] // each is described in the manual
-pub struct Settings {
+pub struct UpkeepSettings {
     pub health_interval_ms: u64,
     pub silent_after_ms: u64,
     pub reconcile_interval_ms: u64,

@@ -7,7 +7,7 @@ use pipeline::event::{Connection, House};
 use reqwest::Url;
 
 use crate::{
-    config::{Config, Providers},
+    config::{Config, ProviderSettings},
     directory::Directory,
     outgoing::{Credential, Provider},
     sealing::Seal,
@@ -46,7 +46,7 @@ pub type NoWay = (&'static str, &'static str);
 
 impl Link {
     /// The way, if the link has one.
-    pub fn way(&self, providers: &Providers) -> Result<Way, NoWay> {
+    pub fn way(&self, providers: &ProviderSettings) -> Result<Way, NoWay> {
         let token = self.token.as_deref().ok_or(("no_token", "the connection has no token"))?;
         let provider = Provider::from_name(&self.provider);
         let site = || format!("https://{}", self.external_id);

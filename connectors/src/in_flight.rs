@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 
 /// The requests that are being answered.
 #[derive(Debug, Default)]
-pub(crate) struct Open {
+pub struct Open {
     offsets: BTreeMap<u64, Arc<str>>,
     /// Answered, but behind one that is not.
     ahead: BTreeSet<u64>,
@@ -24,7 +24,7 @@ pub(crate) struct Open {
 
 impl Open {
     /// A request was read. Tells how many of its tenant are being answered now.
-    pub(crate) fn begin(&mut self, offset: u64, tenant: &str) -> usize {
+    pub fn begin(&mut self, offset: u64, tenant: &str) -> usize {
         let tenant: Arc<str> = match self.of_tenant.get_key_value(tenant) {
             Some((known, _)) => Arc::clone(known),
             None => tenant.into(),
@@ -37,7 +37,7 @@ impl Open {
     }
 
     /// It was answered.
-    pub(crate) fn end(&mut self, offset: u64) {
+    pub fn end(&mut self, offset: u64) {
         let Some(tenant) = self.offsets.remove(&offset) else { return };
         if let Some(count) = self.of_tenant.get_mut(&tenant) {
             *count -= 1;
@@ -58,12 +58,12 @@ impl Open {
 
     /// How many requests lie between the oldest that is not answered and the
     /// newest that was read: what a crash would have answered again.
-    pub(crate) fn span(&self) -> usize {
+    pub fn span(&self) -> usize {
         self.offsets.len() + self.ahead.len()
     }
 
     /// Where the group may go on, if that is news.
-    pub(crate) fn advance(&mut self) -> Option<u64> {
+    pub fn advance(&mut self) -> Option<u64> {
         let next = match self.offsets.first_key_value() {
             Some((oldest, _)) => *oldest,
             None => self.next?,

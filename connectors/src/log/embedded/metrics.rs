@@ -9,10 +9,10 @@ use prometheus::{
     proto::MetricFamily,
 };
 
-use crate::log::embedded::{Journal, Stats};
+use super::{Journal, Stats};
 
-/// See the module.
-pub(super) struct JournalMetrics {
+/// A collector for a registry; see the module.
+pub struct JournalMetrics {
     journal: Arc<Journal>,
     values: Values,
     /// Held while the values are taken over: two at once would count what is
@@ -31,7 +31,8 @@ struct Values {
 }
 
 impl JournalMetrics {
-    pub(super) fn new(journal: Arc<Journal>) -> Result<Self, prometheus::Error> {
+    /// Reads `journal` at each scrape.
+    pub fn new(journal: Arc<Journal>) -> Result<Self, prometheus::Error> {
         let values = Values {
             records: IntCounter::new(
                 "nexus_journal_written_records_total",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// `[memory]`
 #[derive(Clone, Serialize, Deserialize)]
 #[allow(missing_docs)] // each is described in the manual
-pub struct Settings {
+pub struct MemorySettings {
     pub embedder: String,
     pub summariser: String,
     pub threads_max: usize,
@@ -21,22 +21,25 @@ pub struct Settings {
     pub openai_chat_model: String,
     pub qdrant_url: String,
     pub qdrant_api_key: String,
-    pub qdrant_layout: Layout,
+    pub qdrant_layout: QdrantLayout,
     pub qdrant_prefix: String,
 }
 
 /// How tenants share a Qdrant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Layout {
+pub enum QdrantLayout {
     /// A collection for each.
     Tenant,
     /// One collection for all, the tenant in every filter.
     Shared,
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for MemorySettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").field("embedder", &self.embedder).field("summariser", &self.summariser).finish()
+        f.debug_struct("MemorySettings")
+            .field("embedder", &self.embedder)
+            .field("summariser", &self.summariser)
+            .finish()
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// `[mirror]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)] // each is described in the manual
-pub struct Settings {
+pub struct MirrorSettings {
     pub settle_ms: u64,
     pub timeout_ms: u64,
     pub slack_channel_ms: u64,
