@@ -18,19 +18,21 @@ use std::{
 use clap::{Parser, ValueEnum};
 use connectors::{
     agents::{Counts, Gateway, Parts, Settings},
-    auth::Tokens,
-    clock::SystemClock,
-    directory::Directory,
-    http::server,
     log::embedded::{self, Journal},
-    process::raise_open_files,
-    supervisor::{Board, Post, Status},
 };
 use nexus_benches::{Spread, cpu_ms, rss_mb};
 use pipeline::{
     event::{Addressee, Agent, Client, Control, InboxEntry, Role, Row, Time},
     ports::{Headers, Log, NewRecord},
     topics::{Topic, partition_of},
+};
+use runtime::{
+    auth::Tokens,
+    clock::SystemClock,
+    directory::Directory,
+    http::server,
+    process::raise_open_files,
+    supervisor::{Board, Post, Status},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -140,7 +142,7 @@ async fn serve(arguments: &Arguments) {
         tokens: Arc::new(Tokens::new(SECRET, directory, Arc::new(SystemClock))),
         clock: Arc::new(SystemClock),
         counts: Arc::new(Counts::new().expect("counts")),
-        brake: connectors::brake::Brake::free(),
+        brake: runtime::kill_switch::Brake::free(),
         settings: Settings::default(),
     });
     let (stop, stopped) = tokio::sync::watch::channel(false);

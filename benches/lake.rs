@@ -15,15 +15,15 @@ use std::{
 
 use analytics::lake::{Files, Manifest, Sink};
 use clap::Parser;
-use connectors::{
-    clock::SystemClock,
-    config::{Config, LakeSettings as Settings},
-    sql::{Format, Question},
-};
 use nexus_benches::{WORDS, rss_mb};
 use pipeline::{
     ports::{Headers, Lag, Log, LogError, Membership, NewRecord, Pending, Position, Reader, Record, Start, Visibility},
     topics::{Topic, partition_of},
+};
+use runtime::{
+    clock::SystemClock,
+    config::{Config, LakeSettings as Settings},
+    sql::{Format, Question},
 };
 use serde_json::{Value, json};
 

@@ -7,7 +7,6 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use clap::Parser;
 use connectors::{
-    config::Config,
     memory::{
         embed::{Embedder, hashed::Hashed, minilm::MiniLm},
         vectors::{Ask, Filter, Indexed, Piece, Scope, Vectors, embedded::Embedded},
@@ -16,6 +15,7 @@ use connectors::{
 };
 use nexus_benches::{Spread, WORDS, rss_mb};
 use pipeline::event::{Text, TextKind, Time, Trust};
+use runtime::config::Config;
 use udfs::recall::terms::terms;
 
 /// See above.

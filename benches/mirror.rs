@@ -13,19 +13,13 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use connectors::{
-    clock::SystemClock,
-    config::Config,
-    directory::Directory,
     fakes::{self, Fakes, World, limits::Limited},
     hub::Hub,
-    keys::Keys,
     links::Links,
     mirror::{Bench, Mirror},
     roles::Role,
-    sealing::{Seal, new_key},
     seeding,
     store::Store,
-    supervisor::{Failure, Post},
 };
 use nexus_benches::Spread;
 use pipeline::{
@@ -33,6 +27,14 @@ use pipeline::{
     ports::{Clock, Headers, Log, NewRecord},
     testing::MemoryLog,
     topics::{Topic, partition_of},
+};
+use runtime::{
+    clock::SystemClock,
+    config::Config,
+    directory::Directory,
+    keys::Keys,
+    sealing::{Seal, new_key},
+    supervisor::{Failure, Post},
 };
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};

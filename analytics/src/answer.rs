@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use bytes::Bytes;
-use connectors::sql::Format;
 use datafusion::{
     arrow::{
         array::RecordBatch,
@@ -17,6 +16,7 @@ use datafusion::{
     },
     error::{DataFusionError, Result},
 };
+use runtime::sql::Format;
 
 type Json = datafusion::arrow::json::Writer<Vec<u8>, JsonArray>;
 

@@ -11,15 +11,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use connectors::{
+use futures_util::StreamExt;
+use pipeline::ports::{Clock, Log};
+use runtime::{
     auth::Authenticate,
     clock::SystemClock,
     config::Config,
     sql::{Cursor, Engine, Followed, Later, Question, Refused},
     supervisor::{Failure, Post},
 };
-use futures_util::StreamExt;
-use pipeline::ports::{Clock, Log};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Runtime},
@@ -65,7 +65,7 @@ pub struct Analysts {
     /// Where queries run. An engine is dropped within another runtime, where one
     /// may not be waited for: it is let go in the background.
     runtime: Option<Runtime>,
-    filling: connectors::config::LakeSettings,
+    filling: runtime::config::LakeSettings,
     /// Whether this process writes the lake.
     is_filling: AtomicBool,
     clock: Arc<dyn Clock>,

@@ -28,10 +28,10 @@ pub use datafusion;
 
 use std::sync::Arc;
 
-use connectors::{config::Config, sql::Engine, supervisor::Failure};
 use pipeline::ports::Log;
+use runtime::{config::Config, sql::Engine, supervisor::Failure};
 
-/// The engine of a hub (see [`connectors::sql::MakeEngine`]).
+/// The engine of a hub (see [`runtime::sql::MakeEngine`]).
 pub fn engine(config: &Config, log: Arc<dyn Log>) -> Result<Arc<dyn Engine>, Failure> {
     Ok(Arc::new(engine::Analysts::new(config, log)?))
 }

@@ -2,8 +2,8 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use connectors::{config::SqlSettings, sql::Refused};
 use datafusion::error::DataFusionError;
+use runtime::{config::SqlSettings, sql::Refused};
 
 /// The limits.
 #[derive(Clone, Copy, Debug)]

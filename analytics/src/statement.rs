@@ -2,7 +2,6 @@
 //! plan is looked through once more, because what looks like looking may hold
 //! something else (`EXPLAIN ANALYZE INSERT …`).
 
-use connectors::sql::Refused;
 use datafusion::{
     dataframe::DataFrame,
     error::DataFusionError,
@@ -14,6 +13,7 @@ use datafusion::{
         sqlparser::ast::{Query, SetExpr, Statement as Sql},
     },
 };
+use runtime::sql::Refused;
 
 /// Letters of a statement, at most.
 pub const LETTERS_MAX: usize = 65_536;

@@ -12,10 +12,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{
-    store::StoreError,
-    supervisor::{Failure, Post},
-};
+use crate::store::StoreError;
+use runtime::supervisor::{Failure, Post};
 
 /// Records that are read at once.
 pub(crate) const RECORDS_AT_ONCE: usize = 500;

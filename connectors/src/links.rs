@@ -6,10 +6,10 @@ use std::sync::Arc;
 use pipeline::event::{Connection, House};
 use reqwest::Url;
 
-use crate::{
+use crate::outgoing::{Credential, Provider};
+use runtime::{
     config::{Config, ProviderSettings},
     directory::Directory,
-    outgoing::{Credential, Provider},
     sealing::Seal,
 };
 
@@ -124,12 +124,12 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sealing::new_key;
     use pipeline::{
         event::{Control, Row, Time},
         ports::{Headers, Position, Record},
         topics::Topic,
     };
+    use runtime::sealing::new_key;
 
     fn row(tenant: &str, id: &str, sealed: Option<&str>, enabled: bool) -> Record {
         let sealed_token = sealed.map(str::to_owned);

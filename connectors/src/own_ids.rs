@@ -23,12 +23,14 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use crate::{
-    brake::Brake,
-    config::{Config, ProviderSettings},
-    directory::Directory,
     links::{Link, Links, Way},
     outgoing::{Call, Caller, Fault, Http, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown},
     store::{Store, StoreError},
+};
+use runtime::{
+    config::{Config, ProviderSettings},
+    directory::Directory,
+    kill_switch::Brake,
     supervisor::{Failure, Post},
 };
 

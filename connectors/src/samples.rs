@@ -11,7 +11,7 @@ use udfs::{
     signature::{self, CLICKUP, GITHUB, JIRA, NEXUS, SLACK, STANDARD_WEBHOOKS, STRIPE, Scheme},
 };
 
-use crate::identity::random_hex;
+use runtime::identity::random_hex;
 
 /// A sample.
 #[derive(Debug)]

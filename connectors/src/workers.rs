@@ -13,7 +13,7 @@ use pipeline::{
 };
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{
+use runtime::{
     sessions::{Owned, Sessions, Stop},
     supervisor::{Failure, Post},
 };

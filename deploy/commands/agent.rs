@@ -5,8 +5,8 @@ use std::{io::Write, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use connectors::config::Config;
 use futures_util::{SinkExt, StreamExt};
+use runtime::config::Config;
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::sleep};
 use tokio_tungstenite::{

@@ -7,8 +7,9 @@ use std::io::Write;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use connectors::{config::Config, store::Store};
+use connectors::store::Store;
 use pipeline::event::Act;
+use runtime::config::Config;
 use serde_json::json;
 
 /// Check or export the audit trail.

@@ -5,8 +5,8 @@ use std::{io::IsTerminal, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use connectors::config::Config;
 use indicatif::{ProgressBar, ProgressStyle};
+use runtime::config::Config;
 use serde_json::{Value, json};
 
 use super::remote::Remote;
@@ -47,7 +47,7 @@ fn from(text: &str) -> Result<String, String> {
     if udfs::time::from_rfc3339(text).is_some() {
         return Ok(text.to_owned());
     }
-    let now_ms = pipeline::ports::Clock::now_ms(&connectors::clock::SystemClock);
+    let now_ms = pipeline::ports::Clock::now_ms(&runtime::clock::SystemClock);
     let ago_ms = ago_ms(text).ok_or("give it as 2026-11-20T08:00:00Z, or as 90m, 6h, 3d")?;
     Ok(udfs::time::to_rfc3339((now_ms as i64).saturating_sub(ago_ms).max(0)))
 }

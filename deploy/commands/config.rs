@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
-use connectors::config::{Config, DEFAULTS};
+use runtime::config::{Config, DEFAULTS};
 
 /// Print the settings in force, secrets masked.
 #[derive(Args)]

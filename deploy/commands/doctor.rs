@@ -3,8 +3,9 @@
 
 use anyhow::{Result, bail};
 use clap::Args;
-use connectors::{clock::SystemClock, config::Config, log};
+use connectors::log;
 use pipeline::ports::Clock;
+use runtime::{clock::SystemClock, config::Config};
 use tokio::net::TcpListener;
 
 use super::{remote::Remote, show::paint};
@@ -90,7 +91,7 @@ fn secrets(config: &Config) -> Finding {
 }
 
 fn file_limit() -> Finding {
-    let limit = connectors::process::open_files_max();
+    let limit = runtime::process::open_files_max();
     let detail = format!("{limit} files and sockets may be open");
     if limit < 4096 {
         return Finding::bad("files", format!("{detail}: raise it (ulimit -n 65536) before agents connect"));

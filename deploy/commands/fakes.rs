@@ -4,10 +4,8 @@ use std::{net::IpAddr, sync::Arc};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use connectors::{
-    clock::SystemClock,
-    fakes::{self, Fakes},
-};
+use connectors::fakes::{self, Fakes};
+use runtime::clock::SystemClock;
 use tokio::net::TcpListener;
 
 /// Serve fake providers: ClickUp, Slack, GitHub, Jira.

@@ -3,10 +3,10 @@
 use anyhow::{Result, anyhow};
 use clap::Args;
 use connectors::{
-    config::Config,
     hub::Hub,
     roles::{ROLES, Role},
 };
+use runtime::config::Config;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Run some roles in this process.
@@ -44,7 +44,7 @@ async fn serve(config: &Config, roles: &[Role]) -> Result<()> {
     if config.allow_unsigned {
         tracing::warn!("NEXUS_ALLOW_UNSIGNED is on: anybody who reaches this address can write events");
     }
-    connectors::process::raise_open_files();
+    runtime::process::raise_open_files();
     let begun = std::time::Instant::now();
     let hub = Hub::start_with(config, roles, super::sql::ENGINE).await.map_err(|error| anyhow!(error))?;
     let names: Vec<_> = roles.iter().map(|role| role.name()).collect();

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use connectors::{config::Config, store::Store};
+use connectors::store::Store;
+use runtime::config::Config;
 
 /// Bring the database's schema up to date (DIRECT_URL, else DATABASE_URL, else
 /// the embedded database).

@@ -28,7 +28,7 @@ mod token;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use connectors::{config::Config, telemetry};
+use runtime::{config::Config, telemetry};
 
 /// A dataflow hub between people's tools and AI agents.
 #[derive(Parser)]
@@ -130,7 +130,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
 
 /// The hub talks about what it does; a command that prints its own answer only
 /// about what goes wrong.
-fn logging(command: &Command, config: &Config) -> connectors::config::TelemetrySettings {
+fn logging(command: &Command, config: &Config) -> runtime::config::TelemetrySettings {
     let mut telemetry = config.telemetry.clone();
     if !matches!(command, Command::Up | Command::Run(_)) && telemetry.level == "info" {
         "warn".clone_into(&mut telemetry.level);

@@ -2,11 +2,9 @@
 
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
-use connectors::{
-    config::Config,
-    memory::embed::{minilm, models_dir},
-};
+use connectors::memory::embed::{minilm, models_dir};
 use indicatif::{ProgressBar, ProgressStyle};
+use runtime::config::Config;
 
 use super::show;
 

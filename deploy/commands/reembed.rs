@@ -5,12 +5,11 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use connectors::{
-    clock::SystemClock,
-    config::Config,
     memory::{Recall, reembed},
     store::Store,
 };
 use indicatif::{ProgressBar, ProgressStyle};
+use runtime::{clock::SystemClock, config::Config};
 
 use super::show;
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use connectors::{config::Config, hub::Notice};
+use connectors::hub::Notice;
 use futures_util::StreamExt;
 use reqwest::{Client, Response, StatusCode};
+use runtime::config::Config;
 
 /// How long a hub may take to say that it lives. One that is dead refuses at
 /// once; one that is only busy must not be taken for dead.

@@ -4,12 +4,11 @@
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use connectors::{
-    clock::SystemClock,
-    config::Config,
     dead_letters::{self, Replayed},
     log,
 };
 use pipeline::{event::DeadLetter, ports::Log};
+use runtime::{clock::SystemClock, config::Config};
 
 use super::{remote::Remote, suppose::Supposed};
 

@@ -11,12 +11,11 @@ use std::{
 use anyhow::{Result, anyhow};
 use clap::Args;
 use connectors::{
-    config::Config,
-    keys::Keys,
     log,
     seeding::{self, Login, Seeded},
     store::{Store, announce::Announcer},
 };
+use runtime::{config::Config, keys::Keys};
 
 use super::remote::Remote;
 

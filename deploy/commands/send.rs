@@ -11,14 +11,13 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use connectors::{
-    clock::SystemClock,
-    config::Config,
     samples::{self, Sample, Sender},
     seeding::{self, Door},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::ports::Clock;
 use reqwest::{Client, StatusCode};
+use runtime::{clock::SystemClock, config::Config};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until},

@@ -5,12 +5,14 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use connectors::{
-    clock::SystemClock,
-    config::{Config, GovernanceSettings},
     dry_run::{self, Query, Report, Tally},
     log,
 };
 use pipeline::{event::Time, ports::Clock};
+use runtime::{
+    clock::SystemClock,
+    config::{Config, GovernanceSettings},
+};
 use serde_json::json;
 
 use super::{remote::Remote, show};

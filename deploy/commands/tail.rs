@@ -4,8 +4,9 @@ use std::io::Write;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use connectors::{config::Config, log, tail};
+use connectors::log;
 use pipeline::topics::{TOPICS, Topic};
+use runtime::{config::Config, tail};
 use tokio::sync::mpsc;
 
 use super::{remote, remote::Remote, show};

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use connectors::config::Config;
+use runtime::config::Config;
 use serde::{Deserialize, Serialize};
 
 use super::{remote, remote::Remote};

@@ -18,11 +18,9 @@ use std::{
     time::Duration,
 };
 
-use connectors::{
-    clock::SystemClock,
-    samples::{self, Sender},
-};
+use connectors::samples::{self, Sender};
 use pipeline::ports::Clock;
+use runtime::clock::SystemClock;
 use serde_json::Value;
 
 use super::{

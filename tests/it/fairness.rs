@@ -4,14 +4,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use connectors::{
-    clock::SystemClock,
-    config::Config,
-    directory::Directory,
-    http::server,
     ingest::{self, Ingest},
     samples::{self, Request, Sender},
-    sealing::{Seal, new_key},
-    telemetry::metrics::Metrics,
 };
 use pipeline::{
     ports::{Clock, LogError},
@@ -19,6 +13,14 @@ use pipeline::{
     topics::Topic,
 };
 use reqwest::StatusCode;
+use runtime::{
+    clock::SystemClock,
+    config::Config,
+    directory::Directory,
+    http::server,
+    sealing::{Seal, new_key},
+    telemetry::metrics::Metrics,
+};
 use serde_json::Value;
 use tokio::{
     io::AsyncWriteExt,

@@ -10,9 +10,10 @@ mod sockets;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use connectors::{clock::SystemClock, config::Config, samples::Request};
+use connectors::samples::Request;
 use pipeline::{ports::Clock, topics::Topic};
 use reqwest::StatusCode;
+use runtime::{clock::SystemClock, config::Config};
 use serde_json::{Value, json};
 use udfs::signature::{CLICKUP, GITHUB, JIRA, NEXUS, SLACK, Scheme, sign};
 

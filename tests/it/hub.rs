@@ -4,8 +4,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use connectors::{
-    clock::SystemClock,
-    config::{Config, ConnectionSettings},
     hub::Hub as Running,
     roles::Role,
     samples::{self, Request, Sender},
@@ -15,6 +13,10 @@ use pipeline::{
     topics::Topic,
 };
 use reqwest::StatusCode;
+use runtime::{
+    clock::SystemClock,
+    config::{Config, ConnectionSettings},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 

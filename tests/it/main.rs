@@ -9,9 +9,9 @@
 #![allow(clippy::unwrap_used)] // a test may say so when something is not there
 
 #[cfg(feature = "sql")]
-const ENGINE: Option<connectors::sql::MakeEngine> = Some(analytics::engine);
+const ENGINE: Option<runtime::sql::MakeEngine> = Some(analytics::engine);
 #[cfg(not(feature = "sql"))]
-const ENGINE: Option<connectors::sql::MakeEngine> = None;
+const ENGINE: Option<runtime::sql::MakeEngine> = None;
 
 mod agents;
 mod api;

@@ -8,12 +8,10 @@ use std::{
     time::Duration,
 };
 
-use connectors::{
-    clock::SystemClock,
-    samples::{Request, SAMPLES},
-};
+use connectors::samples::{Request, SAMPLES};
 use pipeline::{ports::Clock, topics::Topic};
 use reqwest::StatusCode;
+use runtime::clock::SystemClock;
 use serde_json::{Value, json};
 use udfs::signature::{CLICKUP, NEXUS, PAGERDUTY, SLACK, STANDARD_WEBHOOKS, Scheme, sign};
 
@@ -320,7 +318,7 @@ async fn concurrent_repeats_wait_for_the_first_and_are_one_event() {
 
 #[tokio::test]
 async fn without_a_secret_nothing_is_believed_unless_that_is_allowed() {
-    let bare = |config: &mut connectors::config::Config| config.connections.clear();
+    let bare = |config: &mut runtime::config::Config| config.connections.clear();
     let hub = Hub::start_with(bare).await;
     let mut request = hub.sample("acme", "slack", "message");
     assert_eq!(hub.post(request.clone()).await.status, StatusCode::UNAUTHORIZED);

@@ -7,7 +7,7 @@ pub mod windows;
 
 use std::sync::Arc;
 
-use connectors::sql::{Cursor, Followed, Question, Refused};
+use runtime::sql::{Cursor, Followed, Question, Refused};
 use tokio::sync::mpsc;
 
 use self::windows::{Means, Windows};

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use connectors::sql::{Cursor, Refused, Told};
 use datafusion::execution::SendableRecordBatchStream;
 use futures_util::StreamExt;
+use runtime::sql::{Cursor, Refused, Told};
 use tokio::sync::mpsc;
 
 use crate::{answer, limits::Limits, table::Follow};

@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use connectors::sql::{Cursor, Question, Refused, Told};
 use datafusion::{
     arrow::{
         array::{AsArray, RecordBatch, UInt32Array},
@@ -20,6 +19,7 @@ use pipeline::{
     ports::{Clock, Log, LogError, Position, Reader, Record, Start, Visibility},
     topics::{Topic, partition_of},
 };
+use runtime::sql::{Cursor, Question, Refused, Told};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::closing::{Closing, Fate, Shape};

@@ -11,7 +11,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use connectors::{config::LakeSettings as Settings, supervisor::Failure};
 use datafusion::{
     datasource::listing::ListingTableUrl,
     error::DataFusionError,
@@ -23,6 +22,7 @@ use object_store::{
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     path::Path as Name,
 };
+use runtime::{config::LakeSettings as Settings, supervisor::Failure};
 
 /// What a bucket's name begins with, where a folder's would stand.
 const BUCKET: &str = "s3://";

@@ -4,7 +4,6 @@
 use std::{collections::BTreeMap, io};
 
 use bytes::Bytes;
-use connectors::supervisor::Failure;
 use datafusion::{
     arrow::{
         array::{AsArray, BooleanArray, RecordBatch},
@@ -14,6 +13,7 @@ use datafusion::{
     parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder,
 };
 use pipeline::topics::Topic;
+use runtime::supervisor::Failure;
 
 use super::{
     files::Files,

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use connectors::{
-    config::LakeSettings as Settings,
-    supervisor::{Failure, Post},
-};
 use datafusion::arrow::array::RecordBatch;
 use pipeline::{
     ports::{Clock, Lag, Log, LogError, Reader, Record, Start, Visibility},
     topics::{CLOCK, Topic},
+};
+use runtime::{
+    config::LakeSettings as Settings,
+    supervisor::{Failure, Post},
 };
 
 use super::{files::Files, manifest::Manifest, merge, note::Note, topics, write};

@@ -1,6 +1,5 @@
 //! Records as a Parquet file.
 
-use connectors::supervisor::Failure;
 use datafusion::{
     arrow::{
         array::{Array, ArrayRef, AsArray, RecordBatch},
@@ -16,6 +15,7 @@ use datafusion::{
     },
 };
 use pipeline::topics::Topic;
+use runtime::supervisor::Failure;
 use udfs::time::to_rfc3339;
 
 use super::{files::Files, manifest::File};

@@ -4,12 +4,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use connectors::sql::Refused;
 use datafusion_postgres::pgwire::{
     api::results::Response,
     error::{PgWireError, PgWireResult},
 };
 use futures_util::{StreamExt, stream};
+use runtime::sql::Refused;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refusal;

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use connectors::{auth::Authenticate, sql::Refused};
 use datafusion::{
     common::ParamValues,
     logical_expr::LogicalPlan,
@@ -25,6 +24,7 @@ use datafusion_postgres::{
         error::{PgWireError, PgWireResult},
     },
 };
+use runtime::{auth::Authenticate, sql::Refused};
 
 use super::{Who, failure, refusal};
 use crate::statement;

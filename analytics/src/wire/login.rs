@@ -3,7 +3,6 @@
 use std::{fmt::Debug, net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
-use connectors::auth::{Access, Authenticate, Guess};
 use datafusion_postgres::pgwire::{
     api::{
         ClientInfo, ConnectionGuard, ConnectionHandle, METADATA_DATABASE, METADATA_USER, PgWireConnectionState,
@@ -17,6 +16,7 @@ use datafusion_postgres::pgwire::{
     messages::{PgWireBackendMessage, PgWireFrontendMessage, startup::Authentication},
 };
 use futures_util::{Sink, SinkExt};
+use runtime::auth::{Access, Authenticate, Guess};
 
 use super::{CONNECTIONS, Who, failure};
 use crate::{catalog::CATALOG, table::Whose};

@@ -16,10 +16,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use connectors::{
-    auth::{Authenticate, Principal},
-    sql::Refused,
-};
 use datafusion::{error::DataFusionError, prelude::SessionContext};
 use datafusion_postgres::{
     DfSessionService, Parser,
@@ -40,6 +36,10 @@ use datafusion_postgres::{
     },
 };
 use futures_util::Sink;
+use runtime::{
+    auth::{Authenticate, Principal},
+    sql::Refused,
+};
 use tokio::{net::TcpStream, sync::watch};
 
 use self::{bounds::Bounds, guard::Guard, login::Door};

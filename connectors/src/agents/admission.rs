@@ -9,7 +9,7 @@ use pipeline::{
 };
 
 use super::{gateway::Gateway, seat::Identity};
-use crate::http::problem::Problem;
+use runtime::http::problem::Problem;
 
 /// Why a socket is not opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use super::{
     presence::{Changed, INSTANCE_SIGN, follow_table},
     session::Reason,
 };
-use crate::supervisor::{Failure, Post};
+use runtime::supervisor::{Failure, Post};
 
 /// Records of the inbox that are read at once.
 const RECORDS_AT_ONCE: usize = 256;

@@ -34,12 +34,12 @@ use super::{
     seat::{Identity, Seat, Transport},
     session::{Mark, Reason},
 };
-use crate::{
+use runtime::{
     auth::{Principal, Tokens},
-    brake::{Brake, switch::act_record},
     directory::Directory,
     http::body::Budget,
     identity::random_hex,
+    kill_switch::{Brake, switch::act_record},
 };
 
 /// Large bodies of polls, all together.

@@ -49,12 +49,12 @@ pub use presence::{Online, OnlineAgent, TTL_MS as PRESENCE_TTL_MS};
 
 use std::time::Duration;
 
-use crate::config::AgentSettings;
+use runtime::config::AgentSettings;
 
 /// How the gateway treats its agents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The log's epoch (see [`crate::epoch`]).
+    /// The log's epoch (see [`runtime::epoch`]).
     pub epoch: u64,
     /// Times and bounds of one socket.
     pub limits: session::Limits,
@@ -127,7 +127,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Config;
+    use runtime::config::Config;
 
     #[test]
     fn the_manual_says_what_the_code_takes() {

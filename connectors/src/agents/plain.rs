@@ -22,7 +22,7 @@ use super::{
     socket, upgrade,
     wire::Wire,
 };
-use crate::http::problem::Problem;
+use runtime::http::problem::Problem;
 
 #[derive(Default, Deserialize)]
 struct Asked {

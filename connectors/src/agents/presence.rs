@@ -21,7 +21,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::by_agent::ByAgent;
-use crate::directory::Directory;
+use runtime::directory::Directory;
 
 /// How often an instance says that it lives, and after how long without a word
 /// its sockets count as gone.

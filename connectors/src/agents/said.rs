@@ -10,7 +10,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
 use super::seat::Identity;
-use crate::identity::random_hex;
+use runtime::identity::random_hex;
 
 /// A message of a client.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::http::problem::Problem;
+use runtime::http::problem::Problem;
 
 /// A WebSocket. Boxed, so that tasks that hand it on stay small.
 pub type Ws = Box<WebSocketStream<TcpStream>>;

@@ -30,10 +30,10 @@ use tokio::{runtime::Handle, sync::oneshot, task::JoinSet};
 use udfs::hash::{Parts, hex};
 
 use self::{quiet::Quiet, webhook::Webhooks};
-use crate::{
+use crate::links::Links;
+use runtime::{
     config::{AlertSettings, Config},
     directory::Directory,
-    links::Links,
     sealing::Seal,
     supervisor::{Failure, Post},
 };

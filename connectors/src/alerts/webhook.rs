@@ -18,10 +18,8 @@ use reqwest::{
 };
 use udfs::signature::{self, STANDARD_WEBHOOKS};
 
-use crate::{
-    outgoing::{Http, Limits, Outcome, Provider, Request},
-    supervisor::Failure,
-};
+use crate::outgoing::{Http, Limits, Outcome, Provider, Request};
+use runtime::supervisor::Failure;
 
 /// One attempt.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -11,10 +11,10 @@ use super::{
     output::Page,
     query::{CURSOR, Kind, LIMIT, param},
 };
-use crate::{
+use crate::store::black_box::{ActFilter, Entry};
+use runtime::{
     auth::Access,
     http::problem::{FieldError, Problem},
-    store::black_box::{ActFilter, Entry},
 };
 
 /// An act, and where its trace can be seen.

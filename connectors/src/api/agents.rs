@@ -20,7 +20,8 @@ use super::{
     rows::{New, Resource, found, id_or_new, page_of, remove, reshaped},
     users::ExternalIdForm,
 };
-use crate::{agents::OnlineAgent, auth::Access, http::problem::Problem, store::Entry};
+use crate::{agents::OnlineAgent, store::Entry};
+use runtime::{auth::Access, http::problem::Problem};
 
 /// What people write of an agent.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

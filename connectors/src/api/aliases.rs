@@ -14,11 +14,8 @@ use super::{
     query::{Kind, required},
     rows::{Resource, resource},
 };
-use crate::{
-    auth::Access,
-    http::problem::Problem,
-    store::{StoreError, folded},
-};
+use crate::store::{StoreError, folded};
+use runtime::{auth::Access, http::problem::Problem};
 
 /// What people write of an alias.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

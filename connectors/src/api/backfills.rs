@@ -17,10 +17,12 @@ use super::{
     rows::found,
 };
 use crate::{
-    auth::Access,
     connections::backfill::{BACKFILL, Job, Status},
-    http::problem::{FieldError, Problem},
     store::StoreError,
+};
+use runtime::{
+    auth::Access,
+    http::problem::{FieldError, Problem},
 };
 
 /// What is asked for.

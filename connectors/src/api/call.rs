@@ -10,10 +10,10 @@ use super::{
     Desk,
     query::{PAGE_ROWS, Said},
 };
-use crate::{
+use crate::store::{Paging, StoreError};
+use runtime::{
     auth::Principal,
     http::problem::{FieldError, Problem},
-    store::{Paging, StoreError},
 };
 
 /// A request that was let in.

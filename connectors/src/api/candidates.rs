@@ -18,7 +18,8 @@ use super::{
     query::{CURSOR, LIMIT},
     rows::Shown,
 };
-use crate::{auth::Access, connections::mapping::project_of, http::problem::Problem};
+use crate::connections::mapping::project_of;
+use runtime::{auth::Access, http::problem::Problem};
 
 /// A candidate, with the id that it is mapped by.
 #[derive(Debug, Serialize, JsonSchema)]

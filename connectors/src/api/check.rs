@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{config::is_id, http::problem::FieldError};
+use runtime::{config::is_id, http::problem::FieldError};
 
 /// The schema of what may be anything.
 const FREE: &Value = &Value::Bool(true);

@@ -19,7 +19,7 @@ use super::{
     rows::{self, New, Resource, Shown, found, id_or_new, may_give},
     users::PersonRole,
 };
-use crate::{
+use runtime::{
     auth::{Access, Secrets},
     http::problem::Problem,
 };

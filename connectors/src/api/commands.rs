@@ -20,7 +20,7 @@ use pipeline::{
 };
 use tokio::{sync::oneshot, task::JoinSet};
 
-use crate::http::problem::Problem;
+use runtime::http::problem::Problem;
 
 /// How long an answer is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(5);

@@ -18,12 +18,10 @@ use super::{
     rows::{New, Resource, found, id_or_new, page_of, remove},
 };
 use crate::{
-    auth::Access,
     connections::health::{HEALTH, Health, Status},
-    http::problem::Problem,
-    sealing::Seal,
     store::Entry,
 };
+use runtime::{auth::Access, http::problem::Problem, sealing::Seal};
 
 /// What administrators write of a connection.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

@@ -14,9 +14,9 @@ use super::{
     output::{Data, Page},
     query::{Kind, LIMIT, param},
 };
-use crate::{
+use crate::dead_letters::{self, Cursor, NotReplayed, Replayed};
+use runtime::{
     auth::Access,
-    dead_letters::{self, Cursor, NotReplayed, Replayed},
     http::problem::{FieldError, Problem},
     identity::random_hex,
 };

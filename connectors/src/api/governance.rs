@@ -15,9 +15,9 @@ use super::{
     operation::{Operation, operation},
     output::Data,
 };
-use crate::{
+use crate::dry_run::{self, NoReport, Query, Report};
+use runtime::{
     auth::Access,
-    dry_run::{self, NoReport, Query, Report},
     http::problem::{FieldError, Problem},
 };
 

@@ -20,12 +20,12 @@ use super::{
     Services,
     operation::{Given, Operation, Served, described},
 };
-use crate::{
+use crate::workers::GROUP;
+use runtime::{
     auth::{Access as Needed, Gate},
     config::Access,
     http::problem::Problem,
     supervisor::Status,
-    workers::GROUP,
 };
 
 /// `/health*`, `/webhooks/health` and `/metrics`, which every process serves.

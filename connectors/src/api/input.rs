@@ -13,7 +13,7 @@ use serde_json::{Map, Number, Value};
 use udfs::json::depth_within;
 
 use super::check::faults;
-use crate::http::{
+use runtime::http::{
     body::{self, Budget, Limits},
     problem::{FieldError, Problem},
 };

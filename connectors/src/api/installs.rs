@@ -16,9 +16,9 @@ use super::{
     pickers::{PROVIDERS_ERRORS, problem},
     query::{Kind, Param, param},
 };
-use crate::{
+use crate::connections::install::{Back, Journey, PROVIDERS, Refused, cookie_name};
+use runtime::{
     auth::{Access, Gate},
-    connections::install::{Back, Journey, PROVIDERS, Refused, cookie_name},
     http::problem::Problem,
 };
 

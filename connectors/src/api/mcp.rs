@@ -40,11 +40,8 @@ use super::{
     operation::{Operation, operation},
     output::Output,
 };
-use crate::{
-    auth::Access,
-    http::problem::Problem,
-    tools::{self, Caller, TOOLS, Tool},
-};
+use crate::tools::{self, Caller, TOOLS, Tool};
+use runtime::{auth::Access, http::problem::Problem};
 
 /// How long a client may keep the list of tools.
 const LIST_TTL_MS: u64 = 300_000;

@@ -24,15 +24,15 @@ use super::{
     output::{Page, Promised, Sent},
     query::{Kind, param},
 };
-use crate::{
+use crate::memory::{
+    Query,
+    recall::RecallError,
+    vectors::{Filter, Hit, Scope, VectorError},
+};
+use runtime::{
     auth::Access,
     http::problem::{FieldError, Problem},
     identity::random_hex,
-    memory::{
-        Query,
-        recall::RecallError,
-        vectors::{Filter, Hit, Scope, VectorError},
-    },
 };
 
 /// Hits of a page where nothing is said, and of all pages.

@@ -55,23 +55,19 @@ use pipeline::{
 use tokio::sync::Semaphore;
 
 use self::{actions::TraceLinks, input::Bodies, operation::Schemas};
-use crate::{
-    agents::Online,
+use crate::{agents::Online, connections::Connections, ingest::Ingest, memory::Recall, store::Store};
+use runtime::{
     auth::{Buckets, Gate, Login, Origins, Tokens, allow},
-    brake::{Brake, switch::Switch},
     config::{Access, Config},
-    connections::Connections,
     directory::Directory,
     http::{
         body::{Budget, Limits},
         problem::Problem,
         sse::Listeners,
     },
-    ingest::Ingest,
-    memory::Recall,
+    kill_switch::{Brake, switch::Switch},
     sealing::Seal,
     sql::Engine,
-    store::Store,
     supervisor::{Board, Failure, Post},
     telemetry::metrics::Metrics,
 };
@@ -138,7 +134,7 @@ pub struct Desk {
     /// Stops.
     pub switch: Switch,
     /// Where agents' deployments are.
-    pub kubernetes: crate::config::KubernetesSettings,
+    pub kubernetes: runtime::config::KubernetesSettings,
     /// Where traces are seen.
     pub trace_links: TraceLinks,
     /// Who is connected.

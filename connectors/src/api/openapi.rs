@@ -14,7 +14,7 @@ use super::{
     operation::{Operation, Schemas, operation},
     output::Output,
 };
-use crate::{auth::Access, http::problem::Problem};
+use runtime::{auth::Access, http::problem::Problem};
 
 /// `/openapi.json`
 struct Document;

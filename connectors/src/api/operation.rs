@@ -21,12 +21,12 @@ use super::{
     output::Output,
     query::{Param, Said, TENANT},
 };
-use crate::{
+use crate::store::asked;
+use runtime::{
     auth::{Access, Gate, LOCAL, Principal, address_of},
-    brake::switch::act_record,
     http::problem::Problem,
     identity::random_hex,
-    store::asked,
+    kill_switch::switch::act_record,
 };
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
@@ -227,7 +227,7 @@ impl Operation {
         let (who, said, tenant) = match checks.await {
             Ok(passed) => passed,
             Err(problem) => {
-                crate::http::body::abandon(body);
+                runtime::http::body::abandon(body);
                 return Err(problem);
             }
         };

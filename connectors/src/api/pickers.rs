@@ -12,15 +12,12 @@ use super::{
     query::{CURSOR, LIMIT},
     rows::found,
 };
-use crate::{
-    auth::Access,
-    connections::{
-        Halt,
-        hooks::{Registered, Wish},
-        pick::{Asked, Choice, Picked, TaskChoice},
-    },
-    http::problem::Problem,
+use crate::connections::{
+    Halt,
+    hooks::{Registered, Wish},
+    pick::{Asked, Choice, Picked, TaskChoice},
 };
+use runtime::{auth::Access, http::problem::Problem};
 
 /// What a provider may be the reason of.
 pub(super) const PROVIDERS_ERRORS: &[StatusCode] = &[

@@ -17,10 +17,10 @@ use super::{
     query::{CURSOR, Kind, LIMIT, param},
     rows::{Resource, Shown, page_of, resource, shown},
 };
-use crate::{
+use crate::store::Entry;
+use runtime::{
     auth::{Access, Principal},
     http::problem::Problem,
-    store::Entry,
 };
 
 /// What people write of a project.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{
+use runtime::{
     config::is_id,
     http::problem::{FieldError, Problem},
 };

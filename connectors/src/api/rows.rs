@@ -14,11 +14,11 @@ use super::{
     input::{Body, Input, Media, Patch},
     output::{Created, Data, Gone, Page},
 };
-use crate::{
+use crate::store::{Entry, Paging, Stored};
+use runtime::{
     directory::Kept,
     http::problem::{FieldError, Problem},
     identity::random_hex,
-    store::{Entry, Paging, Stored},
 };
 
 /// A kind of row that people write.

@@ -14,7 +14,7 @@ use super::{
     operation::{Operation, operation},
     output::{Output, Page},
 };
-use crate::{auth::Access, http::problem::Problem};
+use runtime::{auth::Access, http::problem::Problem};
 
 /// A schema's name, and where it is.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -17,7 +17,7 @@ use super::{
     operation::{Operation, operation},
     output::Output,
 };
-use crate::{
+use runtime::{
     auth::{Access, Authenticate},
     http::{
         problem::{FieldError, Problem},

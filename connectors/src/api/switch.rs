@@ -18,17 +18,17 @@ use super::{
     output::{Data, Page},
     query::{Kind, LIMIT, param},
 };
-use crate::{
+use crate::store::{
+    PAGE_ROWS_MAX, Paging,
+    black_box::{Waiting, WaitingFilter},
+};
+use runtime::{
     auth::Access,
-    brake::{
-        kubernetes::{Kubernetes, NotScaled},
-        switch::{Cause, Instance, Thrown},
-    },
     http::problem::{FieldError, Problem},
     identity::random_hex,
-    store::{
-        PAGE_ROWS_MAX, Paging,
-        black_box::{Waiting, WaitingFilter},
+    kill_switch::{
+        kubernetes::{Kubernetes, NotScaled},
+        switch::{Cause, Instance, Thrown},
     },
 };
 

@@ -15,7 +15,7 @@ use super::{
     output::{Promised, Sent},
     rows::found,
 };
-use crate::{auth::Access, http::problem::Problem, identity::random_hex};
+use runtime::{auth::Access, http::problem::Problem, identity::random_hex};
 
 /// A wake-up call.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

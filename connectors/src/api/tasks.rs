@@ -15,12 +15,8 @@ use super::{
     query::{CURSOR, Kind, LIMIT, param},
     rows::found,
 };
-use crate::{
-    auth::Access,
-    http::problem::Problem,
-    identity::random_hex,
-    store::{StoreError, TaskFilter},
-};
+use crate::store::{StoreError, TaskFilter};
+use runtime::{auth::Access, http::problem::Problem, identity::random_hex};
 
 /// A task as the pipeline keeps it.
 #[derive(Debug, Serialize)]

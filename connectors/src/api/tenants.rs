@@ -19,10 +19,10 @@ use super::{
     query::{CURSOR, LIMIT},
     rows::{New, Shown, id_or_new, reshaped, shown},
 };
-use crate::{
+use crate::store::Entry;
+use runtime::{
     auth::Access,
     http::problem::{FieldError, Problem},
-    store::Entry,
 };
 
 /// What is written of a tenant.

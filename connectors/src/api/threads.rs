@@ -12,7 +12,8 @@ use super::{
     output::{Data, Page},
     query::{CURSOR, Kind, LIMIT, param},
 };
-use crate::{auth::Access, http::problem::Problem, store::Thread};
+use crate::store::Thread;
+use runtime::{auth::Access, http::problem::Problem};
 
 /// A message or comment of a thread.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -14,10 +14,10 @@ use super::{
     operation::{Operation, operation},
     output::Bare,
 };
-use crate::{
+use crate::store::StoreError;
+use runtime::{
     auth::{Access, Authenticate, Authenticated, Denied, Gate, Guess, Known, LOCAL, Principal, TOKEN_TTL_S},
     http::problem::{FieldError, Problem},
-    store::StoreError,
 };
 
 /// A request for a token. Other fields (`scope`, …) are not looked at.

@@ -18,7 +18,7 @@ use super::{
     output::Lines,
     query::{Kind, param},
 };
-use crate::{
+use runtime::{
     auth::Access,
     http::problem::{FieldError, Problem},
     tail,

@@ -15,7 +15,7 @@ use super::{
     output::{Data, Page},
     query::{CURSOR, LIMIT},
 };
-use crate::{auth::Access, http::problem::Problem, identity::random_hex};
+use runtime::{auth::Access, http::problem::Problem, identity::random_hex};
 
 /// Which events.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

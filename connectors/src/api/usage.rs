@@ -17,11 +17,10 @@ use super::{
     rows::found,
 };
 use crate::{
-    auth::Access,
-    http::problem::Problem,
     store::black_box::{Budget, UsageFilter, UsageOfDay},
     trail::spending::Period,
 };
+use runtime::{auth::Access, http::problem::Problem};
 
 /// What is written of a budget.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -14,10 +14,10 @@ use super::{
     operation::Operation,
     rows::{Resource, may_give, resource},
 };
-use crate::{
+use crate::store::StoreError;
+use runtime::{
     auth::Access,
     http::problem::{FieldError, Problem},
-    store::StoreError,
 };
 
 /// Somebody's name in another system.

@@ -14,7 +14,8 @@ use super::{
     output::Data,
     rows::{Resource, Shown, resource},
 };
-use crate::{auth::Access, http::problem::Problem, store::Entry};
+use crate::store::Entry;
+use runtime::{auth::Access, http::problem::Problem};
 
 /// What people write of a workgroup.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

@@ -16,7 +16,8 @@ use super::{
     Connections,
     way::{Halt, UNHURRIED, Way, rows_at, word_at},
 };
-use crate::{identity::random_hex, outgoing::Provider, store::Entry};
+use crate::{outgoing::Provider, store::Entry};
+use runtime::identity::random_hex;
 
 /// The kind of note that says which webhook is a connection's own.
 pub(super) const HOOK: &str = "hook";

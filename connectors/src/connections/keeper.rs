@@ -21,10 +21,8 @@ use super::{
     install::{GRANT, STATE, TICKET},
     way::Halt,
 };
-use crate::{
-    store::Note,
-    supervisor::{Failure, Post},
-};
+use crate::store::Note;
+use runtime::supervisor::{Failure, Post};
 
 /// The kind of note that a project's mapping was seen with.
 const MAPPING: &str = "mapping";

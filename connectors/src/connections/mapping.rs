@@ -5,10 +5,8 @@
 use pipeline::event::{Candidate, OnListCreated, Project, Workgroup};
 
 use super::{Connections, way::Halt};
-use crate::{
-    identity::random_hex,
-    store::{Entry, StoreError},
-};
+use crate::store::{Entry, StoreError};
+use runtime::identity::random_hex;
 
 /// Candidates and projects of one look.
 const ROWS_AT_ONCE: usize = 500;

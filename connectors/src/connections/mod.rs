@@ -34,13 +34,15 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::{
-    brake::Brake,
-    config::{Config, OAuthSettings, ProviderSettings, UpkeepSettings},
-    directory::Directory,
     links::Links,
     outgoing::{Caller, Http, Ledger, Limits, Policies},
-    sealing::Seal,
     store::Store,
+};
+use runtime::{
+    config::{Config, OAuthSettings, ProviderSettings, UpkeepSettings},
+    directory::Directory,
+    kill_switch::Brake,
+    sealing::Seal,
     supervisor::Failure,
 };
 

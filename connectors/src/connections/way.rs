@@ -10,11 +10,13 @@ use serde_json::Value;
 
 use super::Connections;
 use crate::{
-    brake::{Cut, switch::act_record},
-    http::problem::Problem,
-    identity::random_hex,
     links::{self, Link, NoWay},
     outgoing::{Answer, Call, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown, address},
+};
+use runtime::{
+    http::problem::Problem,
+    identity::random_hex,
+    kill_switch::{Cut, switch::act_record},
 };
 
 /// How long somebody who waits for an answer waits for a provider.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::look::{Cursor, Look};
-use crate::identity::random_hex;
+use runtime::identity::random_hex;
 
 /// Originals that are appended together: enough to share a sync, few enough
 /// that a failure leaves little in doubt.

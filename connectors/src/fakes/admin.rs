@@ -19,7 +19,7 @@ use super::{
     tell::{self, Telling},
     world::{CLICKUP_LIST, CLICKUP_TEAM},
 };
-use crate::identity::random_hex;
+use runtime::identity::random_hex;
 
 pub(super) fn routes() -> Router<Fakes> {
     Router::new()

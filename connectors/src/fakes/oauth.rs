@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Fakes, World, world::SLACK_TEAM};
-use crate::identity::random_hex;
+use runtime::identity::random_hex;
 
 /// Below a provider's prefix: where browsers are sent, and where codes are
 /// exchanged by providers that do it beside their API.

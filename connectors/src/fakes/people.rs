@@ -18,7 +18,7 @@ use super::{
     tell::{self, Told},
     world::SLACK_TEAM,
 };
-use crate::identity::random_hex;
+use runtime::identity::random_hex;
 
 pub(super) fn routes() -> Router<Fakes> {
     let issue = "/github/{owner}/{name}/issues/{number}";

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use udfs::signature::SLACK;
 
 use super::{World, slack::without_channel, tell::Told};
-use crate::identity::random_hex;
+use runtime::identity::random_hex;
 
 /// An app that listens: a workspace's id, an address, a signing secret.
 pub fn app(team: &str, endpoint: &str, secret: &str) -> Value {

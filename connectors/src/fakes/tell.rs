@@ -14,10 +14,8 @@ use serde_json::{Value, json};
 use udfs::signature::{self, SLACK, Scheme};
 
 use super::Fakes;
-use crate::{
-    identity::random_hex,
-    outgoing::{Outcome, Provider, Request},
-};
+use crate::outgoing::{Outcome, Provider, Request};
+use runtime::identity::random_hex;
 
 /// What the providers wait for an answer, at least.
 const TIMEOUT: Duration = Duration::from_secs(7);

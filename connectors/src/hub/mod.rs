@@ -10,14 +10,12 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 pub use self::notice::Notice;
 use self::parts::{Crew, Parts};
-use crate::{
+use crate::{log, roles::Role, store::Store};
+use runtime::{
     config::Config,
     http::server,
     identity::random_hex,
-    log,
-    roles::Role,
     sql::MakeEngine,
-    store::Store,
     supervisor::{Board, Failure, Status},
 };
 

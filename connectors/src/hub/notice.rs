@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::supervisor::Failure;
+use runtime::supervisor::Failure;
 
 /// The file in the data directory.
 const NAME: &str = "hub.json";

@@ -11,7 +11,7 @@ use pipeline::{
 use udfs::signature::{Key, SCHEMES, Scheme};
 
 use super::turns::Turns;
-use crate::{config::Config, directory, identity::random_hex, sealing::Seal};
+use runtime::{config::Config, directory, identity::random_hex, sealing::Seal};
 
 /// Senders whose name alone is no reason for a 404. Any other provider exists
 /// once it has a secret or a connection.

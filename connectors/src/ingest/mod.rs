@@ -45,7 +45,7 @@ use self::{
     repeats::{Repeats, Seen},
     request::{Admitted, Answer, Media, Refused, Request},
 };
-use crate::{
+use runtime::{
     config::Config,
     http::{
         body::{self, Budget, Limits},
@@ -113,7 +113,7 @@ pub struct Ingest {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     config: Config,
-    rows: Arc<crate::directory::Directory>,
+    rows: Arc<runtime::directory::Directory>,
     seal: Arc<Seal>,
     directory: RwLock<Arc<Directory>>,
     /// Whether `directory` has all that there was at the start.
@@ -133,7 +133,7 @@ impl Ingest {
         log: Arc<dyn Log>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
-        rows: Arc<crate::directory::Directory>,
+        rows: Arc<runtime::directory::Directory>,
         seal: Arc<Seal>,
     ) -> Self {
         Ingest {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use udfs::signature::{self, Scheme, Verified};
 
 use super::directory::{Directory, Keys, Link, Tenant};
-use crate::http::problem::Problem;
+use runtime::http::problem::Problem;
 
 /// What kind of body a request declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use axum::{
 use serde_json::json;
 
 use super::{Accepted, Address, Ingest};
-use crate::http::problem::Problem;
+use runtime::http::problem::Problem;
 
 /// The routes of CONTRACT §4 'Webhooks in'.
 pub fn router(ingest: Arc<Ingest>) -> Router {

@@ -12,7 +12,7 @@ use self::{
     embedded::Journal,
     kafka::{KafkaLog, Sasl},
 };
-use crate::{
+use runtime::{
     config::{Config, Durability},
     supervisor::Failure,
 };

@@ -20,12 +20,14 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use super::{clickup, flights::Flights};
 use crate::{
-    brake::Brake,
-    config::{Config, ProviderSettings},
     links::Links,
     outgoing::{
         Answer, Call, Caller, Credential, Fault, Http, Ledger, Limits, Outcome, Policies, Provider, Stopped, WhileDown,
     },
+};
+use runtime::{
+    config::{Config, ProviderSettings},
+    kill_switch::Brake,
     supervisor::Failure,
     telemetry::metrics::Metrics,
 };

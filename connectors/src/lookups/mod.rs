@@ -24,7 +24,7 @@ use pipeline::{
 };
 use tokio::runtime::Handle;
 
-use crate::{
+use runtime::{
     directory::Directory,
     sessions::{Sessions, Stop},
     supervisor::{Failure, Post},

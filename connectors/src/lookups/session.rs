@@ -14,7 +14,7 @@ use pipeline::{
 use tokio::{runtime::Handle, task::JoinSet, time::timeout};
 
 use super::{STOP_GRACE, desk::Desk};
-use crate::in_flight::Open;
+use runtime::in_flight::Open;
 
 /// Requests of one partition that may be under way, the answered ones behind a
 /// slow one included. Each is gone by its deadline, so this is also what may be

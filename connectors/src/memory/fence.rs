@@ -1,7 +1,7 @@
 //! A fence around retrieved text, so that whoever reads it in a prompt can tell
 //! data from instruction: the nonce is new each time, so no text can close it.
 
-use crate::identity::random_hex;
+use runtime::identity::random_hex;
 
 /// A text between fences.
 pub fn fenced(text: &str) -> String {

@@ -12,7 +12,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, core
 use tokio::runtime::Handle;
 
 use super::{recall::Recall, session};
-use crate::{
+use runtime::{
     sessions::{Sessions, Stop},
     supervisor::{Failure, Post},
 };

@@ -9,10 +9,12 @@ use serde_json::Value;
 
 use super::counts::Counts;
 use crate::{
-    brake::{Brake, Cut},
-    config::ProviderSettings,
     links::{Link, NoWay, Way},
     outgoing::{Call, Caller, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown, address},
+};
+use runtime::{
+    config::ProviderSettings,
+    kill_switch::{Brake, Cut},
 };
 
 /// Why something was not done.

@@ -13,7 +13,7 @@ use super::{
     scheduler::{Bench, Order, Scheduler},
     session,
 };
-use crate::{
+use runtime::{
     sessions::{Sessions, Stop},
     supervisor::{Failure, Post},
 };

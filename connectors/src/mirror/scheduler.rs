@@ -27,11 +27,13 @@ use super::{
     perform::Step,
 };
 use crate::{
-    brake::Brake,
-    config::{Config, MirrorSettings, ProviderSettings, RetrySettings},
-    directory::Directory,
     links::Links,
     outgoing::{Caller, Http, Ledger, Limits, Policies},
+};
+use runtime::{
+    config::{Config, MirrorSettings, ProviderSettings, RetrySettings},
+    directory::Directory,
+    kill_switch::Brake,
     supervisor::Failure,
 };
 

@@ -26,7 +26,8 @@ use super::{
     role::GROUP,
     scheduler::{Bench, Order},
 };
-use crate::{brake::switch::act_record, in_flight::Open, trail};
+use crate::trail;
+use runtime::{in_flight::Open, kill_switch::switch::act_record};
 
 /// Commands of one partition between the oldest that has not ended and the
 /// newest that was read. An offset each, but a crash reads all of them again.

@@ -5,7 +5,7 @@ use pipeline::event::{Agent, ExternalId, MirrorAuthor, MirrorPlace, MirrorText, 
 use reqwest::Url;
 use udfs::markup::{Dialect, Document, Footer, Mark, Mention, MentionKind, Options, Part, Target, notices, render};
 
-use crate::directory::Directory;
+use runtime::directory::Directory;
 
 /// Who speaks, where the system lets us show that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

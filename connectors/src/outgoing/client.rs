@@ -19,7 +19,7 @@ use super::{
     outcome::{Answer, Fault, Outcome, Provider, Trouble, judge},
     rate::Rate,
 };
-use crate::supervisor::Failure;
+use runtime::supervisor::Failure;
 
 /// What no exchange may pass.
 #[derive(Clone, Copy, Debug)]

@@ -6,12 +6,8 @@
 //! without a name belong to. Nothing is made, and a store elsewhere is not asked:
 //! whoever may read this directory may read its keys, not everybody's.
 
-use crate::{
-    config::Config,
-    keys::Keys,
-    store::{FILE, Paging, Store},
-    supervisor::Failure,
-};
+use crate::store::{FILE, Paging, Store};
+use runtime::{config::Config, keys::Keys, supervisor::Failure};
 
 /// How many connections are looked at.
 const CONNECTIONS_MAX: usize = 200;

@@ -11,13 +11,8 @@ mod door;
 use pipeline::event::{Agent, Alias, Client, Connection, Project, Role, Row, Tenant, Time, Workgroup};
 use serde::Serialize;
 
-use crate::{
-    config::Config,
-    identity::random_hex,
-    sealing::Seal,
-    store::{Store, StoreError, Work},
-    supervisor::Failure,
-};
+use crate::store::{Store, StoreError, Work};
+use runtime::{config::Config, identity::random_hex, sealing::Seal, supervisor::Failure};
 
 pub use bench::{SeededBench, seed_bench};
 pub use door::{Door, door};

@@ -29,9 +29,9 @@ use super::{
     sql,
     work::{ACT, ALERT, COMMAND, Work},
 };
-use crate::{
-    brake::switch::{act_record, alert_record},
+use runtime::{
     config::Config,
+    kill_switch::switch::{act_record, alert_record},
     supervisor::{Failure, Post},
 };
 

@@ -41,7 +41,7 @@ use pipeline::{
 use tokio::sync::Notify;
 
 use self::database::{Database, Tx};
-use crate::{clock::SystemClock, config::Config};
+use runtime::{clock::SystemClock, config::Config};
 
 pub use candidates::Candidates;
 pub use clients::Credentials;

@@ -20,10 +20,8 @@ use super::{
     database::{Tx, Value},
     sql, tasks,
 };
-use crate::{
-    gathering::{Batch, Gathering, RECORDS_AT_ONCE, Tray, Writes},
-    supervisor::{Failure, Post},
-};
+use crate::gathering::{Batch, Gathering, RECORDS_AT_ONCE, Tray, Writes};
+use runtime::supervisor::{Failure, Post};
 
 /// The tables: the kind of their entries, and their statements.
 struct Table {

@@ -23,7 +23,7 @@ use super::{
     rows::{Entry, Stored, entry, join, refused},
     sql,
 };
-use crate::identity::random_hex;
+use runtime::identity::random_hex;
 
 /// The kind of an outbox row that is a command and no row of the directory.
 pub(super) const COMMAND: &str = "command";

@@ -16,8 +16,6 @@ use super::{
 };
 use crate::{
     api::Desk,
-    http::problem::Problem,
-    identity::random_hex,
     memory::{
         Query, fenced,
         recall::RecallError,
@@ -25,6 +23,7 @@ use crate::{
     },
     store::{StoreError, Thread},
 };
+use runtime::{http::problem::Problem, identity::random_hex};
 
 /// The longest query, and the longest message.
 const QUERY_BYTES_MAX: usize = 16_000;

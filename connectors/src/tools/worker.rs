@@ -22,8 +22,8 @@ use serde_json::{Map, Value, json};
 use tokio::{runtime::Handle, task::JoinSet, time::timeout};
 
 use super::{Caller, Refused};
-use crate::{
-    api::Desk,
+use crate::api::Desk;
+use runtime::{
     in_flight::Open,
     sessions::{Sessions, Stop},
     supervisor::{Failure, Post},

@@ -27,14 +27,16 @@ use serde::de::DeserializeOwned;
 
 use self::traces::Traces;
 use crate::{
-    acts,
-    config::Prices,
     gathering::{self, Gathering, RECORDS_AT_ONCE, Tray, Writes as _},
     store::Store,
+};
+use runtime::{
+    acts,
+    config::Prices,
     supervisor::{Failure, Post},
 };
 
-pub use crate::acts::cut_off;
+pub use runtime::acts::cut_off;
 pub(crate) use write::next_hash;
 
 /// What is read. Commands come first: a result needs to know what it ends.

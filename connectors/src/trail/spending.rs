@@ -4,7 +4,7 @@ use pipeline::event::Usage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Price, Prices};
+use runtime::config::{Price, Prices};
 
 /// Millionths of a dollar that one report can be of at most: a wrong report
 /// must not fill up the sums.

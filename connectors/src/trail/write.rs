@@ -8,16 +8,16 @@ use pipeline::{
 };
 
 use super::{Batch, Entry, Trail, Used, chain, spending};
-use crate::acts;
 use crate::{
     gathering::Writes,
-    identity::random_hex,
     store::{
         StoreError,
         black_box::{self, Budget},
         database::Tx,
     },
 };
+use runtime::acts;
+use runtime::identity::random_hex;
 
 /// Sums of one report of the same kind.
 #[derive(Default)]

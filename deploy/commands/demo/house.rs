@@ -5,17 +5,19 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result, anyhow};
 use connectors::{
-    clock::SystemClock,
-    config::{Config, ConnectionSettings},
     fakes::{self, Fakes},
     hub::Hub,
-    keys::Keys,
     roles::Role,
     samples::{self, Sender},
     seeding::{self, Seeded},
     store::Store,
 };
 use pipeline::event::{ExternalId, User};
+use runtime::{
+    clock::SystemClock,
+    config::{Config, ConnectionSettings},
+    keys::Keys,
+};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 

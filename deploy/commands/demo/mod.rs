@@ -14,8 +14,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use connectors::{clock::SystemClock, config::Config, hub::Hub, identity::random_hex, samples, tail};
+use connectors::{hub::Hub, samples};
 use pipeline::{ports::Clock, topics::Topic};
+use runtime::{clock::SystemClock, config::Config, identity::random_hex, tail};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use connectors::{config::Config, sql::MakeEngine};
+use runtime::{config::Config, sql::MakeEngine};
 use serde_json::json;
 
 use self::table::Table;

@@ -2,7 +2,7 @@
 //! names to choose from.
 
 use anyhow::Result;
-use connectors::config::Config;
+use runtime::config::Config;
 use rustyline::{
     CompletionType, Context, Editor, Helper,
     completion::{Completer, Pair},

@@ -14,7 +14,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use connectors::config::Config;
+use runtime::config::Config;
 use serde_json::json;
 
 use super::show;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use connectors::{agents::Settings, auth::Tokens};
+use connectors::agents::Settings;
 use pipeline::{
     event::{Agent as AgentRow, Client as ClientRow, Role},
     ports::Clock,
 };
+use runtime::auth::Tokens;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::{client::IntoClientRequest, http::StatusCode};
 

@@ -18,18 +18,20 @@ use std::{
 
 use connectors::{
     agents::{Counts, Gateway, Parts, Settings, session::Limits},
-    auth::Tokens,
-    brake::Brake,
-    clock::SystemClock,
-    directory::Directory,
-    http::server,
     log::embedded::{self, Journal},
-    supervisor::{Board, Post, Status},
 };
 use pipeline::{
     event::{Addressee, Agent as AgentRow, Client as ClientRow, Control, InboxEntry, Role, Row, Time},
     ports::{Headers, Log, NewRecord, Record, Start, Visibility},
     topics::{Topic, partition_of},
+};
+use runtime::{
+    auth::Tokens,
+    clock::SystemClock,
+    directory::Directory,
+    http::server,
+    kill_switch::Brake,
+    supervisor::{Board, Post, Status},
 };
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -228,7 +230,7 @@ pub struct Instance {
     pub address: SocketAddr,
     counts: Arc<Counts>,
     stop: watch::Sender<bool>,
-    running: Option<tokio::task::JoinHandle<Result<(), connectors::supervisor::Failure>>>,
+    running: Option<tokio::task::JoinHandle<Result<(), runtime::supervisor::Failure>>>,
     runtime: Option<Runtime>,
 }
 

@@ -26,7 +26,7 @@ impl Api {
     }
 
     /// Guesses at secrets cost little here; bcrypt's cost has a test of its own.
-    pub async fn start_with(change: impl FnOnce(&mut connectors::config::Config)) -> Api {
+    pub async fn start_with(change: impl FnOnce(&mut runtime::config::Config)) -> Api {
         let api = Api::start_in(tempfile::tempdir().unwrap(), change).await;
         for tenant in ["acme", "umbra"] {
             api.made("/admin/tenants", json!({ "id": tenant, "name": tenant })).await;
@@ -35,7 +35,7 @@ impl Api {
     }
 
     /// With the directory of one that was there before, and its tenants.
-    pub async fn start_in(directory: tempfile::TempDir, change: impl FnOnce(&mut connectors::config::Config)) -> Api {
+    pub async fn start_in(directory: tempfile::TempDir, change: impl FnOnce(&mut runtime::config::Config)) -> Api {
         let hub = Hub::start_in(directory, |config| {
             config.auth.bcrypt_cost = 4;
             config.server.client_requests_per_s = 0;

@@ -1,11 +1,9 @@
 //! Each operation and each role: who may, who may not, who is not even known.
 
-use connectors::{
-    api::{Operation, Served, operations},
-    auth::Access,
-};
+use connectors::api::{Operation, Served, operations};
 use pipeline::event::Role;
 use reqwest::StatusCode;
+use runtime::auth::Access;
 use serde_json::json;
 
 use super::Api;

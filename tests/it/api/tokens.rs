@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use connectors::{
+use pipeline::{event::Role, ports::Clock, testing::ManualClock};
+use reqwest::{Method, StatusCode, header};
+use runtime::{
     auth::{TOKEN_TTL_S, Tokens},
     clock::SystemClock,
     directory::Directory,
 };
-use pipeline::{event::Role, ports::Clock, testing::ManualClock};
-use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{Api, fields, text};

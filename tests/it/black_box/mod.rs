@@ -13,7 +13,6 @@ mod usage;
 use std::time::{Duration, Instant};
 
 use connectors::{
-    config::Config,
     fakes::world::{CLICKUP_LIST, SLACK_CHANNEL},
     samples::{self, Sender},
 };
@@ -23,6 +22,7 @@ use pipeline::{
     topics::{Topic, partition_of},
 };
 use reqwest::StatusCode;
+use runtime::config::Config;
 use serde_json::{Value, json};
 
 use super::{

@@ -68,7 +68,7 @@ async fn open_sockets(house: &House, tokens: &[String], count: usize) -> Vec<Wai
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_silent_within_a_second_and_nothing_is_lost() {
-    connectors::process::raise_open_files();
+    runtime::process::raise_open_files();
     let count = sockets_open();
     let house = House::open_with(|config| {
         config.agents.agent_sockets_max = OF_AN_AGENT;

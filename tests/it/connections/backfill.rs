@@ -10,7 +10,7 @@ const LIST: &str = "901200345678";
 const CHANNEL: &str = "C0SHOPDEV1";
 
 fn now_s() -> u64 {
-    pipeline::ports::Clock::now_ms(&connectors::clock::SystemClock) / 1000
+    pipeline::ports::Clock::now_ms(&runtime::clock::SystemClock) / 1000
 }
 
 impl House {

@@ -12,9 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use connectors::config::Config;
 use pipeline::topics::Topic;
 use reqwest::StatusCode;
+use runtime::config::Config;
 use serde_json::{Value, json};
 use udfs::signature::{self, CLICKUP, GITHUB, SLACK, Scheme};
 
@@ -186,7 +186,7 @@ impl House {
         headers: &[(&str, &str)],
         body: &Value,
     ) -> Answer {
-        let (body, now_ms) = (body.to_string(), pipeline::ports::Clock::now_ms(&connectors::clock::SystemClock));
+        let (body, now_ms) = (body.to_string(), pipeline::ports::Clock::now_ms(&runtime::clock::SystemClock));
         let mut request = self.api.request("POST".parse().unwrap(), path);
         request = request.header("content-type", "application/json");
         for (name, value) in headers {

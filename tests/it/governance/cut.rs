@@ -115,7 +115,7 @@ async fn every_instance_cuts_and_refuses() {
 
 async fn bar(world: &World, who: &Credentials, for_ms: u64) {
     use pipeline::{event::Time, ports::Clock};
-    let now_ms = connectors::clock::SystemClock.now_ms();
+    let now_ms = runtime::clock::SystemClock.now_ms();
     let barred = json!({
         "agentId": who.agent, "reason": "identical", "message": "said the same twice",
         "at": Time::from_ms(now_ms), "until": Time::from_ms(now_ms + for_ms),

@@ -3,12 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use connectors::{
+use connectors::workers::Workers;
+use pipeline::{flow::Settings, operators::govern::Govern, topics::Topic};
+use runtime::{
     clock::SystemClock,
     supervisor::{Board, Post},
-    workers::Workers,
 };
-use pipeline::{flow::Settings, operators::govern::Govern, topics::Topic};
 use serde_json::Value;
 use tokio::sync::watch;
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use connectors::config::Config;
 use pipeline::{event::Time, topics::Topic};
+use runtime::config::Config;
 use serde_json::{Value, json};
 
 use super::{House, say, say_in, say_until_accepted};

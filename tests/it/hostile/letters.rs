@@ -1,12 +1,12 @@
 //! Records that a producer of its own wrote badly, straight into the log: they
 //! are put away whole, somebody is told, and the next record has its turn.
 
-use connectors::clock::SystemClock;
 use pipeline::{
     ports::{Clock, Headers, NewRecord},
     topics::{Topic, partition_of},
 };
 use reqwest::{Method, StatusCode};
+use runtime::clock::SystemClock;
 use serde_json::{Value, json};
 use udfs::{
     hash::{base64, from_base64},

@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
-use connectors::{clock::SystemClock, config::Config, log};
+use connectors::log;
 use pipeline::{
     ports::{Clock, Headers, Log, NewRecord},
     topics::{Topic, partition_of},
 };
 use reqwest::{Method, StatusCode};
+use runtime::{clock::SystemClock, config::Config};
 use serde_json::{Value, json};
 
 use super::{Hub, open_doors};

@@ -3,7 +3,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use connectors::{config::Config, samples::Request};
+use connectors::samples::Request;
+use runtime::config::Config;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

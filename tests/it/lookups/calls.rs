@@ -5,18 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use connectors::{
-    clock::SystemClock,
-    outgoing::{
-        Call, Caller, Credential, Fault, Http, Limits, Outcome, Policies, Provider as Whose, Request, Stopped,
-        WhileDown, budget::Limit,
-    },
+use connectors::outgoing::{
+    Call, Caller, Credential, Fault, Http, Limits, Outcome, Policies, Provider as Whose, Request, Stopped, WhileDown,
+    budget::Limit,
 };
 use pipeline::{
     ports::Clock,
     retry::{CircuitPolicy, Policy},
 };
 use reqwest::Method;
+use runtime::clock::SystemClock;
 use serde_json::json;
 
 use super::{Provider, TOKEN};

@@ -7,7 +7,8 @@ mod role;
 
 use std::sync::Arc;
 
-use connectors::{clock::SystemClock, fakes::Fakes};
+use connectors::fakes::Fakes;
+use runtime::clock::SystemClock;
 use tokio::net::TcpListener;
 
 /// The token of all calls of the tests.

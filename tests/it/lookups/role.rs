@@ -8,19 +8,21 @@ use std::{
 };
 
 use connectors::{
-    clock::SystemClock,
-    directory::Directory,
     links::Links,
     lookups::{self, Desk, Lookups},
-    sealing::{Seal, new_key},
-    supervisor::Post,
-    telemetry::metrics::Metrics,
 };
 use pipeline::{
     event::{Connection, Control, House, LookupRequest, LookupResult, Row, Time},
     ports::{Clock, Headers, Log, NewRecord, Position, Record},
     testing::MemoryLog,
     topics::{Topic, partition_of},
+};
+use runtime::{
+    clock::SystemClock,
+    directory::Directory,
+    sealing::{Seal, new_key},
+    supervisor::Post,
+    telemetry::metrics::Metrics,
 };
 use serde_json::json;
 use tokio::{sync::watch, task::JoinHandle};

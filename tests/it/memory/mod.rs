@@ -42,7 +42,7 @@ impl World {
         World::start_with(|_| {}).await
     }
 
-    pub async fn start_with(change: impl FnOnce(&mut connectors::config::Config)) -> World {
+    pub async fn start_with(change: impl FnOnce(&mut runtime::config::Config)) -> World {
         let api = Api::start_with(change).await;
         let (_, agent, agent_token) = api.agent_of("acme", "Rook").await;
         let group = json!({ "name": "Squad", "agentIds": [agent] });
@@ -128,7 +128,7 @@ fn said(channel: &str, ts: &str, thread: Option<&str>, user: &str, text: &str) -
 
 /// An event of Slack's as a request that was taken in.
 fn slack(event: &Value) -> Value {
-    let id = format!("Ev{}", connectors::identity::random_hex());
+    let id = format!("Ev{}", runtime::identity::random_hex());
     let body = json!({ "team_id": "T0ACME", "type": "event_callback", "event_id": id, "event": event });
     let at = udfs::time::to_rfc3339(1_795_248_000_000);
     json!({ "tenantId": "acme", "provider": "slack", "connectionId": "acme-slack", "receivedAt": at,

@@ -8,8 +8,6 @@ use std::sync::{
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use connectors::{
-    clock::SystemClock,
-    config::Config,
     memory::{
         Query, Recall,
         embed::{Embedder, hashed::Hashed, minilm::MiniLm},
@@ -19,6 +17,7 @@ use connectors::{
     store::Store,
 };
 use pipeline::topics::Topic;
+use runtime::{clock::SystemClock, config::Config};
 use serde_json::{Value, json};
 use udfs::recall::ngrams;
 

@@ -4,14 +4,13 @@
 use std::{path::PathBuf, process::Stdio, sync::Arc};
 
 use connectors::{
-    config::Config,
-    config::QdrantLayout,
     memory::vectors::{
         Ask, Filter, Hit, Indexed, Model, Piece, Scope, VectorError, Vectors, embedded::Embedded, qdrant::Qdrant,
     },
     store::Store,
 };
 use pipeline::event::{Text, TextKind, Time, Trust};
+use runtime::config::{Config, QdrantLayout};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},

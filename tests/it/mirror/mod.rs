@@ -16,13 +16,8 @@ use std::{
 };
 
 use connectors::{
-    clock::SystemClock,
-    config::Config,
-    directory::Directory,
     links::Links,
     mirror::{Bench, Mirror},
-    sealing::{Seal, new_key},
-    supervisor::Post,
 };
 use pipeline::{
     event::{
@@ -32,6 +27,13 @@ use pipeline::{
     ports::{Clock, Headers, Log, NewRecord},
     testing::MemoryLog,
     topics::{Topic, partition_of},
+};
+use runtime::{
+    clock::SystemClock,
+    config::Config,
+    directory::Directory,
+    sealing::{Seal, new_key},
+    supervisor::Post,
 };
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};

@@ -2,14 +2,13 @@
 //! on the other, once, whatever comes back of it.
 
 use connectors::{
-    config::Config,
     fakes::world::SLACK_CHANNEL,
-    keys::Keys,
     seeding::{self, Seeded},
     store::Store,
 };
 use pipeline::{ports::Record, topics::Topic};
 use reqwest::Method;
+use runtime::{config::Config, keys::Keys};
 use serde_json::{Value, json};
 
 use super::scene::{REPOSITORY, Scene, TENANT, text};

@@ -4,17 +4,17 @@
 use std::sync::Arc;
 
 use analytics::lake::{Files, Sink};
-use connectors::{
-    clock::SystemClock,
-    config::Config,
-    sql::{Engine, Format, Question},
-};
 use pipeline::{
     ports::{Headers, Log, NewRecord},
     testing::MemoryLog,
     topics::{TOPICS, partition_of},
 };
 use proptest::{prelude::*, test_runner::TestRunner};
+use runtime::{
+    clock::SystemClock,
+    config::Config,
+    sql::{Engine, Format, Question},
+};
 
 use super::Asked;
 

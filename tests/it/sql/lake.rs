@@ -4,15 +4,15 @@
 use std::{path::Path, sync::Arc};
 
 use analytics::lake::{Files, Manifest, Sink};
-use connectors::{
-    clock::SystemClock,
-    config::{Config, LakeSettings as Settings},
-    sql::{Engine, Format, Question},
-};
 use pipeline::{
     ports::{Clock, Headers, Log, NewRecord},
     testing::{ManualClock, MemoryLog},
     topics::Topic,
+};
+use runtime::{
+    clock::SystemClock,
+    config::{Config, LakeSettings as Settings},
+    sql::{Engine, Format, Question},
 };
 use serde_json::{Value, json};
 

@@ -34,7 +34,7 @@ impl Asked {
         Asked::start_with(|_| {}).await
     }
 
-    pub async fn start_with(change: impl FnOnce(&mut connectors::config::Config)) -> Asked {
+    pub async fn start_with(change: impl FnOnce(&mut runtime::config::Config)) -> Asked {
         let api = Api::start_with(change).await;
         let (_, acme) = api.client_of("acme", "analyst").await;
         let (_, umbra) = api.client_of("umbra", "analyst").await;

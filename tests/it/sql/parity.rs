@@ -11,14 +11,14 @@ use analytics::datafusion::{
     arrow::json::ArrayWriter,
     prelude::{JsonReadOptions, SessionContext},
 };
-use connectors::{
-    config::Config,
-    sql::{Engine, Format, Question},
-};
 use pipeline::{
     ports::{Headers, Log, NewRecord},
     testing::MemoryLog,
     topics::Topic,
+};
+use runtime::{
+    config::Config,
+    sql::{Engine, Format, Question},
 };
 use serde_json::{Value, json};
 

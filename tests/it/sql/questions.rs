@@ -3,14 +3,14 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use connectors::{
-    config::Config,
-    sql::{Engine, Format, Question},
-};
 use pipeline::{
     ports::{Headers, Log, NewRecord},
     testing::MemoryLog,
     topics::Topic,
+};
+use runtime::{
+    config::Config,
+    sql::{Engine, Format, Question},
 };
 use serde_json::{Value, json};
 

@@ -5,14 +5,14 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use analytics::engine::Analysts;
-use connectors::{
-    config::Config,
-    sql::{Cursor, Engine, Followed, Format, Question, Refused, Told},
-};
 use pipeline::{
     ports::{Headers, Log, NewRecord},
     testing::{ManualClock, MemoryLog},
     topics::Topic,
+};
+use runtime::{
+    config::Config,
+    sql::{Cursor, Engine, Followed, Format, Question, Refused, Told},
 };
 use serde_json::{Value, json};
 

@@ -9,10 +9,7 @@ use std::{
     },
 };
 
-use connectors::{
-    directory::Directory,
-    store::{Paging, StoreError, announce::Announcer},
-};
+use connectors::store::{Paging, StoreError, announce::Announcer};
 use pipeline::{
     event::{Agent, Alias, Tenant},
     testing::MemoryLog,
@@ -23,6 +20,7 @@ use proptest::{
     strategy::ValueTree,
     test_runner::{Config, TestRunner},
 };
+use runtime::directory::Directory;
 
 use super::{Bench, on_each};
 

@@ -2,16 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use connectors::{
-    directory::Directory,
-    store::{Store, StoreError, announce::Announcer},
-};
+use connectors::store::{Store, StoreError, announce::Announcer};
 use pipeline::{
     event::{Agent, Alias, Client, Command, Control, Time, Workgroup},
     ports::{LogError, Record},
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
+use runtime::directory::Directory;
 
 use super::{Bench, on_each};
 

@@ -3,15 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use connectors::{
-    store::{Paging, Store, StoreError, TaskFilter, project::Projector},
-    supervisor::Post,
-};
+use connectors::store::{Paging, Store, StoreError, TaskFilter, project::Projector};
 use pipeline::{
     ports::{Headers, Log, NewRecord},
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
+use runtime::supervisor::Post;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 

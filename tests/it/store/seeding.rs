@@ -4,11 +4,7 @@
 use std::{path::Path, process::Output};
 
 use connectors::{
-    clock::SystemClock,
-    config::Config,
-    directory::Directory,
     hub::Hub,
-    keys::Keys,
     roles::Role,
     samples::{self, Sender},
     seeding,
@@ -20,6 +16,7 @@ use pipeline::{
     testing::MemoryLog,
     topics::Topic,
 };
+use runtime::{clock::SystemClock, config::Config, directory::Directory, keys::Keys};
 use serde_json::Value;
 use std::sync::Arc;
 

@@ -7,17 +7,15 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::Opening;
-use crate::{
-    agents::{
-        admission::admit,
-        gateway::Gateway,
-        seat::{Identity, Transport},
-        session::Reason,
-        socket,
-        wire::{Heard, Wire},
-    },
-    identity::random_hex,
+use crate::agents::{
+    admission::admit,
+    gateway::Gateway,
+    seat::{Identity, Transport},
+    session::Reason,
+    socket,
+    wire::{Heard, Wire},
 };
+use runtime::identity::random_hex;
 
 /// Refusals of one connection; then it is closed.
 const TRIES_MAX: usize = 3;

@@ -30,7 +30,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use self::polls::{Polls, Wrong};
 use super::{admission::bearer, encode::Dialect, gateway::Gateway, upgrade, upgrade::Ws, wire::Wire};
-use crate::{
+use runtime::{
     http::{
         body::{self, Limits},
         problem::Problem,

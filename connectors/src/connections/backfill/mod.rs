@@ -27,7 +27,8 @@ use super::{
     Connections,
     way::{Halt, UNHURRIED, Way},
 };
-use crate::{identity::random_hex, outgoing::Provider, store::Note};
+use crate::{outgoing::Provider, store::Note};
+use runtime::identity::random_hex;
 
 /// The kind of note that keeps a job.
 pub const BACKFILL: &str = "backfill";

@@ -8,10 +8,8 @@ use super::{
     super::{Connections, way::Halt},
     apps::{App, Granted, Token},
 };
-use crate::{
-    identity::random_hex,
-    store::{Entry, Note, PAGE_ROWS_MAX, Paging, StoreError},
-};
+use crate::store::{Entry, Note, PAGE_ROWS_MAX, Paging, StoreError};
+use runtime::identity::random_hex;
 
 /// The kind of note that keeps a grant.
 pub(in super::super) const GRANT: &str = "grant";

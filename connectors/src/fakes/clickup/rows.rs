@@ -3,10 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    fakes::{World, world::CLICKUP_TEAM},
-    identity::random_hex,
-};
+use crate::fakes::{World, world::CLICKUP_TEAM};
+use runtime::identity::random_hex;
 
 /// Whose token it is: what the hub does is done by this user.
 pub fn us() -> Value {

@@ -10,7 +10,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{Fakes, answer, not_found, refusal, uuid, webhook};
-use crate::identity::random_hex;
+use runtime::identity::random_hex;
 
 pub(super) fn routes() -> Router<Fakes> {
     Router::new()

@@ -19,7 +19,7 @@ use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc};
 use pipeline::ports::Clock;
 
 use super::vectors::Model;
-use crate::supervisor::Failure;
+use runtime::supervisor::Failure;
 
 /// Vectors, one for each text, in their order.
 pub type Embedding<'a> = Pin<Box<dyn Future<Output = Result<Vec<Vec<f32>>, ModelError>> + Send + 'a>>;
@@ -58,7 +58,7 @@ pub trait Embedder: Send + Sync + 'static {
 }
 
 /// Where downloaded models are kept.
-pub fn models_dir(config: &crate::config::Config) -> PathBuf {
+pub fn models_dir(config: &runtime::config::Config) -> PathBuf {
     match config.memory.models_dir.as_os_str().is_empty() {
         true => config.data_dir.join("models"),
         false => config.memory.models_dir.clone(),
@@ -66,7 +66,7 @@ pub fn models_dir(config: &crate::config::Config) -> PathBuf {
 }
 
 /// The embedder that the settings ask for.
-pub fn choose(config: &crate::config::Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Embedder>, Failure> {
+pub fn choose(config: &runtime::config::Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Embedder>, Failure> {
     let settings = &config.memory;
     let folder = models_dir(config).join(minilm::NAME);
     match &*settings.embedder {
@@ -80,7 +80,7 @@ pub fn choose(config: &crate::config::Config, clock: Arc<dyn Clock>) -> Result<A
 
 /// The embedder of a model that something was made with before, if this process
 /// can have it.
-pub fn of_model(model: &Model, config: &crate::config::Config, clock: Arc<dyn Clock>) -> Option<Arc<dyn Embedder>> {
+pub fn of_model(model: &Model, config: &runtime::config::Config, clock: Arc<dyn Clock>) -> Option<Arc<dyn Embedder>> {
     let settings = |embedder: &str| {
         let mut config = config.clone();
         embedder.clone_into(&mut config.memory.embedder);

@@ -15,11 +15,10 @@ use udfs::recall::ngrams::normalise;
 
 use super::{Embedder, Embedding, ModelError};
 use crate::{
-    config::MemorySettings,
     memory::vectors::Model,
     outgoing::{Call, Caller, Credential, Http, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown},
-    supervisor::Failure,
 };
+use runtime::{config::MemorySettings, supervisor::Failure};
 
 /// Where OpenAI itself is.
 const DEFAULT_URL: &str = "https://api.openai.com/v1";

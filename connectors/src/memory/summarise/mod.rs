@@ -18,7 +18,7 @@ use super::{
     embed::{ModelError, openai},
     fence::fenced,
 };
-use crate::supervisor::Failure;
+use runtime::supervisor::Failure;
 
 /// A summary that comes later.
 pub type Summing<'a> = Pin<Box<dyn Future<Output = Result<String, ModelError>> + Send + 'a>>;
@@ -33,7 +33,7 @@ pub trait Summariser: Send + Sync + 'static {
 }
 
 /// The summariser that the settings ask for.
-pub fn choose(config: &crate::config::Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Summariser>, Failure> {
+pub fn choose(config: &runtime::config::Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Summariser>, Failure> {
     let settings = &config.memory;
     match &*settings.summariser {
         "auto" if openai::is_configured(settings) && !settings.openai_chat_model.is_empty() => asked(config, clock),
@@ -43,7 +43,7 @@ pub fn choose(config: &crate::config::Config, clock: Arc<dyn Clock>) -> Result<A
     }
 }
 
-fn asked(config: &crate::config::Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Summariser>, Failure> {
+fn asked(config: &runtime::config::Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Summariser>, Failure> {
     let client = openai::Client::new(&config.memory, clock)?;
     Ok(Arc::new(Asked { client, model: config.memory.openai_chat_model.clone() }))
 }

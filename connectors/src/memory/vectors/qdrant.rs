@@ -25,7 +25,7 @@ use serde_json::json;
 use udfs::recall::terms::weights;
 
 use super::{Ask, Doing, Filter, Hit, Indexed, Model, Passage, Scope, VectorError, Vectors, depth, piece_id, ranked};
-use crate::{
+use runtime::{
     config::{MemorySettings, QdrantLayout},
     supervisor::Failure,
 };

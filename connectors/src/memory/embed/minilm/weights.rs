@@ -11,7 +11,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::supervisor::Failure;
+use runtime::supervisor::Failure;
 
 /// No header of this model is larger.
 const HEADER_BYTES_MAX: u64 = 1 << 20;

@@ -34,7 +34,7 @@ pub use settings::*;
 pub use upkeep::UpkeepSettings;
 
 /// The manual.
-pub const DEFAULTS: &str = include_str!("../../../deploy/default.toml");
+pub const DEFAULTS: &str = include_str!("../../../../deploy/default.toml");
 
 /// The providers that are called.
 const PROVIDERS: &[&str] = &["slack", "clickup", "github", "jira"];
