@@ -16,10 +16,8 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
-use connectors::{
-    agents::{Counts, Gateway, Parts, Settings},
-    log::embedded::{self, Journal},
-};
+use connectors::agents::{Counts, Gateway, Parts, Settings};
+use log::embedded::{self, Journal};
 use nexus_benches::{Spread, cpu_ms, rss_mb};
 use pipeline::{
     event::{Addressee, Agent, Client, Control, InboxEntry, Role, Row, Time},

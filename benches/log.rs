@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use connectors::log::embedded::{Journal, Settings};
+use log::embedded::{Journal, Settings};
 use pipeline::{
     ports::{Headers, Log, NewRecord, Start, Visibility},
     topics::Topic,

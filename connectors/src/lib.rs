@@ -15,7 +15,6 @@ mod gathering;
 pub mod hub;
 pub mod ingest;
 pub mod links;
-pub mod log;
 pub mod lookups;
 pub mod memory;
 pub mod mirror;

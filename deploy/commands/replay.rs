@@ -3,10 +3,8 @@
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use connectors::{
-    dead_letters::{self, Replayed},
-    log,
-};
+use connectors::dead_letters::{self, Replayed};
+use log;
 use pipeline::{event::DeadLetter, ports::Log};
 use runtime::{clock::SystemClock, config::Config};
 

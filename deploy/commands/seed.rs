@@ -11,10 +11,10 @@ use std::{
 use anyhow::{Result, anyhow};
 use clap::Args;
 use connectors::{
-    log,
     seeding::{self, Login, Seeded},
     store::{Store, announce::Announcer},
 };
+use log;
 use runtime::{config::Config, keys::Keys};
 
 use super::remote::Remote;

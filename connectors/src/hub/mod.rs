@@ -10,7 +10,8 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 pub use self::notice::Notice;
 use self::parts::{Crew, Parts};
-use crate::{log, roles::Role, store::Store};
+use crate::{roles::Role, store::Store};
+use log;
 use runtime::{
     config::Config,
     http::server,

@@ -21,7 +21,6 @@ use crate::{
     connections::{self, Connections},
     ingest::Ingest,
     links::Links,
-    log::{Opened, embedded::JournalMetrics},
     lookups::{self, Lookups},
     memory::{self, Memory, Recall},
     mirror::{self, Mirror},
@@ -37,6 +36,7 @@ use crate::{
     trail::Trail,
     workers::Workers,
 };
+use log::{Opened, embedded::JournalMetrics};
 use runtime::{
     auth::{Authenticate, Gate, Tokens},
     clock::SystemClock,

@@ -16,10 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use connectors::{
-    agents::{Counts, Gateway, Parts, Settings, session::Limits},
-    log::embedded::{self, Journal},
-};
+use connectors::agents::{Counts, Gateway, Parts, Settings, session::Limits};
+use log::embedded::{self, Journal};
 use pipeline::{
     event::{Addressee, Agent as AgentRow, Client as ClientRow, Control, InboxEntry, Role, Row, Time},
     ports::{Headers, Log, NewRecord, Record, Start, Visibility},

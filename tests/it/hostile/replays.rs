@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use connectors::log;
+use log;
 use pipeline::{
     ports::{Clock, Headers, Log, NewRecord},
     topics::{Topic, partition_of},

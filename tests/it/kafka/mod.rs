@@ -21,7 +21,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use connectors::log::kafka::{KafkaLog, Settings};
+use log::kafka::{KafkaLog, Settings};
 use pipeline::{
     ports::{Batch, Headers, Log, Membership, NewRecord, Reader, Record, Session, Start, Visibility},
     topics::{TOPICS, Topic},

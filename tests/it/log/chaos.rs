@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use connectors::log::embedded::{Journal, Settings};
+use log::embedded::{Journal, Settings};
 use pipeline::{
     ports::{Batch, Log},
     topics::Topic,

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
-use connectors::log::embedded::{Journal, Settings, disk::Disk, faulty::FaultyDisk};
+use log::embedded::{Journal, Settings, disk::Disk, faulty::FaultyDisk};
 use pipeline::{
     ports::{Batch, Log, LogError, Start, Visibility},
     topics::Topic,

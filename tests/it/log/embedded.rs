@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use connectors::log::embedded::{Durability, Journal, Settings};
+use log::embedded::{Durability, Journal, Settings};
 use pipeline::ports::Log;
 use tempfile::TempDir;
 

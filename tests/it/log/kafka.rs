@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use connectors::log::kafka::KafkaLog;
+use log::kafka::KafkaLog;
 use pipeline::{ports::Log, topics::TOPICS};
 
 use super::{House, PARTITIONS};

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use connectors::log::embedded::{Journal, Settings, faulty::FaultyDisk};
+use log::embedded::{Journal, Settings, faulty::FaultyDisk};
 use pipeline::{
     ports::{Batch, Log, NewRecord},
     topics::Topic,

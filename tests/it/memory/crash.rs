@@ -7,7 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use connectors::{hub::Notice, log, store::Store};
+use connectors::{hub::Notice, store::Store};
+use log;
 use pipeline::{
     event::{MemoryResult, StandardEvent},
     ports::Log,

@@ -259,7 +259,7 @@ mod tests {
     use pipeline::topics::Topic;
 
     use super::*;
-    use crate::log::embedded::frame::Draft;
+    use crate::embedded::frame::Draft;
 
     fn filled() -> Index {
         let mut index = Index::default();
