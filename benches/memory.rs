@@ -6,16 +6,14 @@
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use clap::Parser;
-use connectors::{
-    memory::{
-        embed::{Embedder, hashed::Hashed, minilm::MiniLm},
-        vectors::{Ask, Filter, Indexed, Piece, Scope, Vectors, embedded::Embedded},
-    },
-    store::Store,
+use connectors::memory::{
+    embed::{Embedder, hashed::Hashed, minilm::MiniLm},
+    vectors::{Ask, Filter, Indexed, Piece, Scope, Vectors, embedded::Embedded},
 };
 use nexus_benches::{Spread, WORDS, rss_mb};
 use pipeline::event::{Text, TextKind, Time, Trust};
 use runtime::config::Config;
+use store::Store;
 use udfs::recall::terms::terms;
 
 /// See above.

@@ -19,7 +19,6 @@ use connectors::{
     mirror::{Bench, Mirror},
     roles::Role,
     seeding,
-    store::Store,
 };
 use nexus_benches::Spread;
 use pipeline::{
@@ -37,6 +36,7 @@ use runtime::{
     supervisor::{Failure, Post},
 };
 use serde_json::{Value, json};
+use store::Store;
 use tokio::{net::TcpListener, sync::watch};
 
 const PARTITIONS: u32 = 4;

@@ -25,7 +25,6 @@ use serde_json::{Value, json};
 use crate::{
     links::{Link, Links, Way},
     outgoing::{Call, Caller, Fault, Http, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown},
-    store::{Store, StoreError},
 };
 use runtime::{
     config::{Config, ProviderSettings},
@@ -33,6 +32,7 @@ use runtime::{
     kill_switch::Brake,
     supervisor::{Failure, Post},
 };
+use store::{Store, StoreError};
 
 /// Connections that are asked about at the same time.
 const CALLS_MAX: usize = 8;

@@ -7,10 +7,10 @@ use std::io::Write;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use connectors::store::Store;
 use pipeline::event::Act;
 use runtime::config::Config;
 use serde_json::json;
+use store::Store;
 
 /// Check or export the audit trail.
 #[derive(Args)]
@@ -77,7 +77,7 @@ impl Verify {
         if let (Some(tenant), Some(expected)) = (&self.tenant, &self.expect)
             && !self.holds(store, tenant, expected).await?
         {
-            faults.push(connectors::trail::chain::Fault {
+            faults.push(store::audit::chain::Fault {
                 tenant_id: tenant.clone(),
                 number: 0,
                 fault: "head",

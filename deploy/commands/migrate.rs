@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use connectors::store::Store;
 use runtime::config::Config;
+use store::Store;
 
 /// Bring the database's schema up to date (DIRECT_URL, else DATABASE_URL, else
 /// the embedded database).

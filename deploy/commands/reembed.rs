@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use connectors::{
-    memory::{Recall, reembed},
-    store::Store,
-};
+use connectors::memory::{Recall, reembed};
 use indicatif::{ProgressBar, ProgressStyle};
 use runtime::{clock::SystemClock, config::Config};
+use store::Store;
 
 use super::show;
 

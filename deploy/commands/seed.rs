@@ -10,12 +10,10 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use connectors::{
-    seeding::{self, Login, Seeded},
-    store::{Store, announce::Announcer},
-};
+use connectors::seeding::{self, Login, Seeded};
 use log;
 use runtime::{config::Config, keys::Keys};
+use store::{Store, announce::Announcer};
 
 use super::remote::Remote;
 

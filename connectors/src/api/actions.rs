@@ -11,11 +11,11 @@ use super::{
     output::Page,
     query::{CURSOR, Kind, LIMIT, param},
 };
-use crate::store::black_box::{ActFilter, Entry};
 use runtime::{
     auth::Access,
     http::problem::{FieldError, Problem},
 };
+use store::black_box::{ActFilter, Entry};
 
 /// An act, and where its trace can be seen.
 #[derive(Debug, Serialize, JsonSchema)]

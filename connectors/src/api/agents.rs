@@ -20,8 +20,9 @@ use super::{
     rows::{New, Resource, found, id_or_new, page_of, remove, reshaped},
     users::ExternalIdForm,
 };
-use crate::{agents::OnlineAgent, store::Entry};
+use crate::agents::OnlineAgent;
 use runtime::{auth::Access, http::problem::Problem};
+use store::Entry;
 
 /// What people write of an agent.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

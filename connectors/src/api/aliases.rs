@@ -14,8 +14,8 @@ use super::{
     query::{Kind, required},
     rows::{Resource, resource},
 };
-use crate::store::{StoreError, folded};
 use runtime::{auth::Access, http::problem::Problem};
+use store::{StoreError, folded};
 
 /// What people write of an alias.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

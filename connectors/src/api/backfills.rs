@@ -16,14 +16,12 @@ use super::{
     query::{CURSOR, LIMIT},
     rows::found,
 };
-use crate::{
-    connections::backfill::{BACKFILL, Job, Status},
-    store::StoreError,
-};
+use crate::connections::backfill::{BACKFILL, Job, Status};
 use runtime::{
     auth::Access,
     http::problem::{FieldError, Problem},
 };
+use store::StoreError;
 
 /// What is asked for.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]

@@ -10,11 +10,11 @@ use super::{
     Desk,
     query::{PAGE_ROWS, Said},
 };
-use crate::store::{Paging, StoreError};
 use runtime::{
     auth::Principal,
     http::problem::{FieldError, Problem},
 };
+use store::{Paging, StoreError};
 
 /// A request that was let in.
 pub struct Call {

@@ -17,11 +17,9 @@ use super::{
     query::{CURSOR, Kind, LIMIT, param},
     rows::{New, Resource, found, id_or_new, page_of, remove},
 };
-use crate::{
-    connections::health::{HEALTH, Health, Status},
-    store::Entry,
-};
+use crate::connections::health::{HEALTH, Health, Status};
 use runtime::{auth::Access, http::problem::Problem, sealing::Seal};
+use store::Entry;
 
 /// What administrators write of a connection.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

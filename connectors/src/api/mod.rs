@@ -55,7 +55,7 @@ use pipeline::{
 use tokio::sync::Semaphore;
 
 use self::{actions::TraceLinks, input::Bodies, operation::Schemas};
-use crate::{agents::Online, connections::Connections, ingest::Ingest, memory::Recall, store::Store};
+use crate::{agents::Online, connections::Connections, ingest::Ingest, memory::Recall};
 use runtime::{
     auth::{Buckets, Gate, Login, Origins, Tokens, allow},
     config::{Access, Config},
@@ -71,6 +71,7 @@ use runtime::{
     supervisor::{Board, Failure, Post},
     telemetry::metrics::Metrics,
 };
+use store::Store;
 
 pub use commands::Commands;
 pub use operation::{Operation, Served};

@@ -21,13 +21,13 @@ use super::{
     output::Output,
     query::{Param, Said, TENANT},
 };
-use crate::store::asked;
 use runtime::{
     auth::{Access, Gate, LOCAL, Principal, address_of},
     http::problem::Problem,
     identity::random_hex,
     kill_switch::switch::act_record,
 };
+use store::asked;
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
 type Serve = Arc<dyn Fn(Call, Option<Value>) -> Answering + Send + Sync>;

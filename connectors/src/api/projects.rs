@@ -17,11 +17,11 @@ use super::{
     query::{CURSOR, Kind, LIMIT, param},
     rows::{Resource, Shown, page_of, resource, shown},
 };
-use crate::store::Entry;
 use runtime::{
     auth::{Access, Principal},
     http::problem::Problem,
 };
+use store::Entry;
 
 /// What people write of a project.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

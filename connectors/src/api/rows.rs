@@ -14,12 +14,12 @@ use super::{
     input::{Body, Input, Media, Patch},
     output::{Created, Data, Gone, Page},
 };
-use crate::store::{Entry, Paging, Stored};
 use runtime::{
     directory::Kept,
     http::problem::{FieldError, Problem},
     identity::random_hex,
 };
+use store::{Entry, Paging, Stored};
 
 /// A kind of row that people write.
 pub trait Resource: Stored + Kept {
@@ -108,7 +108,7 @@ pub async fn page_of<R: Resource>(call: &Call, keep: impl Fn(&Entry<R>) -> bool)
     let Paging { limit, mut after } = call.paging();
     let mut rows: Vec<Entry<R>> = Vec::new();
     loop {
-        let paging = Paging { limit: crate::store::PAGE_ROWS_MAX, after };
+        let paging = Paging { limit: store::PAGE_ROWS_MAX, after };
         let found = call.desk.store.rows::<R>().list(&call.tenant, &paging).await.map_err(problem_of)?;
         rows.extend(found.rows.into_iter().filter(|entry| keep(entry) && R::seen(entry, call)));
         after = found.next;

@@ -18,10 +18,6 @@ use super::{
     output::{Data, Page},
     query::{Kind, LIMIT, param},
 };
-use crate::store::{
-    PAGE_ROWS_MAX, Paging,
-    black_box::{Waiting, WaitingFilter},
-};
 use runtime::{
     auth::Access,
     http::problem::{FieldError, Problem},
@@ -30,6 +26,10 @@ use runtime::{
         kubernetes::{Kubernetes, NotScaled},
         switch::{Cause, Instance, Thrown},
     },
+};
+use store::{
+    PAGE_ROWS_MAX, Paging,
+    black_box::{Waiting, WaitingFilter},
 };
 
 /// Commands that one request drops at most; the answer says whether there are

@@ -15,8 +15,8 @@ use super::{
     query::{CURSOR, Kind, LIMIT, param},
     rows::found,
 };
-use crate::store::{StoreError, TaskFilter};
 use runtime::{auth::Access, http::problem::Problem, identity::random_hex};
+use store::{StoreError, TaskFilter};
 
 /// A task as the pipeline keeps it.
 #[derive(Debug, Serialize)]

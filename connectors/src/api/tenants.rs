@@ -19,11 +19,11 @@ use super::{
     query::{CURSOR, LIMIT},
     rows::{New, Shown, id_or_new, reshaped, shown},
 };
-use crate::store::Entry;
 use runtime::{
     auth::Access,
     http::problem::{FieldError, Problem},
 };
+use store::Entry;
 
 /// What is written of a tenant.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

@@ -12,8 +12,8 @@ use super::{
     output::{Data, Page},
     query::{CURSOR, Kind, LIMIT, param},
 };
-use crate::store::Thread;
 use runtime::{auth::Access, http::problem::Problem};
+use store::Thread;
 
 /// A message or comment of a thread.
 #[derive(Debug, Serialize, JsonSchema)]

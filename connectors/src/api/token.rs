@@ -14,11 +14,11 @@ use super::{
     operation::{Operation, operation},
     output::Bare,
 };
-use crate::store::StoreError;
 use runtime::{
     auth::{Access, Authenticate, Authenticated, Denied, Gate, Guess, Known, LOCAL, Principal, TOKEN_TTL_S},
     http::problem::{FieldError, Problem},
 };
+use store::StoreError;
 
 /// A request for a token. Other fields (`scope`, …) are not looked at.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -16,11 +16,11 @@ use super::{
     query::{CURSOR, Kind, LIMIT, param},
     rows::found,
 };
-use crate::{
-    store::black_box::{Budget, UsageFilter, UsageOfDay},
-    trail::spending::Period,
-};
 use runtime::{auth::Access, http::problem::Problem};
+use store::{
+    audit::spending::Period,
+    black_box::{Budget, UsageFilter, UsageOfDay},
+};
 
 /// What is written of a budget.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -14,11 +14,11 @@ use super::{
     operation::Operation,
     rows::{Resource, may_give, resource},
 };
-use crate::store::StoreError;
 use runtime::{
     auth::Access,
     http::problem::{FieldError, Problem},
 };
+use store::StoreError;
 
 /// Somebody's name in another system.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

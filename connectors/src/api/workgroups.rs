@@ -14,8 +14,8 @@ use super::{
     output::Data,
     rows::{Resource, Shown, resource},
 };
-use crate::store::Entry;
 use runtime::{auth::Access, http::problem::Problem};
+use store::Entry;
 
 /// What people write of a workgroup.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

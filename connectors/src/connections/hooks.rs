@@ -16,8 +16,9 @@ use super::{
     Connections,
     way::{Halt, UNHURRIED, Way, rows_at, word_at},
 };
-use crate::{outgoing::Provider, store::Entry};
+use crate::outgoing::Provider;
 use runtime::identity::random_hex;
+use store::Entry;
 
 /// The kind of note that says which webhook is a connection's own.
 pub(super) const HOOK: &str = "hook";
@@ -246,7 +247,7 @@ impl Connections {
                 row.sealed_secrets = vec![self.seal.seal(tenant, id, secret)];
             }
             webhook_id.clone_into(&mut row.external_id);
-            Ok::<(), crate::store::StoreError>(())
+            Ok::<(), store::StoreError>(())
         };
         self.store.connections().change(tenant, id, change).await?;
         Ok(())
@@ -332,7 +333,7 @@ impl Connections {
                 None => row.sealed_secrets = vec![self.seal.seal(tenant, id, &secret)],
             }
             repository.clone_into(&mut row.external_id);
-            Ok::<(), crate::store::StoreError>(())
+            Ok::<(), store::StoreError>(())
         };
         self.store.connections().change(tenant, id, change).await?;
         Ok(secret)

@@ -21,8 +21,8 @@ use super::{
     install::{GRANT, STATE, TICKET},
     way::Halt,
 };
-use crate::store::Note;
 use runtime::supervisor::{Failure, Post};
+use store::Note;
 
 /// The kind of note that a project's mapping was seen with.
 const MAPPING: &str = "mapping";

@@ -5,8 +5,8 @@
 use pipeline::event::{Candidate, OnListCreated, Project, Workgroup};
 
 use super::{Connections, way::Halt};
-use crate::store::{Entry, StoreError};
 use runtime::identity::random_hex;
+use store::{Entry, StoreError};
 
 /// Candidates and projects of one look.
 const ROWS_AT_ONCE: usize = 500;

@@ -36,7 +36,6 @@ use tokio::sync::Notify;
 use crate::{
     links::Links,
     outgoing::{Caller, Http, Ledger, Limits, Policies},
-    store::Store,
 };
 use runtime::{
     config::{Config, OAuthSettings, ProviderSettings, UpkeepSettings},
@@ -45,6 +44,7 @@ use runtime::{
     sealing::Seal,
     supervisor::Failure,
 };
+use store::Store;
 
 pub use counts::Counts;
 pub use way::Halt;

@@ -117,8 +117,8 @@ impl Halt {
     }
 }
 
-impl From<crate::store::StoreError> for Halt {
-    fn from(error: crate::store::StoreError) -> Halt {
+impl From<store::StoreError> for Halt {
+    fn from(error: store::StoreError) -> Halt {
         match error {
             error if error.can_retry() => Halt::Own(error.to_string()),
             error => Halt::First("conflict", error.to_string()),

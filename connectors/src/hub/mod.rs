@@ -10,7 +10,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 pub use self::notice::Notice;
 use self::parts::{Crew, Parts};
-use crate::{roles::Role, store::Store};
+use crate::roles::Role;
 use log;
 use runtime::{
     config::Config,
@@ -19,6 +19,7 @@ use runtime::{
     sql::MakeEngine,
     supervisor::{Board, Failure, Status},
 };
+use store::Store;
 
 /// After a stop: how long requests in progress may take. The rest of the ten
 /// seconds that a service manager is promised is for the workers and the log.

@@ -27,13 +27,7 @@ use crate::{
     outgoing::Ledger,
     own_ids::OwnIds,
     roles::Role,
-    store::{
-        Store,
-        announce::{Announcer, HouseRule},
-        project::Projector,
-    },
     tools,
-    trail::Trail,
     workers::Workers,
 };
 use log::{Opened, embedded::JournalMetrics};
@@ -52,6 +46,12 @@ use runtime::{
         metrics::Metrics,
         traces::{self, Exporter},
     },
+};
+use store::{
+    Store,
+    announce::{Announcer, HouseRule},
+    audit::Trail,
+    project::Projector,
 };
 
 /// How long a start waits for what waits to be announced.

@@ -15,7 +15,7 @@ use super::{
     summarise::least_trust,
     vectors::{Indexed, Piece},
 };
-use crate::store::Kept;
+use store::Kept;
 
 impl Recall {
     /// Learns texts, of one tenant or several, in their order.

@@ -23,8 +23,8 @@ use super::{
     summarise::{self, Summariser, least_trust},
     vectors::{Ask, Filter, Hit, Model, Scope, VectorError, Vectors, embedded::Embedded, qdrant::Qdrant},
 };
-use crate::store::{Store, StoreError, Thread};
 use runtime::{config::Config, supervisor::Failure};
+use store::{Store, StoreError, Thread};
 
 /// The fact that names the model in force, and the one that is moved to.
 pub(super) const IN_FORCE: &str = "memory.model";

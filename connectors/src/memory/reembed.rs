@@ -13,7 +13,7 @@ use super::{
     recall::{IN_FORCE, NEXT, Recall, RecallError},
     vectors::Model,
 };
-use crate::store::Kept;
+use store::Kept;
 
 /// Texts that are indexed together.
 const TEXTS_AT_ONCE: usize = 64;

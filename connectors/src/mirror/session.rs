@@ -26,8 +26,8 @@ use super::{
     role::GROUP,
     scheduler::{Bench, Order},
 };
-use crate::trail;
 use runtime::{in_flight::Open, kill_switch::switch::act_record};
+use store::audit;
 
 /// Commands of one partition between the oldest that has not ended and the
 /// newest that was read. An offset each, but a crash reads all of them again.

@@ -5,8 +5,8 @@ use pipeline::event::{Agent, Alias, Command, Notify, Project, Role, Tenant, Work
 use serde::Serialize;
 
 use super::{client, connection, hash, is_missing, webhook_secret};
-use crate::store::{Store, StoreError, Work};
 use runtime::{config::Config, sealing::Seal, supervisor::Failure};
+use store::{Store, StoreError, Work};
 
 const BUSY: &str = "bench";
 const QUIET: &str = "quiet";

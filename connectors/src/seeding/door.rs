@@ -6,8 +6,8 @@
 //! without a name belong to. Nothing is made, and a store elsewhere is not asked:
 //! whoever may read this directory may read its keys, not everybody's.
 
-use crate::store::{FILE, Paging, Store};
 use runtime::{config::Config, keys::Keys, supervisor::Failure};
+use store::{FILE, Paging, Store};
 
 /// How many connections are looked at.
 const CONNECTIONS_MAX: usize = 200;
@@ -36,7 +36,7 @@ pub async fn door(config: &Config, provider: &str, named: Option<&str>) -> Resul
     Ok(secret.map(|secret| Door { id: entry.id, external_id: entry.row.external_id, secret }))
 }
 
-type Found = (String, crate::store::Entry<pipeline::event::Connection>);
+type Found = (String, store::Entry<pipeline::event::Connection>);
 
 async fn find(config: &Config, store: &Store, provider: &str, named: Option<&str>) -> Result<Option<Found>, Failure> {
     let page = Paging { limit: CONNECTIONS_MAX, after: None };

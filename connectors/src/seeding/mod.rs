@@ -11,8 +11,8 @@ mod door;
 use pipeline::event::{Agent, Alias, Client, Connection, Project, Role, Row, Tenant, Time, Workgroup};
 use serde::Serialize;
 
-use crate::store::{Store, StoreError, Work};
 use runtime::{config::Config, identity::random_hex, sealing::Seal, supervisor::Failure};
+use store::{Store, StoreError, Work};
 
 pub use bench::{SeededBench, seed_bench};
 pub use door::{Door, door};

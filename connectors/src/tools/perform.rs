@@ -21,9 +21,9 @@ use crate::{
         recall::RecallError,
         vectors::{Filter, Hit, Scope},
     },
-    store::{StoreError, Thread},
 };
 use runtime::{http::problem::Problem, identity::random_hex};
+use store::{StoreError, Thread};
 
 /// The longest query, and the longest message.
 const QUERY_BYTES_MAX: usize = 16_000;

@@ -10,7 +10,6 @@ use connectors::{
     roles::Role,
     samples::{self, Sender},
     seeding::{self, Seeded},
-    store::Store,
 };
 use pipeline::event::{ExternalId, User};
 use runtime::{
@@ -19,6 +18,7 @@ use runtime::{
     keys::Keys,
 };
 use serde_json::Value;
+use store::Store;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::commands::{remote, show::paint, sql::ENGINE};

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use connectors::{hub::Notice, store::Store};
+use connectors::hub::Notice;
 use log;
 use pipeline::{
     event::{MemoryResult, StandardEvent},
@@ -16,6 +16,7 @@ use pipeline::{
 };
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
+use store::Store;
 
 use super::{CHANNEL, World, all, record, said, slack};
 use crate::{

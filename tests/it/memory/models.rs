@@ -7,18 +7,16 @@ use std::sync::{
 };
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
-use connectors::{
-    memory::{
-        Query, Recall,
-        embed::{Embedder, hashed::Hashed, minilm::MiniLm},
-        reembed::reembed,
-        vectors::{Filter, Scope},
-    },
-    store::Store,
+use connectors::memory::{
+    Query, Recall,
+    embed::{Embedder, hashed::Hashed, minilm::MiniLm},
+    reembed::reembed,
+    vectors::{Filter, Scope},
 };
 use pipeline::topics::Topic;
 use runtime::{clock::SystemClock, config::Config};
 use serde_json::{Value, json};
+use store::Store;
 use udfs::recall::ngrams;
 
 use super::{CHANNEL, World};

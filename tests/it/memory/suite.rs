@@ -3,15 +3,13 @@
 
 use std::{path::PathBuf, process::Stdio, sync::Arc};
 
-use connectors::{
-    memory::vectors::{
-        Ask, Filter, Hit, Indexed, Model, Piece, Scope, VectorError, Vectors, embedded::Embedded, qdrant::Qdrant,
-    },
-    store::Store,
+use connectors::memory::vectors::{
+    Ask, Filter, Hit, Indexed, Model, Piece, Scope, VectorError, Vectors, embedded::Embedded, qdrant::Qdrant,
 };
 use pipeline::event::{Text, TextKind, Time, Trust};
 use runtime::config::{Config, QdrantLayout};
 use serde_json::Value;
+use store::Store;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},

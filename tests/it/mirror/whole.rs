@@ -4,12 +4,12 @@
 use connectors::{
     fakes::world::SLACK_CHANNEL,
     seeding::{self, Seeded},
-    store::Store,
 };
 use pipeline::{ports::Record, topics::Topic};
 use reqwest::Method;
 use runtime::{config::Config, keys::Keys};
 use serde_json::{Value, json};
+use store::Store;
 
 use super::scene::{REPOSITORY, Scene, TENANT, text};
 use crate::{

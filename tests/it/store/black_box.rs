@@ -2,17 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use connectors::{
-    store::{
-        Paging, Store, StoreError,
-        announce::Announcer,
-        black_box::{ActFilter, Budget, UsageFilter, WaitingFilter},
-    },
-    trail::{
-        Trail,
-        spending::{Period, Price},
-    },
-};
 use pipeline::{
     event::{
         Act, AgentAction, Alert, EVERYBODY, MirrorCommand, MirrorPlace, MirrorResult, MirrorStage, MirrorText,
@@ -24,6 +13,15 @@ use pipeline::{
 };
 use serde::Serialize;
 use serde_json::json;
+use store::{
+    Paging, Store, StoreError,
+    announce::Announcer,
+    audit::{
+        Trail,
+        spending::{Period, Price},
+    },
+    black_box::{ActFilter, Budget, UsageFilter, WaitingFilter},
+};
 
 use super::{Bench, on_each};
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use connectors::store::{Entry, Paging, StoreError, Stored};
 use pipeline::event::{
     Agent, Alias, Client, Connection, ExternalId, Notify, OnListCreated, Project, Role, TaskState, Tenant, Time, User,
     UserMapping, Workgroup,
 };
 use serde_json::json;
+use store::{Entry, Paging, StoreError, Stored};
 
 use super::{Bench, on_each};
 

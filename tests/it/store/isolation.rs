@@ -9,7 +9,6 @@ use std::{
     },
 };
 
-use connectors::store::{Paging, StoreError, announce::Announcer};
 use pipeline::{
     event::{Agent, Alias, Tenant},
     testing::MemoryLog,
@@ -21,6 +20,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use runtime::directory::Directory;
+use store::{Paging, StoreError, announce::Announcer};
 
 use super::{Bench, on_each};
 

@@ -16,9 +16,9 @@ use std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use connectors::store::Store;
 use pipeline::event::Tenant;
 use runtime::config::Config;
+use store::Store;
 use tempfile::TempDir;
 
 /// An engine under test, and where its data is.

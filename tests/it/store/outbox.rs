@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use connectors::store::{Store, StoreError, announce::Announcer};
 use pipeline::{
     event::{Agent, Alias, Client, Command, Control, Time, Workgroup},
     ports::{LogError, Record},
@@ -10,6 +9,7 @@ use pipeline::{
     topics::{Topic, partition_of},
 };
 use runtime::directory::Directory;
+use store::{Store, StoreError, announce::Announcer};
 
 use super::{Bench, on_each};
 

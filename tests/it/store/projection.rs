@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use connectors::store::{Paging, Store, StoreError, TaskFilter, project::Projector};
 use pipeline::{
     ports::{Headers, Log, NewRecord},
     testing::MemoryLog,
@@ -11,6 +10,7 @@ use pipeline::{
 };
 use runtime::supervisor::Post;
 use serde_json::{Value, json};
+use store::{Paging, Store, StoreError, TaskFilter, project::Projector};
 use tokio::sync::watch;
 
 use super::{Bench, on_each};

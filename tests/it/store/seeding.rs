@@ -8,7 +8,6 @@ use connectors::{
     roles::Role,
     samples::{self, Sender},
     seeding,
-    store::announce::Announcer,
 };
 use pipeline::{
     event::{Agent, Client, Command, Connection, Notify, Project, Workgroup},
@@ -19,6 +18,7 @@ use pipeline::{
 use runtime::{clock::SystemClock, config::Config, directory::Directory, keys::Keys};
 use serde_json::Value;
 use std::sync::Arc;
+use store::announce::Announcer;
 
 use super::on_each;
 use crate::{

@@ -9,7 +9,7 @@ use super::{
     Step, Work,
     known::Heard,
 };
-use crate::store::StoreError;
+use store::StoreError;
 
 /// Pages of comments that are read of one task.
 const COMMENT_PAGES_MAX: usize = 40;

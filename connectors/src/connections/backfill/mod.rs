@@ -27,8 +27,9 @@ use super::{
     Connections,
     way::{Halt, UNHURRIED, Way},
 };
-use crate::{outgoing::Provider, store::Note};
+use crate::outgoing::Provider;
 use runtime::identity::random_hex;
+use store::Note;
 
 /// The kind of note that keeps a job.
 pub const BACKFILL: &str = "backfill";

@@ -12,7 +12,7 @@ use super::{
     STEPS_MAX, Step, Work,
     known::{Heard, post_id},
 };
-use crate::store::{PAGE_ROWS_MAX, Paging, TaskFilter};
+use store::{PAGE_ROWS_MAX, Paging, TaskFilter};
 
 /// Messages of a page: as many as Slack advises.
 const MESSAGES_OF_PAGE: &str = "200";

@@ -8,8 +8,8 @@ use super::{
     super::{Connections, way::Halt},
     apps::{App, Granted, Token},
 };
-use crate::store::{Entry, Note, PAGE_ROWS_MAX, Paging, StoreError};
 use runtime::identity::random_hex;
+use store::{Entry, Note, PAGE_ROWS_MAX, Paging, StoreError};
 
 /// The kind of note that keeps a grant.
 pub(in super::super) const GRANT: &str = "grant";

@@ -17,8 +17,8 @@ use udfs::hash;
 
 use self::apps::App;
 use super::{Connections, hooks::no_public_url, way::Halt};
-use crate::store::StoreError;
 use runtime::identity::random_hex;
+use store::StoreError;
 
 pub use apps::PROVIDERS;
 pub(super) use grant::GRANT;

@@ -15,7 +15,7 @@ use std::{future::Future, pin::Pin};
 use pipeline::event::{Text, TextKind, Time};
 use udfs::recall::fuse::fuse;
 
-pub use crate::store::Passage;
+pub use store::Passage;
 
 /// An answer that comes later.
 pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, VectorError>> + Send + 'a>>;

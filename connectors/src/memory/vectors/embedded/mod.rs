@@ -27,7 +27,7 @@ mod rows;
 
 use self::rows::{Codes, Rows};
 use super::{Ask, Doing, Hit, Indexed, Model, Scope, VectorError, Vectors, piece_id, ranked};
-use crate::store::{Chunk, Passage, Store, StoreError};
+use store::{Chunk, Passage, Store, StoreError};
 
 /// How long a row that is gone stays for others to see it go, and after how
 /// long without a look a project is therefore read anew.

@@ -14,7 +14,7 @@ use udfs::{
 };
 
 use super::super::{Ask, Filter, depth};
-use crate::store::Changed;
+use store::Changed;
 
 /// A vector as it is kept: one byte a dimension, and what a step of it is.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,12 +9,10 @@ use pipeline::{
 
 use super::{Batch, Entry, Trail, Used, chain, spending};
 use crate::{
-    gathering::Writes,
-    store::{
-        StoreError,
-        black_box::{self, Budget},
-        database::Tx,
-    },
+    StoreError,
+    batch_writer::Writes,
+    black_box::{self, Budget},
+    database::Tx,
 };
 use runtime::acts;
 use runtime::identity::random_hex;

@@ -1,6 +1,6 @@
 //! The tables of the black box: the audit trail, the mirror's waiting commands,
 //! usage and budgets. Here is what writes, within a transaction of
-//! [`crate::trail`]; [`super::trail`] reads for people.
+//! [`crate::audit`]; [`super::trail`] reads for people.
 
 use pipeline::{
     event::{Act, Alert, EVERYBODY, MirrorCommand, MirrorWork, Row, Time},
@@ -14,7 +14,7 @@ use super::{
     tasks::INDEXED_CHARS_MAX,
     work::{ACT, ALERT},
 };
-use crate::trail::{next_hash, spending::Period};
+use crate::audit::{next_hash, spending::Period};
 
 pub use super::trail::{ActFilter, Entry, UsageFilter, UsageOfDay, Waiting, WaitingFilter};
 

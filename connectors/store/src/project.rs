@@ -20,7 +20,7 @@ use super::{
     database::{Tx, Value},
     sql, tasks,
 };
-use crate::gathering::{Batch, Gathering, RECORDS_AT_ONCE, Tray, Writes};
+use crate::batch_writer::{Batch, Gathering, RECORDS_AT_ONCE, Tray, Writes};
 use runtime::supervisor::{Failure, Post};
 
 /// The tables: the kind of their entries, and their statements.

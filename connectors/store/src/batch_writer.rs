@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::store::StoreError;
+use crate::StoreError;
 use runtime::supervisor::{Failure, Post};
 
 /// Records that are read at once.

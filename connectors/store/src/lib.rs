@@ -9,6 +9,8 @@
 mod agents;
 mod aliases;
 pub mod announce;
+pub mod audit;
+pub mod batch_writer;
 pub mod black_box;
 mod candidates;
 mod clients;

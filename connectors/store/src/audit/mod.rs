@@ -27,8 +27,8 @@ use serde::de::DeserializeOwned;
 
 use self::traces::Traces;
 use crate::{
-    gathering::{self, Gathering, RECORDS_AT_ONCE, Tray, Writes as _},
-    store::Store,
+    Store,
+    batch_writer::{self, Gathering, RECORDS_AT_ONCE, Tray, Writes as _},
 };
 use runtime::{
     acts,

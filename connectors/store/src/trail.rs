@@ -11,7 +11,7 @@ use super::{
     error::StoreError,
     from_json, sql,
 };
-use crate::trail::chain::{Fault, Link, ROOT, Walk};
+use crate::audit::chain::{Fault, Link, ROOT, Walk};
 
 /// Rows that a walk over the trail reads at once.
 const ROWS_AT_ONCE: i64 = 500;

@@ -99,12 +99,12 @@ pub struct Statements {
 /// The statements of a table, by its name.
 macro_rules! statements {
     ($table:literal) => {
-        $crate::store::rows::Statements {
-            insert: $crate::store::sql!($table, "_insert"),
-            update: $crate::store::sql!($table, "_update"),
-            delete: $crate::store::sql!($table, "_delete"),
-            get: $crate::store::sql!($table, "_get"),
-            page: $crate::store::sql!($table, "_page"),
+        $crate::rows::Statements {
+            insert: $crate::sql!($table, "_insert"),
+            update: $crate::sql!($table, "_update"),
+            delete: $crate::sql!($table, "_delete"),
+            get: $crate::sql!($table, "_get"),
+            page: $crate::sql!($table, "_page"),
         }
     };
 }
@@ -126,10 +126,10 @@ pub struct Part {
 /// The statements of a part's table.
 macro_rules! part {
     ($table:literal, $field:literal) => {
-        $crate::store::rows::Part {
-            insert: $crate::store::sql!($table, "_insert"),
-            clear: $crate::store::sql!($table, "_clear"),
-            between: $crate::store::sql!($table, "_between"),
+        $crate::rows::Part {
+            insert: $crate::sql!($table, "_insert"),
+            clear: $crate::sql!($table, "_clear"),
+            between: $crate::sql!($table, "_between"),
             field: $field,
         }
     };
