@@ -15,7 +15,6 @@ use clap::{Parser, Subcommand};
 use connectors::{
     fakes::{self, Fakes, World, limits::Limited},
     hub::Hub,
-    links::Links,
     mirror::{Bench, Mirror},
     roles::Role,
     seeding,
@@ -27,6 +26,7 @@ use pipeline::{
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
+use providers::credentials::Links;
 use runtime::{
     clock::SystemClock,
     config::Config,

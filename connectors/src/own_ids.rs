@@ -22,9 +22,9 @@ use pipeline::{
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use crate::{
-    links::{Link, Links, Way},
-    outgoing::{Call, Caller, Fault, Http, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown},
+use providers::{
+    client::{Call, Caller, Fault, Http, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown},
+    credentials::{Link, Links, Way},
 };
 use runtime::{
     config::{Config, ProviderSettings},

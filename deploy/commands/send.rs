@@ -10,12 +10,10 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use connectors::{
-    samples::{self, Sample, Sender},
-    seeding::{self, Door},
-};
+use connectors::seeding::{self, Door};
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::ports::Clock;
+use providers::samples::{self, Sample, Sender};
 use reqwest::{Client, StatusCode};
 use runtime::{clock::SystemClock, config::Config};
 use tokio::{

@@ -18,8 +18,8 @@ use std::{
     time::Duration,
 };
 
-use connectors::samples::{self, Sender};
 use pipeline::ports::Clock;
+use providers::samples::{self, Sender};
 use runtime::clock::SystemClock;
 use serde_json::Value;
 

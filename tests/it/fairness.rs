@@ -3,15 +3,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use connectors::{
-    ingest::{self, Ingest},
-    samples::{self, Request, Sender},
-};
+use connectors::ingest::{self, Ingest};
 use pipeline::{
     ports::{Clock, LogError},
     testing::MemoryLog,
     topics::Topic,
 };
+use providers::samples::{self, Request, Sender};
 use reqwest::StatusCode;
 use runtime::{
     clock::SystemClock,

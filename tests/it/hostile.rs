@@ -10,8 +10,8 @@ mod sockets;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use connectors::samples::Request;
 use pipeline::{ports::Clock, topics::Topic};
+use providers::samples::Request;
 use reqwest::StatusCode;
 use runtime::{clock::SystemClock, config::Config};
 use serde_json::{Value, json};

@@ -3,15 +3,12 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use connectors::{
-    hub::Hub as Running,
-    roles::Role,
-    samples::{self, Request, Sender},
-};
+use connectors::{hub::Hub as Running, roles::Role};
 use pipeline::{
     ports::{Clock, Log, Record, Start, Visibility},
     topics::Topic,
 };
+use providers::samples::{self, Request, Sender};
 use reqwest::StatusCode;
 use runtime::{
     clock::SystemClock,

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use connectors::samples::SAMPLES;
 use pipeline::{
     event::SCHEMAS,
     ports::{Headers, NewRecord, Record},
     topics::{CLOCK, Topic, partition_of},
 };
+use providers::samples::SAMPLES;
 use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
 

@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use connectors::samples::{Request, SAMPLES};
 use pipeline::{ports::Clock, topics::Topic};
+use providers::samples::{Request, SAMPLES};
 use reqwest::StatusCode;
 use runtime::clock::SystemClock;
 use serde_json::{Value, json};

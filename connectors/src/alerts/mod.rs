@@ -30,7 +30,7 @@ use tokio::{runtime::Handle, sync::oneshot, task::JoinSet};
 use udfs::hash::{Parts, hex};
 
 use self::{quiet::Quiet, webhook::Webhooks};
-use crate::links::Links;
+use providers::credentials::Links;
 use runtime::{
     config::{AlertSettings, Config},
     directory::Directory,

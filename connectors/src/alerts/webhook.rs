@@ -18,7 +18,7 @@ use reqwest::{
 };
 use udfs::signature::{self, STANDARD_WEBHOOKS};
 
-use crate::outgoing::{Http, Limits, Outcome, Provider, Request};
+use providers::client::{Http, Limits, Outcome, Provider, Request};
 use runtime::supervisor::Failure;
 
 /// One attempt.

@@ -16,7 +16,7 @@ use super::{
     hooks::Wish,
     way::{Halt, UNHURRIED, Way, rows_at, word_at},
 };
-use crate::outgoing::Provider;
+use providers::client::Provider;
 
 /// The kind of note that says how a connection is.
 pub const HEALTH: &str = "health";

@@ -16,7 +16,7 @@ use super::{
     Connections,
     way::{Halt, UNHURRIED, Way, rows_at, word_at},
 };
-use crate::outgoing::Provider;
+use providers::client::Provider;
 use runtime::identity::random_hex;
 use store::Entry;
 

@@ -33,9 +33,9 @@ use pipeline::{
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::{
-    links::Links,
-    outgoing::{Caller, Http, Ledger, Limits, Policies},
+use providers::{
+    client::{Caller, Http, Ledger, Limits, Policies},
+    credentials::Links,
 };
 use runtime::{
     config::{Config, OAuthSettings, ProviderSettings, UpkeepSettings},

@@ -12,7 +12,7 @@ use super::{
     Connections,
     way::{HURRIED, Halt, Way, rows_at, word_at},
 };
-use crate::outgoing::Provider;
+use providers::client::Provider;
 
 /// Empty pages in a row that are looked behind: Slack gives some.
 const EMPTY_PAGES_MAX: usize = 10;

@@ -9,9 +9,9 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 
 use super::Connections;
-use crate::{
-    links::{self, Link, NoWay},
-    outgoing::{Answer, Call, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown, address},
+use providers::{
+    client::{Answer, Call, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown, address},
+    credentials::{self, Link, NoWay},
 };
 use runtime::{
     http::problem::Problem,

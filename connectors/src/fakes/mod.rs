@@ -29,7 +29,7 @@ use pipeline::ports::Clock;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::outgoing::{Http, Limits};
+use providers::client::{Http, Limits};
 use runtime::supervisor::Failure;
 pub use world::World;
 use world::{CLICKUP_TEAM, CLICKUP_WEBHOOK, GITHUB_REPOSITORY, SLACK_TEAM};

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use udfs::signature::{self, SLACK, Scheme};
 
 use super::Fakes;
-use crate::outgoing::{Outcome, Provider, Request};
+use providers::client::{Outcome, Provider, Request};
 use runtime::identity::random_hex;
 
 /// What the providers wait for an answer, at least.

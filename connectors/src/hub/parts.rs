@@ -20,17 +20,16 @@ use crate::{
     api::{self, Desk, Services},
     connections::{self, Connections},
     ingest::Ingest,
-    links::Links,
     lookups::{self, Lookups},
     memory::{self, Memory, Recall},
     mirror::{self, Mirror},
-    outgoing::Ledger,
     own_ids::OwnIds,
     roles::Role,
     tools,
     workers::Workers,
 };
 use log::{Opened, embedded::JournalMetrics};
+use providers::{client::Ledger, credentials::Links};
 use runtime::{
     auth::{Authenticate, Gate, Tokens},
     clock::SystemClock,

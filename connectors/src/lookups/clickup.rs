@@ -5,7 +5,7 @@ use pipeline::event::{LookupResult, TaskRef};
 use reqwest::{Method, Url};
 use serde_json::Value;
 
-use crate::outgoing::{Credential, Provider, Request};
+use providers::client::{Credential, Provider, Request};
 
 /// Of a description; the pipeline keeps no more of it.
 const DESCRIPTION_BYTES_MAX: usize = 16 << 10;

@@ -19,11 +19,11 @@ use reqwest::Url;
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{clickup, flights::Flights};
-use crate::{
-    links::Links,
-    outgoing::{
+use providers::{
+    client::{
         Answer, Call, Caller, Credential, Fault, Http, Ledger, Limits, Outcome, Policies, Provider, Stopped, WhileDown,
     },
+    credentials::Links,
 };
 use runtime::{
     config::{Config, ProviderSettings},

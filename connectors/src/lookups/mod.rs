@@ -8,8 +8,8 @@
 //! requests until their deadlines, and nobody else's.
 //!
 //! A [`session`] reads and commits, a [`Desk`] answers one request: by the
-//! connection's [`Links`](crate::links::Links), not twice at the same time ([`flights`]), and with
-//! [`crate::outgoing`].
+//! connection's [`Links`](providers::credentials::Links), not twice at the same time ([`flights`]), and with
+//! [`providers::client`].
 
 mod clickup;
 mod desk;

@@ -8,9 +8,9 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 
 use super::counts::Counts;
-use crate::{
-    links::{Link, NoWay, Way},
-    outgoing::{Call, Caller, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown, address},
+use providers::{
+    client::{Call, Caller, Credential, Fault, Outcome, Provider, Request, Stopped, WhileDown, address},
+    credentials::{Link, NoWay, Way},
 };
 use runtime::{
     config::ProviderSettings,

@@ -11,7 +11,7 @@
 //! * Commands of one lane are done one after the other ([`lanes`]). Tenants take
 //!   turns; what waits for a limit holds up nothing that need not wait for it.
 //! * No provider's limit is knowingly passed, and while a provider is down
-//!   commands wait without losing attempts ([`crate::outgoing`]).
+//!   commands wait without losing attempts ([`providers::client`]).
 //! * The group moves on only past commands that have ended, together with their
 //!   results. Bounded numbers of commands are in memory; the rest is in the log.
 //!

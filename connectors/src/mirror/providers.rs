@@ -13,7 +13,7 @@ use super::{
     slack,
     words::Face,
 };
-use crate::outgoing::Provider;
+use providers::client::Provider;
 
 /// Pages that are looked through for what may have landed; what is behind them
 /// nobody can tell.

@@ -26,9 +26,9 @@ use super::{
     lanes::{Gate, Lanes, Next, Pause},
     perform::Step,
 };
-use crate::{
-    links::Links,
-    outgoing::{Caller, Http, Ledger, Limits, Policies},
+use providers::{
+    client::{Caller, Http, Ledger, Limits, Policies},
+    credentials::Links,
 };
 use runtime::{
     config::{Config, MirrorSettings, ProviderSettings, RetrySettings},

@@ -8,10 +8,10 @@ use connectors::{
     fakes::{self, Fakes},
     hub::Hub,
     roles::Role,
-    samples::{self, Sender},
     seeding::{self, Seeded},
 };
 use pipeline::event::{ExternalId, User};
+use providers::samples::{self, Sender};
 use runtime::{
     clock::SystemClock,
     config::{Config, ConnectionSettings},

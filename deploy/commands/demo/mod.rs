@@ -14,8 +14,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use connectors::{hub::Hub, samples};
+use connectors::hub::Hub;
 use pipeline::{ports::Clock, topics::Topic};
+use providers::samples;
 use runtime::{clock::SystemClock, config::Config, identity::random_hex, tail};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;

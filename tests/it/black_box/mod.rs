@@ -12,15 +12,13 @@ mod usage;
 
 use std::time::{Duration, Instant};
 
-use connectors::{
-    fakes::world::{CLICKUP_LIST, SLACK_CHANNEL},
-    samples::{self, Sender},
-};
+use connectors::fakes::world::{CLICKUP_LIST, SLACK_CHANNEL};
 use pipeline::{
     event::{MirrorCommand, MirrorPlace, MirrorText, MirrorWork, Time},
     ports::{Headers, NewRecord},
     topics::{Topic, partition_of},
 };
+use providers::samples::{self, Sender};
 use reqwest::StatusCode;
 use runtime::config::Config;
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! The folder of bad bodies that `NEXUS_FIXTURES` names, row by row: signed as
 //! the provider signs, and once more unsigned.
 
-use connectors::samples::Request;
 use pipeline::topics::Topic;
+use providers::samples::Request;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;

@@ -153,7 +153,7 @@ async fn a_replay_has_a_nonce_and_is_no_repeat() {
     append(&hub, Topic::WebhooksRaw, home(&hub, "acme"), b"acme", Some(bad.as_bytes())).await;
     let letter = hub.values(Topic::DeadLetters, 1).await.remove(0);
     let path = format!("/api/deadletters/{}/replay", letter["id"].as_str().unwrap());
-    let stranger = connectors::samples::Request { path, headers: vec![], body: vec![] };
+    let stranger = providers::samples::Request { path, headers: vec![], body: vec![] };
     assert_eq!(hub.post(stranger).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(hub.admin(Method::POST, "/api/deadletters/dl_0/replay").await.status, StatusCode::NOT_FOUND);
     let replayed = replay(&hub, &letter).await;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use connectors::samples::Request;
+use providers::samples::Request;
 use reqwest::StatusCode;
 
 use super::{SECRET, signed, slack_message, unsigned};

@@ -163,7 +163,7 @@ async fn a_filter_that_is_not_known_is_refused() {
         let path = "/api/deadletters/replay".to_owned();
         let json = ("content-type", "application/json".to_owned());
         let headers = vec![json, ("authorization", format!("Bearer {token}"))];
-        hub.post(connectors::samples::Request { path, headers, body: body.into() }).await
+        hub.post(providers::samples::Request { path, headers, body: body.into() }).await
     };
     for (body, code) in [
         ("{\"tenant\":\"umbra\"}", "invalid"),

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use connectors::samples::Request;
+use providers::samples::Request;
 use runtime::config::Config;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

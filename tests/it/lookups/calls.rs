@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use connectors::outgoing::{
-    Call, Caller, Credential, Fault, Http, Limits, Outcome, Policies, Provider as Whose, Request, Stopped, WhileDown,
-    budget::Limit,
-};
 use pipeline::{
     ports::Clock,
     retry::{CircuitPolicy, Policy},
+};
+use providers::client::{
+    Call, Caller, Credential, Fault, Http, Limits, Outcome, Policies, Provider as Whose, Request, Stopped, WhileDown,
+    budget::Limit,
 };
 use reqwest::Method;
 use runtime::clock::SystemClock;
@@ -50,7 +50,7 @@ fn task(provider: &Provider) -> Call {
     call(&format!("{}/clickup/api/v2/task/t1", provider.url), Method::GET)
 }
 
-fn outcome(stopped: Result<connectors::outgoing::Answer, Stopped>) -> Outcome {
+fn outcome(stopped: Result<providers::client::Answer, Stopped>) -> Outcome {
     match stopped {
         Err(Stopped::Answered(outcome)) => outcome,
         other => panic!("{other:?}"),

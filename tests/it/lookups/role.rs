@@ -7,16 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use connectors::{
-    links::Links,
-    lookups::{self, Desk, Lookups},
-};
+use connectors::lookups::{self, Desk, Lookups};
 use pipeline::{
     event::{Connection, Control, House, LookupRequest, LookupResult, Row, Time},
     ports::{Clock, Headers, Log, NewRecord, Position, Record},
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
+use providers::credentials::Links;
 use runtime::{
     clock::SystemClock,
     directory::Directory,

@@ -15,10 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use connectors::{
-    links::Links,
-    mirror::{Bench, Mirror},
-};
+use connectors::mirror::{Bench, Mirror};
 use pipeline::{
     event::{
         Agent, Connection, Control, ExternalId, MirrorCommand, MirrorPart, MirrorPlace, MirrorResult, MirrorStage,
@@ -28,6 +25,7 @@ use pipeline::{
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
+use providers::credentials::Links;
 use runtime::{
     clock::SystemClock,
     config::Config,

@@ -3,18 +3,14 @@
 
 use std::{path::Path, process::Output};
 
-use connectors::{
-    hub::Hub,
-    roles::Role,
-    samples::{self, Sender},
-    seeding,
-};
+use connectors::{hub::Hub, roles::Role, seeding};
 use pipeline::{
     event::{Agent, Client, Command, Connection, Notify, Project, Workgroup},
     ports::{Clock, Log},
     testing::MemoryLog,
     topics::Topic,
 };
+use providers::samples::{self, Sender};
 use runtime::{clock::SystemClock, config::Config, directory::Directory, keys::Keys};
 use serde_json::Value;
 use std::sync::Arc;

@@ -27,7 +27,7 @@ use super::{
     Connections,
     way::{Halt, UNHURRIED, Way},
 };
-use crate::outgoing::Provider;
+use providers::client::Provider;
 use runtime::identity::random_hex;
 use store::Note;
 

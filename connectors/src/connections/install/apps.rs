@@ -10,7 +10,7 @@ use super::super::{
     Connections,
     way::{HURRIED, Halt, json_of, rows_at, word_at},
 };
-use crate::outgoing::{Credential, Provider, Request};
+use providers::client::{Credential, Provider, Request};
 
 /// THE list of providers that can be installed.
 pub const PROVIDERS: &[&str] = &["slack", "clickup", "github"];

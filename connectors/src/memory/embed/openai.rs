@@ -1,7 +1,7 @@
 //! Vectors from a server that speaks OpenAI's API, and summaries too
 //! ([`crate::memory::summarise`]).
 //!
-//! A client of our own over [`crate::outgoing`]: two calls of JSON need no
+//! A client of our own over [`providers::client`]: two calls of JSON need no
 //! library, and the house's time-outs, bounds, retries and circuit apply as to
 //! every other call.
 
@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use udfs::recall::ngrams::normalise;
 
 use super::{Embedder, Embedding, ModelError};
-use crate::{
-    memory::vectors::Model,
-    outgoing::{Call, Caller, Credential, Http, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown},
+use crate::memory::vectors::Model;
+use providers::client::{
+    Call, Caller, Credential, Http, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown,
 };
 use runtime::{config::MemorySettings, supervisor::Failure};
 

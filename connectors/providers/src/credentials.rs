@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pipeline::event::{Connection, House};
 use reqwest::Url;
 
-use crate::outgoing::{Credential, Provider};
+use crate::client::{Credential, Provider};
 use runtime::{
     config::{Config, ProviderSettings},
     directory::Directory,

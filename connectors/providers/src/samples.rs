@@ -29,7 +29,7 @@ macro_rules! samples {
         &[$(Sample {
             provider: $provider,
             event: $event,
-            body: include_str!(concat!("../../tests/fixtures/", $provider, "/", $event, ".json")),
+            body: include_str!(concat!("../../../tests/fixtures/", $provider, "/", $event, ".json")),
         }),*]
     };
 }
