@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use connectors::ingest::{self, Ingest};
+use ingest::{self, Ingest};
 use pipeline::{
     ports::{Clock, LogError},
     testing::MemoryLog,

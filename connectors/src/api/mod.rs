@@ -55,7 +55,8 @@ use pipeline::{
 use tokio::sync::Semaphore;
 
 use self::{actions::TraceLinks, input::Bodies, operation::Schemas};
-use crate::{agents::Online, connections::Connections, ingest::Ingest, memory::Recall};
+use crate::{agents::Online, connections::Connections, memory::Recall};
+use ingest::Ingest;
 use runtime::{
     auth::{Buckets, Gate, Login, Origins, Tokens, allow},
     config::{Access, Config},
@@ -313,7 +314,7 @@ pub fn router(services: Arc<Services>) -> Router {
         router = router.layer(middleware::from_fn_with_state(Arc::clone(&desk.origins), allow));
     }
     if let Some(ingest) = &services.ingest {
-        router = router.merge(crate::ingest::router(Arc::clone(ingest)).method_not_allowed_fallback(wrong_method));
+        router = router.merge(ingest::router(Arc::clone(ingest)).method_not_allowed_fallback(wrong_method));
     }
     router.fallback(|| async { Problem::not_found("there is nothing at this address") })
 }

@@ -19,7 +19,6 @@ use crate::{
     alerts::{Alerts, Herald},
     api::{self, Desk, Services},
     connections::{self, Connections},
-    ingest::Ingest,
     lookups::{self, Lookups},
     memory::{self, Memory, Recall},
     mirror::{self, Mirror},
@@ -28,6 +27,7 @@ use crate::{
     tools,
     workers::Workers,
 };
+use ingest::Ingest;
 use log::{Opened, embedded::JournalMetrics};
 use providers::{client::Ledger, credentials::Links};
 use runtime::{
