@@ -12,7 +12,6 @@ pub mod dead_letters;
 pub mod dry_run;
 pub mod fakes;
 pub mod hub;
-pub mod lookups;
 pub mod memory;
 pub mod mirror;
 pub mod own_ids;

@@ -19,7 +19,6 @@ use crate::{
     alerts::{Alerts, Herald},
     api::{self, Desk, Services},
     connections::{self, Connections},
-    lookups::{self, Lookups},
     memory::{self, Memory, Recall},
     mirror::{self, Mirror},
     own_ids::OwnIds,
@@ -29,6 +28,7 @@ use crate::{
 };
 use ingest::Ingest;
 use log::{Opened, embedded::JournalMetrics};
+use lookups::{self, Lookups};
 use providers::{client::Ledger, credentials::Links};
 use runtime::{
     auth::{Authenticate, Gate, Tokens},

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use connectors::lookups::{self, Desk, Lookups};
+use lookups::{self, Desk, Lookups};
 use pipeline::{
     event::{Connection, Control, House, LookupRequest, LookupResult, Row, Time},
     ports::{Clock, Headers, Log, NewRecord, Position, Record},
