@@ -15,10 +15,10 @@ use clap::{Parser, Subcommand};
 use connectors::{
     fakes::{self, Fakes, World, limits::Limited},
     hub::Hub,
-    mirror::{Bench, Mirror},
     roles::Role,
     seeding,
 };
+use mirror::{Bench, Mirror};
 use nexus_benches::Spread;
 use pipeline::{
     event::{Connection, Control, MirrorCommand, MirrorPlace, MirrorText, MirrorWork, Project, Row, Time},

@@ -13,7 +13,6 @@ pub mod dry_run;
 pub mod fakes;
 pub mod hub;
 pub mod memory;
-pub mod mirror;
 pub mod own_ids;
 pub mod roles;
 pub mod seeding;

@@ -20,7 +20,6 @@ use crate::{
     api::{self, Desk, Services},
     connections::{self, Connections},
     memory::{self, Memory, Recall},
-    mirror::{self, Mirror},
     own_ids::OwnIds,
     roles::Role,
     tools,
@@ -29,6 +28,7 @@ use crate::{
 use ingest::Ingest;
 use log::{Opened, embedded::JournalMetrics};
 use lookups::{self, Lookups};
+use mirror::{self, Mirror};
 use providers::{client::Ledger, credentials::Links};
 use runtime::{
     auth::{Authenticate, Gate, Tokens},

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use connectors::mirror::{Bench, Mirror};
+use mirror::{Bench, Mirror};
 use pipeline::{
     event::{
         Agent, Connection, Control, ExternalId, MirrorCommand, MirrorPart, MirrorPlace, MirrorResult, MirrorStage,

@@ -152,7 +152,6 @@ async fn what_has_ended_ahead_of_the_group_is_not_done_again() {
     assert_eq!(posts(&office, "github"), 5);
     assert!(others.iter().all(|id| office.results(id).len() == 2));
     office.stop().await;
-    let lag =
-        pipeline::ports::Log::lag(&office.log, connectors::mirror::GROUP, &[Topic::MirrorCommands]).await.unwrap();
+    let lag = pipeline::ports::Log::lag(&office.log, mirror::GROUP, &[Topic::MirrorCommands]).await.unwrap();
     assert!(lag.iter().all(|lag| lag.group_offset.unwrap_or(lag.end_offset) == lag.end_offset), "{lag:?}");
 }
