@@ -7,13 +7,11 @@
 pub mod agents;
 pub mod alerts;
 pub mod api;
-pub mod connections;
 pub mod dead_letters;
 pub mod dry_run;
 pub mod fakes;
 pub mod hub;
 pub mod memory;
-pub mod own_ids;
 pub mod roles;
 pub mod seeding;
 pub mod tools;

@@ -16,7 +16,7 @@ use super::{
     query::{CURSOR, LIMIT},
     rows::found,
 };
-use crate::connections::backfill::{BACKFILL, Job, Status};
+use connections::backfill::{BACKFILL, Job, Status};
 use runtime::{
     auth::Access,
     http::problem::{FieldError, Problem},

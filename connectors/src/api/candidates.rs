@@ -18,7 +18,7 @@ use super::{
     query::{CURSOR, LIMIT},
     rows::Shown,
 };
-use crate::connections::mapping::project_of;
+use connections::mapping::project_of;
 use runtime::{auth::Access, http::problem::Problem};
 
 /// A candidate, with the id that it is mapped by.

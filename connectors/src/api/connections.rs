@@ -17,7 +17,7 @@ use super::{
     query::{CURSOR, Kind, LIMIT, param},
     rows::{New, Resource, found, id_or_new, page_of, remove},
 };
-use crate::connections::health::{HEALTH, Health, Status};
+use connections::health::{HEALTH, Health, Status};
 use runtime::{auth::Access, http::problem::Problem, sealing::Seal};
 use store::Entry;
 

@@ -16,7 +16,7 @@ use super::{
     pickers::{PROVIDERS_ERRORS, problem},
     query::{Kind, Param, param},
 };
-use crate::connections::install::{Back, Journey, PROVIDERS, Refused, cookie_name};
+use connections::install::{Back, Journey, PROVIDERS, Refused, cookie_name};
 use runtime::{
     auth::{Access, Gate},
     http::problem::Problem,

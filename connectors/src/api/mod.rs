@@ -55,7 +55,8 @@ use pipeline::{
 use tokio::sync::Semaphore;
 
 use self::{actions::TraceLinks, input::Bodies, operation::Schemas};
-use crate::{agents::Online, connections::Connections, memory::Recall};
+use crate::{agents::Online, memory::Recall};
+use connections::Connections;
 use ingest::Ingest;
 use runtime::{
     auth::{Buckets, Gate, Login, Origins, Tokens, allow},

@@ -12,7 +12,7 @@ use super::{
     query::{CURSOR, LIMIT},
     rows::found,
 };
-use crate::connections::{
+use connections::{
     Halt,
     hooks::{Registered, Wish},
     pick::{Asked, Choice, Picked, TaskChoice},

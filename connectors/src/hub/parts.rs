@@ -18,13 +18,12 @@ use crate::{
     agents::{self, Counts, Gateway},
     alerts::{Alerts, Herald},
     api::{self, Desk, Services},
-    connections::{self, Connections},
     memory::{self, Memory, Recall},
-    own_ids::OwnIds,
     roles::Role,
     tools,
     workers::Workers,
 };
+use connections::{self, Connections, bot_identity::OwnIds};
 use ingest::Ingest;
 use log::{Opened, embedded::JournalMetrics};
 use lookups::{self, Lookups};

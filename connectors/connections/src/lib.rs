@@ -9,6 +9,7 @@
 //! each thing is done by one, and goes on elsewhere if that one dies.
 
 pub mod backfill;
+pub mod bot_identity;
 mod counts;
 pub mod health;
 pub mod hooks;
