@@ -16,7 +16,7 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
-use connectors::agents::{Counts, Gateway, Parts, Settings};
+use gateway::{Counts, Gateway, Parts, Settings};
 use log::embedded::{self, Journal};
 use nexus_benches::{Spread, cpu_ms, rss_mb};
 use pipeline::{

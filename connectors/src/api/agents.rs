@@ -20,7 +20,7 @@ use super::{
     rows::{New, Resource, found, id_or_new, page_of, remove, reshaped},
     users::ExternalIdForm,
 };
-use crate::agents::OnlineAgent;
+use gateway::OnlineAgent;
 use runtime::{auth::Access, http::problem::Problem};
 use store::Entry;
 

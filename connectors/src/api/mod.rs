@@ -55,8 +55,9 @@ use pipeline::{
 use tokio::sync::Semaphore;
 
 use self::{actions::TraceLinks, input::Bodies, operation::Schemas};
-use crate::{agents::Online, memory::Recall};
+use crate::memory::Recall;
 use connections::Connections;
+use gateway::Online;
 use ingest::Ingest;
 use runtime::{
     auth::{Buckets, Gate, Login, Origins, Tokens, allow},

@@ -15,7 +15,6 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::Notice;
 use crate::{
-    agents::{self, Counts, Gateway},
     alerts::{Alerts, Herald},
     api::{self, Desk, Services},
     memory::{self, Memory, Recall},
@@ -24,6 +23,7 @@ use crate::{
     workers::Workers,
 };
 use connections::{self, Connections, bot_identity::OwnIds};
+use gateway::{self, Counts, Gateway};
 use ingest::Ingest;
 use log::{Opened, embedded::JournalMetrics};
 use lookups::{self, Lookups};

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use connectors::agents::{Settings, session::Limits};
+use gateway::{Settings, session::Limits};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 

@@ -184,7 +184,7 @@ async fn real_clients_get_exactly_what_they_missed() {
         for transport in program.transports() {
             let world = World::new().await;
             let who = world.agent("bob").await;
-            let gateway = world.gateway_with(connectors::agents::Settings::default()).await;
+            let gateway = world.gateway_with(gateway::Settings::default()).await;
             a_day(program, transport, &world, gateway, &who).await;
             println!("{} over {transport}: well", program.name);
         }

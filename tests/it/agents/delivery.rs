@@ -1,7 +1,7 @@
 //! What an agent is told, when, on which of its sockets, and what is written
 //! down of it.
 
-use connectors::agents::{Settings, session::Limits};
+use gateway::{Settings, session::Limits};
 use pipeline::{event::Addressee, topics::Topic};
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connectors::agents::Settings;
+use gateway::Settings;
 use pipeline::{
     event::{Agent as AgentRow, Client as ClientRow, Role},
     ports::Clock,

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use connectors::agents::{Settings, session::Limits};
 use futures_util::{SinkExt, StreamExt};
+use gateway::{Settings, session::Limits};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use connectors::agents::{Counts, Gateway, Parts, Settings, session::Limits};
+use gateway::{Counts, Gateway, Parts, Settings, session::Limits};
 use log::embedded::{self, Journal};
 use pipeline::{
     event::{Addressee, Agent as AgentRow, Client as ClientRow, Control, InboxEntry, Role, Row, Time},

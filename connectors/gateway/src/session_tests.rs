@@ -7,7 +7,7 @@ use pipeline::event::Subscribe;
 use proptest::prelude::*;
 
 use super::*;
-use crate::agents::entry::{Entry, To, hash_of};
+use crate::entry::{Entry, To, hash_of};
 
 const LIMITS: Limits = Limits {
     grace_ms: 500,

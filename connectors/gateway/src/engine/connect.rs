@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::Opening;
-use crate::agents::{
+use crate::{
     admission::admit,
     gateway::Gateway,
     seat::{Identity, Transport},

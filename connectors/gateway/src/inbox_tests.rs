@@ -1,7 +1,7 @@
 //! Tests of the inbox: the ring, its index, and the scan that many share.
 
 use super::*;
-use crate::agents::{
+use crate::{
     entry::{To, hash_of},
     seat::Transport,
 };

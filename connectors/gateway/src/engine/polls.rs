@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::agents::{encode::SEPARATOR, session::Reason, upgrade::Ws};
+use crate::{encode::SEPARATOR, session::Reason, upgrade::Ws};
 
 /// What may be posted and not yet read.
 const POSTED_BYTES_MAX: usize = 256 << 10;
