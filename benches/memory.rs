@@ -6,7 +6,7 @@
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use clap::Parser;
-use connectors::memory::{
+use memory::{
     embed::{Embedder, hashed::Hashed, minilm::MiniLm},
     vectors::{Ask, Filter, Indexed, Piece, Scope, Vectors, embedded::Embedded},
 };

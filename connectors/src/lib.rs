@@ -10,7 +10,6 @@ pub mod dead_letters;
 pub mod dry_run;
 pub mod fakes;
 pub mod hub;
-pub mod memory;
 pub mod roles;
 pub mod seeding;
 pub mod tools;

@@ -2,8 +2,8 @@
 
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
-use connectors::memory::embed::{minilm, models_dir};
 use indicatif::{ProgressBar, ProgressStyle};
+use memory::embed::{minilm, models_dir};
 use runtime::config::Config;
 
 use super::show;

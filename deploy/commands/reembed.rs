@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use connectors::memory::{Recall, reembed};
 use indicatif::{ProgressBar, ProgressStyle};
+use memory::{Recall, reembed};
 use runtime::{clock::SystemClock, config::Config};
 use store::Store;
 

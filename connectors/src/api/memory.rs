@@ -24,7 +24,7 @@ use super::{
     output::{Page, Promised, Sent},
     query::{Kind, param},
 };
-use crate::memory::{
+use memory::{
     Query,
     recall::RecallError,
     vectors::{Filter, Hit, Scope, VectorError},

@@ -55,10 +55,10 @@ use pipeline::{
 use tokio::sync::Semaphore;
 
 use self::{actions::TraceLinks, input::Bodies, operation::Schemas};
-use crate::memory::Recall;
 use connections::Connections;
 use gateway::Online;
 use ingest::Ingest;
+use memory::Recall;
 use runtime::{
     auth::{Buckets, Gate, Login, Origins, Tokens, allow},
     config::{Access, Config},

@@ -17,7 +17,6 @@ use super::Notice;
 use crate::{
     alerts::{Alerts, Herald},
     api::{self, Desk, Services},
-    memory::{self, Memory, Recall},
     roles::Role,
     tools,
     workers::Workers,
@@ -27,6 +26,7 @@ use gateway::{self, Counts, Gateway};
 use ingest::Ingest;
 use log::{Opened, embedded::JournalMetrics};
 use lookups::{self, Lookups};
+use memory::{self, Memory, Recall};
 use mirror::{self, Mirror};
 use providers::{client::Ledger, credentials::Links};
 use runtime::{

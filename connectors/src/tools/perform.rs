@@ -14,13 +14,11 @@ use super::{
     Arguments, Caller, Refused,
     arguments::{History, Message, Search, Status},
 };
-use crate::{
-    api::Desk,
-    memory::{
-        Query, fenced,
-        recall::RecallError,
-        vectors::{Filter, Hit, Scope},
-    },
+use crate::api::Desk;
+use memory::{
+    Query, fenced,
+    recall::RecallError,
+    vectors::{Filter, Hit, Scope},
 };
 use runtime::{http::problem::Problem, identity::random_hex};
 use store::{StoreError, Thread};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use connectors::memory::vectors::{Filter, Scope, Vectors, embedded::Embedded};
+use memory::vectors::{Filter, Scope, Vectors, embedded::Embedded};
 use pipeline::event::Time;
 use proptest::{prelude::*, sample::Index};
 

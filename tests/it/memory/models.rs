@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
-use connectors::memory::{
+use memory::{
     Query, Recall,
     embed::{Embedder, hashed::Hashed, minilm::MiniLm},
     reembed::reembed,

@@ -4,7 +4,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use connectors::memory::{
+use memory::{
     embed::{Embedder, hashed::Hashed, minilm::MiniLm},
     vectors::{Ask, Filter, Indexed, Piece, Scope, Vectors, embedded::Embedded},
 };

@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, process::Stdio, sync::Arc};
 
-use connectors::memory::vectors::{
+use memory::vectors::{
     Ask, Filter, Hit, Indexed, Model, Piece, Scope, VectorError, Vectors, embedded::Embedded, qdrant::Qdrant,
 };
 use pipeline::event::{Text, TextKind, Time, Trust};

@@ -3,7 +3,7 @@
 use udfs::recall::ngrams;
 
 use super::{Embedder, Embedding};
-use crate::memory::vectors::Model;
+use crate::vectors::Model;
 
 /// See the module.
 pub struct Hashed {

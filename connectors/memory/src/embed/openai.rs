@@ -1,5 +1,5 @@
 //! Vectors from a server that speaks OpenAI's API, and summaries too
-//! ([`crate::memory::summarise`]).
+//! ([`crate::summarise`]).
 //!
 //! A client of our own over [`providers::client`]: two calls of JSON need no
 //! library, and the house's time-outs, bounds, retries and circuit apply as to
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use udfs::recall::ngrams::normalise;
 
 use super::{Embedder, Embedding, ModelError};
-use crate::memory::vectors::Model;
+use crate::vectors::Model;
 use providers::client::{
     Call, Caller, Credential, Http, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown,
 };

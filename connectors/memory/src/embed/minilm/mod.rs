@@ -23,7 +23,7 @@ use self::{
     weights::Weights,
 };
 use super::{Embedder, Embedding, ModelError};
-use crate::memory::vectors::Model;
+use crate::vectors::Model;
 use runtime::supervisor::Failure;
 
 pub use fetch::{Fetched, fetch, is_there};
