@@ -4,7 +4,6 @@
 //! a crash anywhere is a replay. [`roles`] lists which role runs which, [`hub`]
 //! puts a process together.
 
-pub mod alerts;
 pub mod api;
 pub mod dead_letters;
 pub mod dry_run;

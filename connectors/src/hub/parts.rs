@@ -15,12 +15,12 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::Notice;
 use crate::{
-    alerts::{Alerts, Herald},
     api::{self, Desk, Services},
     roles::Role,
     tools,
     workers::Workers,
 };
+use alerts::{Alerts, Herald};
 use connections::{self, Connections, bot_identity::OwnIds};
 use gateway::{self, Counts, Gateway};
 use ingest::Ingest;
