@@ -12,12 +12,8 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use connectors::{
-    fakes::{self, Fakes, World, limits::Limited},
-    hub::Hub,
-    roles::Role,
-    seeding,
-};
+use connectors::{hub::Hub, roles::Role, seeding};
+use fakes::{self, Fakes, World, limits::Limited};
 use mirror::{Bench, Mirror};
 use nexus_benches::Spread;
 use pipeline::{

@@ -7,7 +7,6 @@
 pub mod api;
 pub mod dead_letters;
 pub mod dry_run;
-pub mod fakes;
 pub mod hub;
 pub mod roles;
 pub mod seeding;

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use connectors::fakes::{self, Fakes};
+use fakes::{self, Fakes};
 use runtime::clock::SystemClock;
 use tokio::net::TcpListener;
 

@@ -5,11 +5,11 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result, anyhow};
 use connectors::{
-    fakes::{self, Fakes},
     hub::Hub,
     roles::Role,
     seeding::{self, Seeded},
 };
+use fakes::{self, Fakes};
 use pipeline::event::{ExternalId, User};
 use providers::samples::{self, Sender};
 use runtime::{

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use connectors::fakes::World;
+use fakes::World;
 use serde_json::{Value, json};
 use udfs::markup::{Ids, slack_to_plain};
 

@@ -12,7 +12,7 @@ mod usage;
 
 use std::time::{Duration, Instant};
 
-use connectors::fakes::world::{CLICKUP_LIST, SLACK_CHANNEL};
+use fakes::world::{CLICKUP_LIST, SLACK_CHANNEL};
 use pipeline::{
     event::{MirrorCommand, MirrorPlace, MirrorText, MirrorWork, Time},
     ports::{Headers, NewRecord},

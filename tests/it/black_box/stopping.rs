@@ -235,7 +235,7 @@ async fn nobody_who_looks_after_connections_calls_either() {
     let connection = json!({ "provider": "clickup", "apiToken": "token-acme" });
     let made = house.api.ask("POST", "/api/connections", &house.admin, Some(connection)).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
-    let register = |world: &connectors::fakes::world::World| {
+    let register = |world: &fakes::world::World| {
         world.calls.iter().any(|call| call.method == "POST" && call.path.ends_with("/webhook"))
     };
     until("a webhook is asked for", || register(&house.provider.fakes.world())).await;

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use connectors::fakes::{
+use fakes::{
     limits::Limited,
     world::{SLACK_CHANNEL, World},
 };

@@ -26,13 +26,13 @@ impl House {
 
     fn clickup_task(&self, id: &str) {
         let body = json!({ "id": id, "name": format!("Task {id}") });
-        connectors::fakes::clickup::new_task(&mut self.provider.fakes.world(), LIST, &body, now_s() * 1000).unwrap();
+        fakes::clickup::new_task(&mut self.provider.fakes.world(), LIST, &body, now_s() * 1000).unwrap();
     }
 
     fn clickup_comment(&self, task: &str, words: &str) -> Value {
-        let ada = connectors::fakes::clickup::ada();
+        let ada = fakes::clickup::ada();
         let mut world = self.provider.fakes.world();
-        connectors::fakes::clickup::new_comment(&mut world, task, words, &ada, now_s() * 1000).unwrap()
+        fakes::clickup::new_comment(&mut world, task, words, &ada, now_s() * 1000).unwrap()
     }
 }
 
@@ -88,12 +88,8 @@ async fn clickups_tasks_comments_edits_states_and_deletions_are_found() {
         (comment["comment_text"], comment["comment"]) = (json!("put otherwise"), json!([{ "text": "put otherwise" }]));
         world.clickup_comments.take(&text(&told["id"]));
         let now_ms = now_s() * 1000 + 999;
-        connectors::fakes::clickup::change(
-            world.clickup_tasks.get_mut("t2").unwrap(),
-            &json!({ "status": "complete" }),
-            now_ms,
-        )
-        .unwrap();
+        fakes::clickup::change(world.clickup_tasks.get_mut("t2").unwrap(), &json!({ "status": "complete" }), now_ms)
+            .unwrap();
     }
     let job = house.backfill(&id, json!({})).await;
     assert_eq!((&job["status"], &job["fed"]), (&json!("done"), &json!(3)), "{job}");

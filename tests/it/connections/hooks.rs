@@ -104,7 +104,7 @@ async fn a_suspended_webhook_is_switched_on_and_told_of_once() {
     // What happens meanwhile is told to nobody, and found when it is noticed.
     let now_ms = pipeline::ports::Clock::now_ms(&runtime::clock::SystemClock);
     let body = json!({ "id": "t1", "name": "While nobody listened" });
-    connectors::fakes::clickup::new_task(&mut house.provider.fakes.world(), "901200345678", &body, now_ms).unwrap();
+    fakes::clickup::new_task(&mut house.provider.fakes.world(), "901200345678", &body, now_ms).unwrap();
     house.until("the alert", || async { (!house.alerts(&id).await.is_empty()).then_some(()) }).await;
     house.health(&id, |health| health["status"] == "ok").await;
     assert_eq!(house.webhooks()[0]["health"], json!({ "status": "active", "fail_count": 0 }));

@@ -19,7 +19,7 @@ impl House {
         self.until("the webhook", || async { self.provider.fakes.world().clickup_webhooks.all().next().map(|_| ()) })
             .await;
         for id in ["l1", "l2"] {
-            let list = connectors::fakes::clickup::list(id, &format!("Rocket {id}"));
+            let list = fakes::clickup::list(id, &format!("Rocket {id}"));
             self.provider.fakes.world().clickup_lists.put(id, list);
         }
         workgroup
@@ -75,9 +75,7 @@ async fn lists_share_their_workgroups_channel() {
     // Their tasks are discussed there.
     for (list, task) in [("l1", "t1"), ("l2", "t2")] {
         let body = json!({ "id": task, "name": format!("Task {task}") });
-        let made =
-            connectors::fakes::clickup::new_task(&mut house.provider.fakes.world(), list, &body, 1_795_248_000_000)
-                .unwrap();
+        let made = fakes::clickup::new_task(&mut house.provider.fakes.world(), list, &body, 1_795_248_000_000).unwrap();
         house
             .clickup_says(json!({ "event": "taskCreated", "task_id": task, "history_items": [
             { "id": format!("481{task}"), "field": "task_creation", "parent_id": list, "date": made["date_created"] },

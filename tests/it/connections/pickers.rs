@@ -55,14 +55,14 @@ async fn lists_and_their_tasks_come_from_every_tracker() {
     {
         let mut world = house.provider.fakes.world();
         for (id, space, folder) in [("1", "90120001", "90120011"), ("2", "90120002", ""), ("3", "90120002", "")] {
-            let mut list = connectors::fakes::clickup::list(id, &format!("List {id}"));
+            let mut list = fakes::clickup::list(id, &format!("List {id}"));
             list["space"] = json!({ "id": space, "name": format!("Space {space}") });
             list["folder"] = json!({ "id": folder, "name": "Folder", "hidden": folder.is_empty() });
             world.clickup_lists.put(id, list);
         }
         for number in 0..120 {
             let body = json!({ "id": format!("t{number}"), "name": format!("Task {number}") });
-            connectors::fakes::clickup::new_task(&mut world, "2", &body, 1_795_248_000_000).unwrap();
+            fakes::clickup::new_task(&mut world, "2", &body, 1_795_248_000_000).unwrap();
         }
         for number in 1..4 {
             let row = json!({

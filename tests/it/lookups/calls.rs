@@ -183,7 +183,7 @@ async fn a_pause_is_kept_when_there_is_time_for_it() {
 #[tokio::test]
 async fn a_spent_window_is_waited_for_before_it_is_refused() {
     let provider = Provider::start().await;
-    provider.fakes.world().limits.insert("clickup", connectors::fakes::limits::Limited::new(2, 500));
+    provider.fakes.world().limits.insert("clickup", fakes::limits::Limited::new(2, 500));
     let limits = vec![(Whose::ClickUp, Limit { calls_max: 2, window_ms: 500 })];
     let caller = Caller::new(Http::new(QUICK).unwrap(), Arc::new(SystemClock), Policies { limits, ..policies() });
     for _ in 0..4 {

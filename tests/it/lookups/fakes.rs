@@ -85,7 +85,7 @@ async fn clickup_keeps_tasks_and_comments_and_its_limit() {
 #[tokio::test]
 async fn slack_keeps_threads_and_metadata() {
     let asker = Asker::start().await;
-    let channel = connectors::fakes::world::SLACK_CHANNEL;
+    let channel = fakes::world::SLACK_CHANNEL;
     let metadata = json!({"event_type": "nexus", "event_payload": {"id": "act_1"}});
     let root = asker
         .post("/slack/api/chat.postMessage", json!({"channel": channel, "text": "root", "metadata": metadata}))

@@ -7,7 +7,7 @@ mod role;
 
 use std::sync::Arc;
 
-use connectors::fakes::Fakes;
+use fakes::Fakes;
 use runtime::clock::SystemClock;
 use tokio::net::TcpListener;
 
@@ -25,15 +25,15 @@ impl Provider {
         let fakes = Fakes::new(Arc::new(SystemClock)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(connectors::fakes::serve(listener, fakes.clone()));
+        tokio::spawn(fakes::serve(listener, fakes.clone()));
         Provider { fakes, url }
     }
 
     /// A task that is there.
     pub fn task(&self, id: &str) {
         let body = serde_json::json!({"id": id, "name": format!("Task {id}"), "description": "@AI_Squad please", "priority": "high"});
-        let list = connectors::fakes::world::CLICKUP_LIST;
-        connectors::fakes::clickup::new_task(&mut self.fakes.world(), list, &body, 1_795_248_000_000).unwrap();
+        let list = fakes::world::CLICKUP_LIST;
+        fakes::clickup::new_task(&mut self.fakes.world(), list, &body, 1_795_248_000_000).unwrap();
     }
 
     pub fn fault(&self, fault: serde_json::Value) {

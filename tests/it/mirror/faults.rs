@@ -102,7 +102,7 @@ async fn a_move_that_may_have_landed_is_looked_at_and_not_repeated() {
         let mut world = office.provider.fakes.world();
         let now_ms = u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
         let task = world.clickup_tasks.get_mut("t1").unwrap();
-        connectors::fakes::clickup::change(task, &json!({"status": "blocked"}), now_ms).unwrap();
+        fakes::clickup::change(task, &json!({"status": "blocked"}), now_ms).unwrap();
     }
     assert_eq!(office.end(&id).await.stage, MirrorStage::Uncertain);
     assert_eq!(office.provider.fakes.world().count("clickup", "PUT", "/api/v2/task"), 2);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use connectors::fakes::limits::Limited;
+use fakes::limits::Limited;
 use pipeline::{
     event::{MirrorPlace, MirrorStage, MirrorWork},
     topics::Topic,

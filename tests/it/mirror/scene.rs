@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use connectors::fakes::{
+use fakes::{
     addresses,
     world::{SLACK_CHANNEL, SLACK_TEAM, World},
 };

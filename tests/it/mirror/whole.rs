@@ -1,10 +1,8 @@
 //! A whole hub and fake providers: what people and agents say on one side stands
 //! on the other, once, whatever comes back of it.
 
-use connectors::{
-    fakes::world::SLACK_CHANNEL,
-    seeding::{self, Seeded},
-};
+use connectors::seeding::{self, Seeded};
+use fakes::world::SLACK_CHANNEL;
 use pipeline::{ports::Record, topics::Topic};
 use reqwest::Method;
 use runtime::{config::Config, keys::Keys};
@@ -238,7 +236,7 @@ async fn an_edit_is_an_edit_and_a_deletion_leaves_a_line() {
 
     scene.unsay(&ts).await;
     let gone = comment["id"].as_str().unwrap();
-    let left = |world: &connectors::fakes::World| {
+    let left = |world: &fakes::World| {
         let row = world.clickup_comments.get(gone)?;
         (!row["comment_text"].as_str()?.contains("better words")).then(|| row.clone())
     };

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use udfs::signature::GITHUB;
 
 use super::repository_of;
-use crate::fakes::{World, clickup::uuid, tell::Told};
+use crate::{World, clickup::uuid, tell::Told};
 
 /// Of an issue.
 pub(super) fn issue(world: &mut World, action: &str, issue: &Value, by: &Value, before: Option<&Value>) -> Vec<Told> {

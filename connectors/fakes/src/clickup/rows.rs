@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fakes::{World, world::CLICKUP_TEAM};
+use crate::{World, world::CLICKUP_TEAM};
 use runtime::identity::random_hex;
 
 /// Whose token it is: what the hub does is done by this user.

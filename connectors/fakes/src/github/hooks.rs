@@ -81,7 +81,7 @@ async fn delete_hook(
 }
 
 /// A hook of a repository.
-pub(in crate::fakes) fn new_hook(world: &mut World, repository: &Repository, config: &Value, events: &Value) -> Value {
+pub(crate) fn new_hook(world: &mut World, repository: &Repository, config: &Value, events: &Value) -> Value {
     let id = world.number();
     let (owner, name) = repository;
     let hook = json!({
