@@ -4,11 +4,7 @@
 //! a crash anywhere is a replay. [`roles`] lists which role runs which, [`hub`]
 //! puts a process together.
 
-pub mod api;
-pub mod dead_letters;
-pub mod dry_run;
 pub mod hub;
 pub mod roles;
 pub mod seeding;
-pub mod tools;
 pub mod workers;

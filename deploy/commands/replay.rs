@@ -2,8 +2,8 @@
 //! limits would have done to the log of the last days.
 
 use anyhow::{Result, anyhow, bail};
+use api::dead_letters::{self, Replayed};
 use clap::Args;
-use connectors::dead_letters::{self, Replayed};
 use log;
 use pipeline::{event::DeadLetter, ports::Log};
 use runtime::{clock::SystemClock, config::Config};

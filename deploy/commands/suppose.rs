@@ -3,8 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, anyhow};
+use api::dry_run::{self, Query, Report, Tally};
 use clap::Args;
-use connectors::dry_run::{self, Query, Report, Tally};
 use log;
 use pipeline::{event::Time, ports::Clock};
 use runtime::{

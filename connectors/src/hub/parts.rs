@@ -14,13 +14,9 @@ use pipeline::{
 use tokio::{sync::watch, task::JoinSet};
 
 use super::Notice;
-use crate::{
-    api::{self, Desk, Services},
-    roles::Role,
-    tools,
-    workers::Workers,
-};
+use crate::{roles::Role, workers::Workers};
 use alerts::{Alerts, Herald};
+use api::{self, Desk, Services, tools};
 use connections::{self, Connections, bot_identity::OwnIds};
 use gateway::{self, Counts, Gateway};
 use ingest::Ingest;

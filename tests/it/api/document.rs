@@ -1,6 +1,6 @@
 //! The document is what the hub does.
 
-use connectors::api::{Served, operations};
+use api::{Served, operations};
 use reqwest::{Method, StatusCode};
 
 use super::{Api, rights::address};

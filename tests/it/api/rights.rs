@@ -1,6 +1,6 @@
 //! Each operation and each role: who may, who may not, who is not even known.
 
-use connectors::api::{Operation, Served, operations};
+use api::{Operation, Served, operations};
 use pipeline::event::Role;
 use reqwest::StatusCode;
 use runtime::auth::Access;

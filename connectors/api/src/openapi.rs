@@ -234,7 +234,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::api::check::{KEYWORDS, knows_pattern};
+    use crate::check::{KEYWORDS, knows_pattern};
 
     #[test]
     fn no_operation_is_there_twice() {
@@ -281,7 +281,7 @@ mod tests {
                         assert!(["date-time", "uint64"].contains(&format.as_str().unwrap_or_default()))
                     }
                     ("$ref", Value::String(target)) => {
-                        let name = target.trim_start_matches(crate::api::check::DEFINITIONS);
+                        let name = target.trim_start_matches(crate::check::DEFINITIONS);
                         walk(&definitions[name], definitions);
                     }
                     _ => {}
@@ -306,7 +306,7 @@ mod tests {
         let mut examples = 0;
         for operation in &operations {
             let (Some(example), Some(schema)) = (&operation.example, schemas.of(operation)) else { continue };
-            let faults = crate::api::check::faults(&schema, &schemas.definitions, example);
+            let faults = crate::check::faults(&schema, &schemas.definitions, example);
             assert!(faults.is_empty(), "{} {}: {faults:?}", operation.method, operation.path);
             examples += 1;
         }

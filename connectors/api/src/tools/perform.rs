@@ -14,7 +14,7 @@ use super::{
     Arguments, Caller, Refused,
     arguments::{History, Message, Search, Status},
 };
-use crate::api::Desk;
+use crate::Desk;
 use memory::{
     Query, fenced,
     recall::RecallError,

@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 use tokio::{runtime::Handle, task::JoinSet, time::timeout};
 
 use super::{Caller, Refused};
-use crate::api::Desk;
+use crate::Desk;
 use runtime::{
     in_flight::Open,
     sessions::{Sessions, Stop},

@@ -20,7 +20,7 @@ use super::{
     Services,
     operation::{Given, Operation, Served, described},
 };
-use crate::workers::GROUP;
+use connectors::workers::GROUP;
 use runtime::{
     auth::{Access as Needed, Gate},
     config::Access,

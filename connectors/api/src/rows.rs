@@ -200,7 +200,7 @@ pub fn may_give(role: Role, call: &Call) -> Result<(), Problem> {
 macro_rules! resource {
     ($row:ident, $path:literal, $reads:expr, $writes:expr, $name:literal, $example:expr) => {{
         use axum::http::{Method, StatusCode};
-        use $crate::api::{operation::operation, query, rows};
+        use $crate::{operation::operation, query, rows};
         const ONE: &str = concat!($path, "/{id}");
         vec![
             operation(Method::GET, $path, $reads, concat!("List the ", $name, "s"), rows::list::<$row>)

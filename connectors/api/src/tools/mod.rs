@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 pub use arguments::Arguments;
 use arguments::{Agents, History, Message, Search, Status, Task};
 
-use crate::api::Desk;
+use crate::Desk;
 
 /// One tool.
 pub struct Tool {
