@@ -119,7 +119,7 @@ async fn measure(arguments: &Arguments, hub: &Child, url: &str, data: &std::path
     report(arguments, hub, &address, data, idle_mb).await;
     let Some(sql) = arguments.query.clone() else { return };
     let asked = format!("{url}/api/sql?tenantId={}", arguments.tenant);
-    let token = connectors::hub::Notice::read(data).expect("the hub left its notice").token;
+    let token = hub::Notice::read(data).expect("the hub left its notice").token;
     let (took_us, took) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
     let asking = tokio::spawn(ask(asked, token, sql, Arc::clone(&took_us), Arc::clone(&took)));
     // The first answer is for its caches.
@@ -278,7 +278,7 @@ fn request(run: &str, number: u64, bytes: usize) -> Vec<u8> {
 
 /// Notes when each event arrives, in microseconds after its webhook was due.
 async fn follow_events(address: String, data: PathBuf, shared: Arc<Shared>, count: u64) -> Vec<u32> {
-    let notice = connectors::hub::Notice::read(&data).expect("the hub left its notice");
+    let notice = hub::Notice::read(&data).expect("the hub left its notice");
     let mut stream = TcpStream::connect(&address).await.expect("the hub listens");
     let request = format!(
         "GET /admin/topics/events?from=end&follow=true HTTP/1.1\r\nhost: hub\r\nauthorization: Bearer {}\r\n\r\n",

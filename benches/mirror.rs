@@ -12,8 +12,8 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use connectors::{hub::Hub, roles::Role, seeding};
 use fakes::{self, Fakes, World, limits::Limited};
+use hub::{Hub, roles::Role, seeding};
 use mirror::{Bench, Mirror};
 use nexus_benches::Spread;
 use pipeline::{

@@ -3,8 +3,3 @@
 //! A connector reads one topic and writes what became of it to another, so that
 //! a crash anywhere is a replay. [`roles`] lists which role runs which, [`hub`]
 //! puts a process together.
-
-pub mod hub;
-pub mod roles;
-pub mod seeding;
-pub mod workers;

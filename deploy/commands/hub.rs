@@ -2,8 +2,8 @@
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use connectors::{
-    hub::Hub,
+use hub::{
+    Hub,
     roles::{ROLES, Role},
 };
 use runtime::config::Config;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use connectors::hub::Notice;
 use futures_util::StreamExt;
+use hub::Notice;
 use reqwest::{Client, Response, StatusCode};
 use runtime::config::Config;
 

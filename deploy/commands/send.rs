@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use connectors::seeding::{self, Door};
+use hub::seeding::{self, Door};
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::ports::Clock;
 use providers::samples::{self, Sample, Sender};

@@ -128,7 +128,7 @@ async fn story(rounds: usize, kafka: Option<(&str, &str)>) {
     }
     // A webhook that was durable when the hub died before its answer was sent
     // again: that second record is dropped inside, so its id has no event.
-    let token = connectors::hub::Notice::read(directory.path()).unwrap().token;
+    let token = hub::Notice::read(directory.path()).unwrap().token;
     let begun = std::time::Instant::now();
     let sent: BTreeSet<_> = (0..number.load(Relaxed)).collect();
     loop {

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use connectors::{hub::Hub as Running, roles::Role};
+use hub::{Hub as Running, roles::Role};
 use pipeline::{
     ports::{Clock, Log, Record, Start, Visibility},
     topics::Topic,
@@ -167,7 +167,7 @@ impl Hub {
 
     /// A request with the administrator's token.
     pub async fn admin(&self, method: reqwest::Method, path: &str) -> Answer {
-        let token = connectors::hub::Notice::read(self.directory.path()).unwrap().token;
+        let token = hub::Notice::read(self.directory.path()).unwrap().token;
         let request = self.client.request(method, format!("{}{path}", self.url())).bearer_auth(token);
         Self::read(request.send().await.unwrap()).await
     }

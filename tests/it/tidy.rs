@@ -150,7 +150,7 @@ fn every_topic_and_every_setting_is_in_the_documentation() {
     for spec in pipeline::topics::TOPICS {
         assert!(architecture.contains(&format!("`{}`", spec.name)), "ARCHITECTURE.md does not name {}", spec.name);
     }
-    for (name, ..) in connectors::roles::ROLES {
+    for (name, ..) in hub::roles::ROLES {
         assert!(architecture.contains(&format!("`{name}`")), "ARCHITECTURE.md does not name the role {name}");
     }
 }

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
-use connectors::seeding::SeededAgent;
 use futures_util::{SinkExt, StreamExt};
+use hub::seeding::SeededAgent;
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_tungstenite::{connect_async, tungstenite::Message, tungstenite::client::IntoClientRequest};

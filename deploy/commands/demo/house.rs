@@ -4,12 +4,12 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result, anyhow};
-use connectors::{
-    hub::Hub,
+use fakes::{self, Fakes};
+use hub::{
+    Hub,
     roles::Role,
     seeding::{self, Seeded},
 };
-use fakes::{self, Fakes};
 use pipeline::event::{ExternalId, User};
 use providers::samples::{self, Sender};
 use runtime::{

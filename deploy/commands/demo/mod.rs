@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use connectors::hub::Hub;
+use hub::Hub;
 use pipeline::{ports::Clock, topics::Topic};
 use providers::samples;
 use runtime::{clock::SystemClock, config::Config, identity::random_hex, tail};

@@ -67,7 +67,7 @@ impl Api {
 
     /// The token of whoever may read the data directory.
     pub fn local(&self) -> String {
-        connectors::hub::Notice::read(self.hub.directory.path()).unwrap().token
+        hub::Notice::read(self.hub.directory.path()).unwrap().token
     }
 
     /// Made by that one; its `data`.

@@ -83,7 +83,7 @@ async fn they_are_in_no_line_of_the_log() {
     let client = crate::hub::client();
     let notice = loop {
         assert!(begun.elapsed() < crate::hub::PATIENCE, "{}", said.lock().unwrap());
-        if let Some(notice) = connectors::hub::Notice::read(folder.path()) {
+        if let Some(notice) = hub::Notice::read(folder.path()) {
             let ready = client.get(format!("{}/health/ready", notice.url)).send().await;
             if ready.is_ok_and(|answer| answer.status() == StatusCode::OK) {
                 break notice;

@@ -186,7 +186,7 @@ async fn story(rounds: usize, kafka: Option<(&str, &str)>) {
         sender.await.unwrap();
     }
     let sent = number.load(Relaxed) as usize;
-    let token = connectors::hub::Notice::read(directory.path()).unwrap().token;
+    let token = hub::Notice::read(directory.path()).unwrap().token;
     let repeats = audit(&all_books, sent, &hub.url, &token).await;
     over.store(true, Relaxed);
     for agent in agents {

@@ -118,7 +118,7 @@ async fn any_gateway_serves_an_agent_and_webhooks_need_none_on_kafka() {
         sender.await.unwrap();
     }
     let sent = number.load(Relaxed) as usize;
-    let token = connectors::hub::Notice::read(directory.path()).unwrap().token;
+    let token = hub::Notice::read(directory.path()).unwrap().token;
     let repeats = audit(&all_books, sent, &core.url, &token).await;
     over.store(true, Relaxed);
     for agent in agents {

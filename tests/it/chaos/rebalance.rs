@@ -23,7 +23,7 @@ const MESSAGES: usize = 13;
 
 /// Asks the core as its operator.
 async fn ask(core: &Process, directory: &Path, method: Method, path: &str, body: Value) {
-    let token = connectors::hub::Notice::read(directory).unwrap().token;
+    let token = hub::Notice::read(directory).unwrap().token;
     let url = format!("{}{path}?tenantId={TENANT}", core.url);
     let answer = client().request(method, url).bearer_auth(token).json(&body).send().await.unwrap();
     let status = answer.status();

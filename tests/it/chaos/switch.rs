@@ -113,7 +113,7 @@ async fn the_switch_silences_every_process_on_kafka() {
     let asked = json!({ "client_id": login.0, "client_secret": login.1 });
     let answer = client().post(format!("{}/auth/token", core.url)).json(&asked).send().await.unwrap();
     let agents = answer.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned();
-    let platforms = connectors::hub::Notice::read(directory.path()).unwrap().token;
+    let platforms = hub::Notice::read(directory.path()).unwrap().token;
     let mut hub = Hub { core, gateways, tokens: (platforms, agents) };
 
     let (silent, expired) = ("silent", "lease_expired");

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use connectors::workers::Workers;
+use hub::workers::Workers;
 use pipeline::{flow::Settings, operators::govern::Govern, topics::Topic};
 use runtime::{
     clock::SystemClock,

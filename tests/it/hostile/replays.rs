@@ -159,7 +159,7 @@ async fn a_filter_that_is_not_known_is_refused() {
     let hub = Hub::start_with(open_doors).await;
     put(&*hub.log(), [letter(1, Some("x"))]).await;
     let replay = async |body: &str| {
-        let token = connectors::hub::Notice::read(hub.directory.path()).unwrap().token;
+        let token = hub::Notice::read(hub.directory.path()).unwrap().token;
         let path = "/api/deadletters/replay".to_owned();
         let json = ("content-type", "application/json".to_owned());
         let headers = vec![json, ("authorization", format!("Bearer {token}"))];

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use connectors::hub::Notice;
+use hub::Notice;
 use log;
 use pipeline::{
     event::{MemoryResult, StandardEvent},

@@ -1,8 +1,8 @@
 //! A whole hub and fake providers: what people and agents say on one side stands
 //! on the other, once, whatever comes back of it.
 
-use connectors::seeding::{self, Seeded};
 use fakes::world::SLACK_CHANNEL;
+use hub::seeding::{self, Seeded};
 use pipeline::{ports::Record, topics::Topic};
 use reqwest::Method;
 use runtime::{config::Config, keys::Keys};
@@ -357,7 +357,7 @@ async fn two_tenants_have_no_house() {
     let house = House::open().await;
     let scene = &house.scene;
     house.discussed("For the only tenant").await;
-    let local = connectors::hub::Notice::read(house.hub.directory.path()).unwrap().token;
+    let local = hub::Notice::read(house.hub.directory.path()).unwrap().token;
     let second = client().post(format!("{}/admin/tenants", house.hub.url())).bearer_auth(local);
     let answer = second.json(&json!({ "id": "umbra", "name": "Umbra" })).send().await.unwrap();
     assert_eq!(answer.status(), reqwest::StatusCode::CREATED);

@@ -3,7 +3,7 @@
 
 use std::{path::Path, process::Output};
 
-use connectors::{hub::Hub, roles::Role, seeding};
+use hub::{Hub, roles::Role, seeding};
 use pipeline::{
     event::{Agent, Client, Command, Connection, Notify, Project, Workgroup},
     ports::{Clock, Log},

@@ -2,6 +2,9 @@
 
 mod notice;
 mod parts;
+pub mod roles;
+pub mod seeding;
+pub mod workers;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
