@@ -3,7 +3,7 @@
 
 use anyhow::{Result, bail};
 use clap::Args;
-use log;
+
 use pipeline::ports::Clock;
 use runtime::{clock::SystemClock, config::Config};
 use tokio::net::TcpListener;

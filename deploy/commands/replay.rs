@@ -4,7 +4,7 @@
 use anyhow::{Result, anyhow, bail};
 use api::dead_letters::{self, Replayed};
 use clap::Args;
-use log;
+
 use pipeline::{event::DeadLetter, ports::Log};
 use runtime::{clock::SystemClock, config::Config};
 

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Result, anyhow};
 use clap::Args;
 use hub::seeding::{self, Login, Seeded};
-use log;
+
 use runtime::{config::Config, keys::Keys};
 use store::{Store, announce::Announcer};
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::{Context, Result, anyhow};
 use api::dry_run::{self, Query, Report, Tally};
 use clap::Args;
-use log;
+
 use pipeline::{event::Time, ports::Clock};
 use runtime::{
     clock::SystemClock,

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use log;
+
 use pipeline::topics::{TOPICS, Topic};
 use runtime::{config::Config, tail};
 use tokio::sync::mpsc;

@@ -4,48 +4,18 @@
 //! document at `/openapi.json`. A resource is a file that adds its operations;
 //! [`operation`] says what happens to every request before and after them.
 
-mod actions;
-mod agents;
-mod aliases;
-mod backfills;
 mod call;
-mod candidates;
 mod check;
-mod clients;
-mod commands;
-mod connections;
 pub mod dead_letters;
-mod deadletters;
 pub mod dry_run;
-mod governance;
-mod health;
 mod input;
-mod installs;
 mod limits;
-mod mcp;
-mod memory;
-mod openapi;
 mod operation;
 mod output;
-mod pickers;
-mod projects;
 mod query;
+pub mod resources;
 mod rows;
-mod schemas;
-mod sql;
-mod switch;
-mod talk;
-mod tasks;
-mod tenants;
-mod threads;
-mod token;
 pub mod tools;
-mod topics;
-mod unrouted;
-mod usage;
-mod users;
-mod webhooks;
-mod workgroups;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -57,7 +27,8 @@ use pipeline::{
 };
 use tokio::sync::Semaphore;
 
-use self::{actions::TraceLinks, input::Bodies, operation::Schemas};
+use self::{input::Bodies, operation::Schemas};
+use crate::resources::actions::TraceLinks;
 use connections::Connections;
 use gateway::Online;
 use ingest::Ingest;
@@ -79,8 +50,8 @@ use runtime::{
 };
 use store::Store;
 
-pub use commands::Commands;
 pub use operation::{Operation, Served};
+pub use resources::{commands::Commands, operations};
 
 /// How long an answer waits until what was written holds in this process too.
 const SETTLED_WITHIN: Duration = Duration::from_secs(1);
@@ -254,45 +225,6 @@ impl Desk {
             () = post.told_to_stop() => Ok(()),
         }
     }
-}
-
-/// THE list of operations.
-pub fn operations() -> Vec<Operation> {
-    [
-        token::operations(),
-        agents::operations(),
-        talk::operations(),
-        workgroups::operations(),
-        projects::operations(),
-        aliases::operations(),
-        users::operations(),
-        connections::operations(),
-        pickers::operations(),
-        installs::operations(),
-        backfills::operations(),
-        candidates::operations(),
-        tasks::operations(),
-        threads::operations(),
-        memory::operations(),
-        mcp::operations(),
-        unrouted::operations(),
-        actions::operations(),
-        usage::operations(),
-        switch::operations(),
-        deadletters::operations(),
-        topics::operations(),
-        sql::operations(),
-        tenants::operations(),
-        governance::operations(),
-        clients::operations(),
-        schemas::operations(),
-        openapi::operations(),
-        health::operations(),
-        webhooks::operations(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
 }
 
 /// The routes of a process with these roles. Health and metrics are served by

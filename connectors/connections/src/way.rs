@@ -152,7 +152,7 @@ impl<'a> Way<'a> {
     /// The way of a connection, for an answer within `patience`.
     pub fn open(office: &'a Connections, tenant: &'a str, id: &'a str, patience: Duration) -> Result<Way<'a>, Halt> {
         let link = office.links.find(tenant, id).ok_or(Halt::First("disabled", "the connection is off".to_owned()))?;
-        let links::Way { provider, base, credential } = link.way(&office.providers).map_err(no_way)?;
+        let credentials::Way { provider, base, credential } = link.way(&office.providers).map_err(no_way)?;
         Ok(Way { office, tenant, id, provider, link, base, credential, patience })
     }
 

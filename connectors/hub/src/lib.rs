@@ -14,7 +14,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 pub use self::notice::Notice;
 use self::parts::{Crew, Parts};
 use crate::roles::Role;
-use log;
+
 use runtime::{
     config::Config,
     http::server,

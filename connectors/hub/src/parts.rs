@@ -121,14 +121,14 @@ impl Parts {
         let gateway = if has(Role::Gateway) {
             let counts = Arc::new(Counts::new()?);
             metrics.include(counts.collectors())?;
-            Some(Gateway::new(agents::Parts {
+            Some(Gateway::new(gateway::Parts {
                 log: Arc::clone(&log),
                 directory: Arc::clone(&directory),
                 tokens: Arc::clone(&tokens),
                 clock: Arc::clone(&clock),
                 counts,
                 brake: Arc::clone(&brake),
-                settings: agents::Settings::of(&config.agents, epoch),
+                settings: gateway::Settings::of(&config.agents, epoch),
             }))
         } else {
             None
@@ -395,7 +395,7 @@ fn settings(config: &Config) -> flow::Settings {
         govern: Govern {
             limits: config.governance.0.clone(),
             silent_ms: config.agents.silent_ms,
-            presence_ttl_ms: agents::PRESENCE_TTL_MS,
+            presence_ttl_ms: gateway::PRESENCE_TTL_MS,
             ..Govern::default()
         },
         ..flow::Settings::default()

@@ -14,12 +14,9 @@ use pipeline::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use runtime::{
-    sessions::{Owned, Sessions, Stop},
+    sessions::{Owned, PIPELINE_GROUP, Sessions, Stop},
     supervisor::{Failure, Post},
 };
-
-/// The consumer group of all workers.
-pub const GROUP: &str = "nexus-pipeline";
 
 /// How often time is written into every partition.
 const TICK: Duration = Duration::from_secs(1);
@@ -40,7 +37,7 @@ pub struct Workers {
 impl Workers {
     /// Works until told to stop, or until the log fails.
     pub async fn run(self, post: Post) -> Result<(), Failure> {
-        let sessions = Sessions::join(&*self.log, GROUP, INPUTS, "worker").await?;
+        let sessions = Sessions::join(&*self.log, PIPELINE_GROUP, INPUTS, "worker").await?;
         let owned = sessions.owned();
         let workers = self.clone();
         let work = async move |session: &mut dyn Session, stop: &Stop| {

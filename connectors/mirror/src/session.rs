@@ -26,8 +26,7 @@ use super::{
     role::GROUP,
     scheduler::{Bench, Order},
 };
-use runtime::{in_flight::Open, kill_switch::switch::act_record};
-use store::audit;
+use runtime::{acts, in_flight::Open, kill_switch::switch::act_record};
 
 /// Commands of one partition between the oldest that has not ended and the
 /// newest that was read. An offset each, but a crash reads all of them again.
@@ -236,7 +235,7 @@ impl Desk<'_> {
                 self.claimed.push(go);
             }
             Said::CutOff(command) => {
-                let act = trail::cut_off(&command, self.bench.now());
+                let act = acts::cut_off(&command, self.bench.now());
                 self.outputs.push(act_record(&act, self.log.partitions()));
             }
             Said::End(ended) => self.end(*ended),

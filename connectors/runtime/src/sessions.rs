@@ -24,6 +24,9 @@ use tokio::{
     task::JoinSet,
 };
 
+/// The consumer group of the pipeline's workers; its position is what health tells.
+pub const PIPELINE_GROUP: &str = "nexus-pipeline";
+
 /// Whether a session is to end.
 pub type Stop = dyn Fn() -> bool + Sync;
 

@@ -58,7 +58,7 @@ pub use vectors::{Changed, Chunk, Passage, VectorRows};
 pub use work::{Asked, Work, asked};
 
 /// The file of the embedded database in a data directory.
-pub(crate) const FILE: &str = "nexus.db";
+pub const FILE: &str = "nexus.db";
 
 /// A statement of `sql/queries`.
 macro_rules! sql {

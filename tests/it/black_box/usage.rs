@@ -7,7 +7,7 @@ use super::{
     super::agents::{Kind, Socket},
     House,
 };
-use store::audit::spending::Price;
+use runtime::config::Price;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn usage_is_summed_and_budgets_hold() {

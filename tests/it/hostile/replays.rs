@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use log;
 use pipeline::{
     ports::{Clock, Headers, Log, NewRecord},
     topics::{Topic, partition_of},

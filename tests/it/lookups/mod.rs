@@ -2,7 +2,7 @@
 //! wrong, and what is never lost.
 
 mod calls;
-mod fakes;
+mod providers;
 mod role;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use hub::Notice;
-use log;
+
 use pipeline::{
     event::{MemoryResult, StandardEvent},
     ports::Log,

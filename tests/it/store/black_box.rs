@@ -11,15 +11,13 @@ use pipeline::{
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
+use runtime::config::Price;
 use serde::Serialize;
 use serde_json::json;
 use store::{
     Paging, Store, StoreError,
     announce::Announcer,
-    audit::{
-        Trail,
-        spending::{Period, Price},
-    },
+    audit::{Trail, spending::Period},
     black_box::{ActFilter, Budget, UsageFilter, WaitingFilter},
 };
 

@@ -154,7 +154,7 @@ impl Trail {
     }
 }
 
-impl gathering::Batch for Batch {
+impl batch_writer::Batch for Batch {
     fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
