@@ -20,6 +20,7 @@ mod black_box;
 mod chaos;
 mod commands;
 mod connections;
+mod documents;
 mod fairness;
 mod governance;
 mod hostile;

@@ -255,6 +255,22 @@ async fn the_headers_that_are_there_choose_the_scheme() {
 }
 
 #[tokio::test]
+async fn a_timestamp_counts_as_long_as_the_settings_say() {
+    let path = "/api/webhooks/generic/acme-generic";
+    for (tolerance_s, age_s, expected) in [(60, 0, 200), (60, 90, 401), (600, 400, 200), (600, 630, 401)] {
+        let hub = Hub::start_with(|config| config.webhooks.tolerance_s = tolerance_s).await;
+        let answer = hub.post(signed(&NEXUS, SECRET, path, "m1", now_s() - age_s, "{}")).await;
+        assert_eq!(answer.status.as_u16(), expected, "{age_s} s of {tolerance_s}: {}", answer.text);
+        if expected == 401 {
+            assert_eq!(answer.json()["detail"], format!("the timestamp is more than {tolerance_s} s from now"));
+        }
+        let challenge = r#"{"type":"url_verification","challenge":"c"}"#;
+        let answer = hub.post(signed(&SLACK, SECRET, "/webhooks/slack", "", now_s() - age_s, challenge)).await;
+        assert_eq!(answer.status.as_u16(), expected, "Slack, {age_s} s of {tolerance_s}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn cloud_events_come_in_three_modes() {
     let hub = Hub::start().await;
     let path = "/api/webhooks/cloudevents/acme-cloudevents";

@@ -25,13 +25,13 @@ pub enum Role {
 /// All roles: name, role, what it does.
 pub const ROLES: &[(&str, Role, &str)] = &[
     ("ingest", Role::Ingest, "takes webhooks: /webhooks/*, /api/webhooks/*"),
-    ("pipeline", Role::Pipeline, "one worker a partition: normalize, deduplicate, publish"),
+    ("pipeline", Role::Pipeline, "one worker a partition: webhooks become events, events find their agents"),
     ("gateway", Role::Gateway, "the agents' sockets: /agents/ws, /socket.io/"),
     ("lookups", Role::Lookups, "asks the providers for what webhooks lack"),
-    ("mirror", Role::Mirror, "writes at the providers: messages, comments, states"),
+    ("mirror", Role::Mirror, "writes at the providers: messages, comments, states; tells of alerts"),
     ("memory", Role::Memory, "learns what is said, and sums threads up"),
     ("lake", Role::Lake, "keeps the streams as Parquet files; with the feature `sql`"),
-    ("api", Role::Api, "what people and programs ask: schemas, dead letters, topics"),
+    ("api", Role::Api, "answers people and programs: the API, MCP, SQL, connections"),
 ];
 
 impl Role {

@@ -107,8 +107,7 @@ fn verify(request: &Request<'_>, keys: &Keys) -> Result<Option<String>, Refused>
     }
     let scheme = signature::detect(SCHEMES, &lookup)
         .ok_or(Refused::Unsigned(signature::Refused::MissingHeader("x-webhook-signature")))?;
-    let verified = signature::verify_with(scheme, &lookup, request.body, keys.of(scheme), request.now_ms)
-        .map_err(Refused::Unsigned)?;
+    let verified = request.verify_headers(scheme, &lookup, keys)?;
     Ok(verified.id.filter(|id| *id != "-").map(str::to_owned))
 }
 

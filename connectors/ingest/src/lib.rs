@@ -123,6 +123,7 @@ pub struct Ingest {
     budget: Budget,
     github_bytes_max: usize,
     depth_max: usize,
+    tolerance_ms: u64,
 }
 
 impl Ingest {
@@ -154,6 +155,7 @@ impl Ingest {
             budget: Budget::new(config.server.bodies_max_bytes),
             github_bytes_max: config.server.github_body_max_bytes,
             depth_max: config.server.json_depth_max,
+            tolerance_ms: config.webhooks.tolerance_s.saturating_mul(1_000),
         }
     }
 
@@ -235,8 +237,15 @@ impl Ingest {
         let body = &whole.bytes;
         let directory = Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner));
         let now_ms = self.clock.now_ms();
-        let depth_max = self.depth_max;
-        let request = Request { headers, body, media, now_ms: now_ms as i64, directory: &directory, depth_max };
+        let request = Request {
+            headers,
+            body,
+            media,
+            now_ms: now_ms as i64,
+            tolerance_ms: self.tolerance_ms,
+            directory: &directory,
+            depth_max: self.depth_max,
+        };
         let admitted = judge(&request, address, provider).map_err(|refused| {
             let problem = refused.problem(provider);
             self.metrics.refused(self.label(provider), refused.label(), &problem, now_ms);

@@ -58,6 +58,8 @@ pub struct Request<'a> {
     pub media: Media,
     /// The wall clock.
     pub now_ms: i64,
+    /// How far a signed timestamp may be from it, either way.
+    pub tolerance_ms: u64,
     /// Who may send.
     pub directory: &'a Directory,
     /// How deep its JSON may be.
@@ -72,8 +74,23 @@ impl Request<'_> {
 
     /// Whether one of `keys` signed this.
     pub fn verify(&self, scheme: &Scheme, keys: &Keys) -> Result<Verified<'_>, Refused> {
-        let lookup = |name: &str| self.headers.get(name).map(|value| value.as_bytes());
-        signature::verify_with(scheme, &lookup, self.body, keys.of(scheme), self.now_ms).map_err(Refused::Unsigned)
+        self.verify_headers(scheme, &|name| self.headers.get(name).map(|value| value.as_bytes()), keys)
+    }
+
+    /// The same, with `lookup` for its headers.
+    pub fn verify_headers<'h>(
+        &self,
+        scheme: &Scheme,
+        lookup: &signature::Headers<'h>,
+        keys: &Keys,
+    ) -> Result<Verified<'h>, Refused> {
+        let keys = keys.of(scheme);
+        signature::verify_within(scheme, lookup, self.body, keys, self.now_ms, self.tolerance_ms).map_err(|reason| {
+            match reason {
+                signature::Refused::Stale => Refused::Stale { tolerance_ms: self.tolerance_ms },
+                reason => Refused::Unsigned(reason),
+            }
+        })
     }
 
     /// Whether one of `keys` signed this, or nobody has to.
@@ -129,6 +146,11 @@ pub enum Answer {
 pub enum Refused {
     /// Nobody who may sent it.
     Unsigned(signature::Refused),
+    /// It was signed too long ago, or in the future.
+    Stale {
+        /// How far from now a timestamp may be.
+        tolerance_ms: u64,
+    },
     /// Its body is not what this provider sends.
     Malformed(Cow<'static, str>),
     /// There is no such sender.
@@ -142,10 +164,14 @@ impl Refused {
     /// so nothing that only looks like a bad signature may cause one.
     pub fn problem(&self, provider: &str) -> Problem {
         let clickup = provider == "clickup";
+        let unsigned = |reason: String| {
+            let status = if clickup { StatusCode::BAD_REQUEST } else { StatusCode::UNAUTHORIZED };
+            Problem::new(status, "bad_signature", reason)
+        };
         match self {
-            Refused::Unsigned(reason) => {
-                let status = if clickup { StatusCode::BAD_REQUEST } else { StatusCode::UNAUTHORIZED };
-                Problem::new(status, "bad_signature", reason.to_string())
+            Refused::Unsigned(reason) => unsigned(reason.to_string()),
+            Refused::Stale { tolerance_ms } => {
+                unsigned(format!("the timestamp is more than {} s from now", tolerance_ms / 1000))
             }
             Refused::Malformed(reason) => Problem::new(StatusCode::BAD_REQUEST, "bad_body", reason.clone()),
             Refused::Unknown(reason) if clickup => Problem::new(StatusCode::BAD_REQUEST, "unknown_sender", *reason),
@@ -161,7 +187,7 @@ impl Refused {
     /// One word for metrics.
     pub fn label(&self) -> &'static str {
         match self {
-            Refused::Unsigned(_) => "signature",
+            Refused::Unsigned(_) | Refused::Stale { .. } => "signature",
             Refused::Malformed(_) => "body",
             Refused::Unknown(_) => "unknown",
             Refused::Media => "media",

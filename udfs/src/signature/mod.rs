@@ -22,7 +22,8 @@ pub use schemes::{
 };
 use subtle::{Choice, ConstantTimeEq};
 
-/// How far a sender's clock may be from ours, either way.
+/// How far a sender's clock may be from ours, either way, where nothing else is
+/// said: the limit that the providers themselves recommend.
 pub const TOLERANCE_MS: i64 = 300_000;
 
 /// Finds a header's value by its lower-case name. Where a request has several
@@ -47,7 +48,7 @@ pub enum Refused {
     MissingHeader(&'static str),
     /// A header is there, but does not say what it should.
     BadHeader(&'static str),
-    /// The timestamp is further than [`TOLERANCE_MS`] from now.
+    /// The timestamp is further from now than is tolerated ([`TOLERANCE_MS`]).
     Stale,
     /// Nobody who holds a secret signed this.
     Mismatch,
@@ -91,6 +92,19 @@ pub fn verify_with<'h>(
     keys: &[Key],
     now_ms: i64,
 ) -> Result<Verified<'h>, Refused> {
+    verify_within(scheme, headers, body, keys, now_ms, TOLERANCE_MS.unsigned_abs())
+}
+
+/// Whether one of `keys` signed this request, at a time that is at most
+/// `tolerance_ms` from `now_ms`, either way.
+pub fn verify_within<'h>(
+    scheme: &Scheme,
+    headers: &Headers<'h>,
+    body: &[u8],
+    keys: &[Key],
+    now_ms: i64,
+    tolerance_ms: u64,
+) -> Result<Verified<'h>, Refused> {
     let signature = headers(scheme.header).ok_or(Refused::MissingHeader(scheme.header))?;
     let id = scheme.id_header.map(|name| read::id(headers, name)).transpose()?;
     let timestamp = match scheme.timestamp {
@@ -103,7 +117,7 @@ pub fn verify_with<'h>(
     if keys.is_empty() {
         return Err(Refused::NoSecret);
     }
-    if timestamp_ms.is_some_and(|at_ms| now_ms.abs_diff(at_ms) > TOLERANCE_MS.unsigned_abs()) {
+    if timestamp_ms.is_some_and(|at_ms| now_ms.abs_diff(at_ms) > tolerance_ms) {
         return Err(Refused::Stale);
     }
     let message =
