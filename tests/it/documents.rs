@@ -16,7 +16,7 @@ const ARCHITECTURE_WORDS_MAX: usize = 1_800;
 const UNREAD_SETTINGS: &[(&str, &str)] = &[];
 
 /// Folders that hold the hub's own code.
-const CODE: &[&str] = &["udfs/src", "pipeline/src", "connectors", "analytics", "deploy"];
+const CODE: &[&str] = &["udfs/src", "pipeline/src", "connectors", "deploy"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
