@@ -240,7 +240,7 @@ fn shape(path: &str) -> String {
 #[test]
 fn every_promised_route_is_served_or_said_to_be_missing() {
     let text = read("tests/it/promised_routes.txt");
-    let served: BTreeSet<(String, String)> = connectors::api::operations()
+    let served: BTreeSet<(String, String)> = api::operations()
         .iter()
         .map(|operation| (operation.method.to_string(), shape(operation.path)))
         .collect();
