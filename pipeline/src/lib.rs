@@ -9,13 +9,12 @@
 //! Start reading at [`flow`].
 
 pub mod chain;
-pub mod detect;
 pub mod event;
 pub mod flow;
+pub mod governance;
 pub mod operators;
 pub mod ports;
 pub mod retry;
 pub mod testing;
 pub mod topics;
-pub mod window;
 pub mod worker;

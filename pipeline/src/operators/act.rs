@@ -19,22 +19,22 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    Draft, Turn,
-    command::{moved, place_in},
-    govern::{self, Speech},
-    index::{AgentId, Index, Place},
-    made::{Made, event},
-    remember,
-    route::{CONTEXT_UPDATE, Letter},
-    tasks::{key_of, scope},
-};
 use crate::{
     event::{
         Actor, ActorKind, AgentAction, Change, EventType, MemoryRequest, Mention, Message, ProjectRef, Subject,
         TaskState, ToolCall, Trust,
     },
     flow::Chain,
+    operators::{
+        Draft, Turn,
+        command::{moved, place_in},
+        govern::{self, Speech},
+        index::{AgentId, Index, Place},
+        made::{Made, event},
+        remember,
+        route::{CONTEXT_UPDATE, Letter},
+        tasks::{key_of, scope},
+    },
 };
 
 /// The stage's name.

@@ -8,8 +8,12 @@ use hashbrown::HashMap;
 use serde::Deserialize;
 use udfs::hash::{Parts, from_hex, hex};
 
-use super::{Kept, Turn};
-use crate::{event::CommandResult, ports::Headers, topics::Topic};
+use crate::{
+    event::CommandResult,
+    operators::{Kept, Turn},
+    ports::Headers,
+    topics::Topic,
+};
 
 /// The kind of state entry.
 pub const KIND: &str = "answered";

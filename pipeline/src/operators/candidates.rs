@@ -8,9 +8,9 @@ use hashbrown::HashMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Draft, Kept, Turn};
 use crate::{
     event::{Candidate, EventType, Project, Row, StandardEvent, Workgroup},
+    operators::{Draft, Kept, Turn},
     topics::UNROUTED,
 };
 

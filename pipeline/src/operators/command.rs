@@ -9,17 +9,17 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    Draft, Turn,
-    index::AgentId,
-    made::{Made, event},
-    route::{CONTEXT_UPDATE, Letter, WAKE_UP},
-    tasks::{key_of, scope},
-    track::beginning,
-};
 use crate::{
     event::{Actor, ActorKind, Change, Command, CommandResult, EventType, ProjectRef, Task, TaskState, Trust},
     flow::Chain,
+    operators::{
+        Draft, Turn,
+        index::AgentId,
+        made::{Made, event},
+        route::{CONTEXT_UPDATE, Letter, WAKE_UP},
+        tasks::{key_of, scope},
+        track::beginning,
+    },
 };
 
 /// The stage's name.

@@ -11,8 +11,10 @@ use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use udfs::hash::{Parts, from_hex, hex};
 
-use super::{Draft, Kept, Operator, Turn, Verdict};
-use crate::event::Reconciled;
+use crate::{
+    event::Reconciled,
+    operators::{Draft, Kept, Operator, Turn, Verdict},
+};
 
 /// Expired marks let go in one tick at most, so that a tick stays short; at
 /// one tick a second this is above any rate that a partition is given.

@@ -11,13 +11,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use hashbrown::HashMap;
 use serde_json::Value;
 
-use super::{
-    Kept, Turn,
-    index::{Index, TOOL},
-};
 use crate::{
-    detect::Limits,
     event::{Agent, Alias, Connection, House, MirrorFilter, Project, Row, Tenant, User, UserMapping, Workgroup},
+    governance::Limits,
+    operators::{
+        Kept, Turn,
+        index::{Index, TOOL},
+    },
 };
 
 /// The stage's name.

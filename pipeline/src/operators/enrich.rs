@@ -10,12 +10,12 @@
 
 use std::sync::Arc;
 
-use super::{
-    Draft,
-    index::{Index, Place},
-};
 use crate::{
     event::{ActorKind, EventType, ProjectRef, StandardEvent, Trust},
+    operators::{
+        Draft,
+        index::{Index, Place},
+    },
     topics::UNROUTED,
 };
 

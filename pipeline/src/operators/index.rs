@@ -11,10 +11,10 @@ use hashbrown::{Equivalent, HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::directory::Rows;
 use crate::{
-    detect::Limits,
     event::{Connection, House, Notify, OnListCreated, Project, ProjectRef, TaskState},
+    governance::Limits,
+    operators::directory::Rows,
 };
 
 /// An agent's id.

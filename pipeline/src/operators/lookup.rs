@@ -17,11 +17,11 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use udfs::hash::{Parts, hex};
 
-use super::{Draft, Kept, Turn, index::Index, tasks::Tasks};
 use crate::{
     event::{
         EventType, LookupRequest, LookupResult, Mention, ProjectRef, Source, StandardEvent, Subject, TaskRef, Time,
     },
+    operators::{Draft, Kept, Turn, index::Index, tasks::Tasks},
     ports::Headers,
     topics::Topic,
 };

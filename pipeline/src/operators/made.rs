@@ -2,8 +2,10 @@
 
 use udfs::hash::{Parts, from_hex, hex};
 
-use super::Turn;
-use crate::event::{Actor, EventType, Source, StandardEvent};
+use crate::{
+    event::{Actor, EventType, Source, StandardEvent},
+    operators::Turn,
+};
 
 /// What tells one of them from another.
 pub struct Made<'a> {

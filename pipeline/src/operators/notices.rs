@@ -10,8 +10,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use udfs::hash::Parts;
 
-use super::{Draft, Kept, Turn};
-use crate::event::{Connection, EventType, Project, Row, Time, Webhook};
+use crate::{
+    event::{Connection, EventType, Project, Row, Time, Webhook},
+    operators::{Draft, Kept, Turn},
+};
 
 /// The kind of state entry.
 pub const KIND: &str = "notice";

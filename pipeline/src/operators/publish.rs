@@ -3,12 +3,15 @@
 
 use bytes::Bytes;
 
-use super::{
-    Draft, Turn,
-    route::{Letter, Seqs},
-    to_json,
+use crate::{
+    operators::{
+        Draft, Turn,
+        route::{Letter, Seqs},
+        to_json,
+    },
+    ports::Headers,
+    topics::Topic,
 };
-use crate::{ports::Headers, topics::Topic};
 
 /// The stage's name.
 pub const NAME: &str = "publish";

@@ -14,17 +14,17 @@
 
 use udfs::hash::{Parts, hex};
 
-use super::{
-    Draft, Turn,
-    command::place_in,
-    index::Index,
-    made::{Made, event},
-    tasks::{Tasks, scope},
-};
 use crate::{
     event::{
         Actor, ActorKind, EventType, Forget, MemoryRequest, MemoryResult, Message, ProjectRef, Span, StandardEvent,
         Subject, Task, Text, TextKind, ThreadSummary, Trust,
+    },
+    operators::{
+        Draft, Turn,
+        command::place_in,
+        index::Index,
+        made::{Made, event},
+        tasks::{Tasks, scope},
     },
     ports::Headers,
     topics::Topic,

@@ -21,14 +21,14 @@ use hashbrown::HashMap;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use serde_json::{Map, Value};
 
-use super::{
-    Draft, Kept, Turn,
-    index::{AgentId, Index},
-    tasks::Tasks,
-    to_json, track,
-};
 use crate::{
     event::{EventType, Notify, Time},
+    operators::{
+        Draft, Kept, Turn,
+        index::{AgentId, Index},
+        tasks::Tasks,
+        to_json, track,
+    },
     ports::Headers,
     topics::Topic,
 };

@@ -11,8 +11,10 @@ use udfs::{
     keys::thread_key,
 };
 
-use super::{Kept, Turn, index::Index, track::Track};
-use crate::event::{EventType, StandardEvent, Task, TaskState};
+use crate::{
+    event::{EventType, StandardEvent, Task, TaskState},
+    operators::{Kept, Turn, index::Index, track::Track},
+};
 
 /// The kind of state entry in which tasks are kept.
 pub const KIND: &str = "task";

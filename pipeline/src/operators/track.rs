@@ -15,8 +15,10 @@
 
 use serde_json::Value;
 
-use super::{Draft, Turn, index::Place, tasks::Tasks};
-use crate::event::{Change, EventType, StandardEvent, Task, TaskRef, TaskState};
+use crate::{
+    event::{Change, EventType, StandardEvent, Task, TaskRef, TaskState},
+    operators::{Draft, Turn, index::Place, tasks::Tasks},
+};
 
 /// The stage's name.
 pub const NAME: &str = "track";

@@ -14,8 +14,10 @@ use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
 use serde::Deserialize;
 
-use super::{Kept, Turn};
-use crate::event::StandardEvent;
+use crate::{
+    event::StandardEvent,
+    operators::{Kept, Turn},
+};
 
 /// The kind of state entry.
 pub const KIND: &str = "unrouted";

@@ -11,9 +11,9 @@ use std::{
     task::{Poll, Waker},
 };
 
-use super::memory_session::{LaneReader, Member};
 use crate::{
     ports::{Lag, Log, LogError, Membership, NewRecord, Pending, Position, Reader, Record, Start, Visibility},
+    testing::memory_session::{LaneReader, Member},
     topics::{Keep, Topic},
 };
 

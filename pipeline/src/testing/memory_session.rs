@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::memory_log::{Inner, Lane, MemoryLog, State};
 use crate::{
     ports::{Batch, LogError, Membership, Pending, Reader, Record, Session},
+    testing::memory_log::{Inner, Lane, MemoryLog, State},
     topics::Topic,
 };
 

@@ -13,12 +13,13 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{
-    super::{Kept, Turn, to_json},
-    MUTED, key_of,
-};
 use crate::{
     event::{BARRED, Barred, Time},
+    operators::{
+        Kept, Turn,
+        govern::{MUTED, key_of},
+        to_json,
+    },
     ports::Headers,
     topics::Topic,
 };

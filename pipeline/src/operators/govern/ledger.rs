@@ -8,8 +8,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::super::{Kept, Turn};
-use crate::detect::Subjects;
+use crate::{
+    governance::Subjects,
+    operators::{Kept, Turn},
+};
 
 /// Subjects let go for their age in one tick at most, so that a tick stays short.
 const EXPIRED_PER_TICK_MAX: usize = 1_000;

@@ -5,7 +5,7 @@
 //! who is connected (`presence`), ticks. Out: refusals with their reason, alerts
 //! (once an episode), nudges to agents, and for an agent that is cut a record of
 //! `presence` that every gateway follows. The detectors themselves are in
-//! [`detect`](crate::detect); the sync rate of projects is in `mirror`.
+//! [`detect`](crate::governance); the sync rate of projects is in `mirror`.
 //!
 //! | what an agent does | what is asked |
 //! | --- | --- |
@@ -25,10 +25,10 @@ mod watch;
 
 use serde::Serialize;
 
-use super::{Draft, Kept, Turn, directory::Directory, index::Index};
 use crate::{
-    detect::{AgentState, Limits, TaskState, TaskTurn},
     event::{ActorKind, EventType, Presence, Severity},
+    governance::{AgentState, Limits, TaskState, TaskTurn},
+    operators::{Draft, Kept, Turn, directory::Directory, index::Index},
     topics::CLOCK,
 };
 

@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Governed, key_of};
 use crate::{
-    detect::{Judgement, Level, Limits, Message},
     event::{Act, Barred, Deed, Doer, Time},
-    operators::Turn,
+    governance::{Judgement, Level, Limits, Message},
+    operators::{
+        Turn,
+        govern::{Governed, key_of},
+    },
     ports::Headers,
     topics::Topic,
 };

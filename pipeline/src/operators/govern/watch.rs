@@ -22,12 +22,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    super::{Kept, Turn},
-    NAME, WATCHED, key_of,
-};
 use crate::{
     event::{Severity, SocketStatus},
+    operators::{
+        Kept, Turn,
+        govern::{NAME, WATCHED, key_of},
+    },
     topics::CLOCK,
 };
 

@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use udfs::hash::from_hex;
 
-use super::{
-    super::{
+use crate::{
+    event::{MirrorAuthor, MirrorPlace, MirrorText, Severity, Task},
+    governance::SyncRate,
+    operators::{
         Turn,
         index::Index,
+        mirror::{
+            Mirror, Mirrored, NAME,
+            item::{Aim, Item, key_of},
+            lanes::{channel_key, lane_key},
+            words,
+        },
         tasks::{Tasks, id_of},
     },
-    Mirror, Mirrored, NAME,
-    item::{Aim, Item, key_of},
-    lanes::{channel_key, lane_key},
-    words,
-};
-use crate::{
-    detect::SyncRate,
-    event::{MirrorAuthor, MirrorPlace, MirrorText, Severity, Task},
 };
 
 /// What a decision needs to see, of one tenant.

@@ -8,8 +8,10 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use udfs::hash::{from_hex, hex};
 
-use super::super::{Kept, Turn};
-use crate::event::StandardEvent;
+use crate::{
+    event::StandardEvent,
+    operators::{Kept, Turn},
+};
 
 /// The kind of state entry.
 pub const KIND: &str = "held";

@@ -3,14 +3,16 @@
 
 use udfs::hash::{Parts, from_hex, hex};
 
-use super::{
-    super::Turn,
-    Desk, NAME,
-    desk::task_key,
-    item::{Aim, Issued, Item},
-};
 use crate::{
     event::{ActorKind, MirrorAuthor, MirrorCommand, MirrorPlace, MirrorWork, Time},
+    operators::{
+        Turn,
+        mirror::{
+            Desk, NAME,
+            desk::task_key,
+            item::{Aim, Issued, Item},
+        },
+    },
     ports::Headers,
     topics::Topic,
 };

@@ -10,11 +10,13 @@ use hashbrown::HashMap;
 use serde::Deserialize;
 use udfs::hash::{Parts, from_hex, hex};
 
-use super::{
-    super::{Kept, Turn},
-    Mirror,
-    item::{Item, remote},
-    lanes::lane_key,
+use crate::operators::{
+    Kept, Turn,
+    mirror::{
+        Mirror,
+        item::{Item, remote},
+        lanes::lane_key,
+    },
 };
 
 /// The kind of state entry.

@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashMap;
 use udfs::hash::Parts;
 
-use super::item::{Aim, Item};
-use crate::event::MirrorPlace;
+use crate::{
+    event::MirrorPlace,
+    operators::mirror::item::{Aim, Item},
+};
 
 /// See the module.
 #[derive(Default)]

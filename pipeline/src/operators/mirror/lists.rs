@@ -3,13 +3,14 @@
 //! The channel is made, or is the workgroup's own, and the candidate then says
 //! so: with a workgroup and a channel it has all that a project needs.
 
-use super::{
-    super::{Turn, candidates::Candidates},
-    Desk, NAME,
-    desk::Wish,
-    item::Aim,
+use crate::{
+    event::{LookupResult, MirrorPlace, MirrorResult, MirrorStage, OnListCreated},
+    operators::{
+        Turn,
+        candidates::Candidates,
+        mirror::{Desk, NAME, desk::Wish, item::Aim},
+    },
 };
-use crate::event::{LookupResult, MirrorPlace, MirrorResult, MirrorStage, OnListCreated};
 
 impl Desk<'_> {
     /// Details of a list have come.

@@ -47,8 +47,10 @@ mod work;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{Kept, Turn};
-use crate::event::{MirrorRemoval, StandardEvent};
+use crate::{
+    event::{MirrorRemoval, StandardEvent},
+    operators::{Kept, Turn},
+};
 
 pub use desk::Desk;
 

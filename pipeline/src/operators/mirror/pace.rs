@@ -11,16 +11,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{
-    super::{
+use crate::{
+    governance::{Detector, Rated},
+    operators::{
         Turn,
         govern::{Ledger, key_of},
+        mirror::{Desk, item::Item, lanes::lane_key},
     },
-    Desk,
-    item::Item,
-    lanes::lane_key,
 };
-use crate::detect::{Detector, Rated};
 
 /// The kind of state entry in which projects' windows are kept.
 pub const KIND: &str = "synced";

@@ -3,15 +3,19 @@
 
 use udfs::markup::{Document, notices};
 
-use super::{
-    super::Turn,
-    Desk,
-    desk::{Wish, due_of, task_key},
-    item::{Aim, Item, remote},
-    lanes::{channel_key, lane_key},
-    words,
+use crate::{
+    event::{ActorKind, MirrorPlace, MirrorResult, MirrorStage, MirrorText, TaskState},
+    operators::{
+        Turn,
+        mirror::{
+            Desk,
+            desk::{Wish, due_of, task_key},
+            item::{Aim, Item, remote},
+            lanes::{channel_key, lane_key},
+            words,
+        },
+    },
 };
-use crate::event::{ActorKind, MirrorPlace, MirrorResult, MirrorStage, MirrorText, TaskState};
 
 /// Something that may be done twice without harm is tried so often.
 const TRIES_MAX: u32 = 3;

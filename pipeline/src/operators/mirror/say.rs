@@ -1,15 +1,19 @@
 //! What people and agents say: on one side, so on the other.
 
-use super::{
-    super::{Draft, Turn},
-    Desk,
-    desk::{Wish, lane_of},
-    filter,
-    item::{Aim, key_of, source_of},
-    results::PROVIDERS,
-    words,
+use crate::{
+    event::{EventType, MirrorAuthor, MirrorPlace, MirrorText, Task},
+    operators::{
+        Draft, Turn,
+        mirror::{
+            Desk,
+            desk::{Wish, lane_of},
+            filter,
+            item::{Aim, key_of, source_of},
+            results::PROVIDERS,
+            words,
+        },
+    },
 };
-use crate::event::{EventType, MirrorAuthor, MirrorPlace, MirrorText, Task};
 
 /// Where something is to be copied to.
 pub struct Target {

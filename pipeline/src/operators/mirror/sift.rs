@@ -11,16 +11,20 @@
 //!
 //! [`Mirror::echo_ms`]: super::Mirror::echo_ms
 
-use super::{
-    super::{Draft, Turn},
-    Desk,
-    desk::lane_of,
-    item::{Aim, key_of, source_of},
-    lanes::{channel_key, lane_key},
-    words::hash_of,
-    work::status_source,
+use crate::{
+    event::{ActorKind, EventType, TaskState, Trust},
+    operators::{
+        Draft, Turn,
+        mirror::{
+            Desk,
+            desk::lane_of,
+            item::{Aim, key_of, source_of},
+            lanes::{channel_key, lane_key},
+            words::hash_of,
+            work::status_source,
+        },
+    },
 };
-use crate::event::{ActorKind, EventType, TaskState, Trust};
 
 /// How far Slack's clock may be behind the log's.
 const SKEW_MAX_MS: u64 = 60_000;

@@ -5,9 +5,11 @@ use udfs::{
     markup::{Document, notices, origin},
 };
 
-use super::super::{Draft, index::Index, track::beginning};
-use crate::event::{
-    Actor, ActorKind, Message, MirrorAuthor, MirrorLink, MirrorPlace, MirrorText, StandardEvent, Task, TaskState,
+use crate::{
+    event::{
+        Actor, ActorKind, Message, MirrorAuthor, MirrorLink, MirrorPlace, MirrorText, StandardEvent, Task, TaskState,
+    },
+    operators::{Draft, index::Index, track::beginning},
 };
 
 /// A task's description as far as it stands in the thread's root message.

@@ -4,15 +4,20 @@
 use serde_json::Value;
 use udfs::markup::{Document, notices};
 
-use super::{
-    super::{Draft, Turn, tasks::id_of},
-    Desk, NAME,
-    desk::{Wish, lane_of},
-    item::{Aim, key_of},
-    say::Target,
-    words,
+use crate::{
+    event::{Change, MirrorAuthor, MirrorPlace, MirrorText, StandardEvent},
+    operators::{
+        Draft, Turn,
+        mirror::{
+            Desk, NAME,
+            desk::{Wish, lane_of},
+            item::{Aim, key_of},
+            say::Target,
+            words,
+        },
+        tasks::id_of,
+    },
 };
-use crate::event::{Change, MirrorAuthor, MirrorPlace, MirrorText, StandardEvent};
 
 /// What a task's status at its provider is called here.
 pub fn status_source(task: u128) -> String {

@@ -14,14 +14,16 @@ use serde::Deserialize;
 use serde_json::Value;
 use udfs::markup::{Document, clickup_comment_to_plain, origin};
 
-use super::{
-    Rejected,
-    lenient::{Flag, Many, Maybe, Moment, Named, NamedList, Raw, Text},
-    request::{Request, Said, actor, malformed, may_have_mark, mentions, set_mark, subject},
-};
 use crate::{
     event::{ActorKind, Change, EventType, Message, ProjectRef, StandardEvent, TaskRef, TaskState},
-    operators::Draft,
+    operators::{
+        Draft,
+        normalize::{
+            Rejected,
+            lenient::{Flag, Many, Maybe, Moment, Named, NamedList, Raw, Text},
+            request::{Request, Said, actor, malformed, may_have_mark, mentions, set_mark, subject},
+        },
+    },
 };
 
 #[derive(Default, Deserialize)]

@@ -6,11 +6,16 @@
 
 use udfs::cloudevents::{CloudEvent, Invalid, Mode, batch, binary, mode, structured};
 
-use super::{
-    Rejected,
-    request::{Request, Said, subject},
+use crate::{
+    event::EventType,
+    operators::{
+        Draft,
+        normalize::{
+            Rejected,
+            request::{Request, Said, subject},
+        },
+    },
 };
-use crate::{event::EventType, operators::Draft};
 
 /// Events in one batch at most: what one turn may put into a commit.
 const BATCH_EVENTS_MAX: usize = 2_000;

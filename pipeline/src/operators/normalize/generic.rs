@@ -6,12 +6,17 @@
 
 use serde::Deserialize;
 
-use super::{
-    Rejected, cloudevents,
-    lenient::{Maybe, Moment, Named, Text},
-    request::{Request, Said, subject},
+use crate::{
+    event::EventType,
+    operators::{
+        Draft,
+        normalize::{
+            Rejected, cloudevents,
+            lenient::{Maybe, Moment, Named, Text},
+            request::{Request, Said, subject},
+        },
+    },
 };
-use crate::{event::EventType, operators::Draft};
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]

@@ -9,16 +9,19 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use udfs::markup::{markdown_to_plain, origin};
 
-use super::{
-    Rejected,
-    lenient::{Flag, Many, Maybe, Moment, Raw, Text},
-    request::{
-        Request, Said, actor, change, malformed, may_have_mark, mentions, mentions_in_markdown, set_mark, subject,
-    },
-};
 use crate::{
     event::{ActorKind, EventType, Message, ProjectRef, StandardEvent, TaskRef, Trust},
-    operators::Draft,
+    operators::{
+        Draft,
+        normalize::{
+            Rejected,
+            lenient::{Flag, Many, Maybe, Moment, Raw, Text},
+            request::{
+                Request, Said, actor, change, malformed, may_have_mark, mentions, mentions_in_markdown, set_mark,
+                subject,
+            },
+        },
+    },
 };
 
 #[derive(Default, Deserialize)]

@@ -9,14 +9,18 @@ use serde::Deserialize;
 use serde_json::Value;
 use udfs::markup::{adf_to_markdown, adf_to_plain, origin};
 
-use super::{
-    Rejected,
-    lenient::{Many, Maybe, Moment, Named, Raw, Text},
-    request::{Request, Said, actor, malformed, may_have_mark, mentions, mentions_in_markdown, set_mark, subject},
-};
 use crate::{
     event::{ActorKind, Change, EventType, Message, ProjectRef, StandardEvent, TaskRef, TaskState},
-    operators::Draft,
+    operators::{
+        Draft,
+        normalize::{
+            Rejected,
+            lenient::{Many, Maybe, Moment, Named, Raw, Text},
+            request::{
+                Request, Said, actor, malformed, may_have_mark, mentions, mentions_in_markdown, set_mark, subject,
+            },
+        },
+    },
 };
 
 #[derive(Default, Deserialize)]

@@ -12,7 +12,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::times;
+use crate::operators::normalize::times;
 
 /// A number, in the width that keeps its digits.
 pub(super) enum Number {

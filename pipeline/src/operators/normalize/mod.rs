@@ -25,8 +25,11 @@ use std::borrow::Cow;
 
 use request::Request;
 
-use super::{Draft, Turn};
-use crate::{event::Webhook, ports::Record};
+use crate::{
+    event::Webhook,
+    operators::{Draft, Turn},
+    ports::Record,
+};
 
 /// The stage's name.
 pub const NAME: &str = "normalize";

@@ -9,12 +9,14 @@ use udfs::{
     markup::{code_ranges, markdown_to_plain, origin::Origin},
 };
 
-use super::{NAME, Rejected, times};
 use crate::{
     event::{
         Actor, ActorKind, Change, EventType, Mention, RawRef, Source, StandardEvent, Subject, Time, Trust, Webhook,
     },
-    operators::{Draft, Facts, Turn},
+    operators::{
+        Draft, Facts, Turn,
+        normalize::{NAME, Rejected, times},
+    },
 };
 
 /// Longer names of events are cut: they come from outside and become labels.

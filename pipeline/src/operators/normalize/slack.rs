@@ -13,14 +13,18 @@ use udfs::{
     markup::{Ids, origin, slack_to_plain, slack_to_plain_and_markdown},
 };
 
-use super::{
-    Rejected,
-    lenient::{Flag, Maybe, Moment, Named, Raw, Text},
-    request::{Request, Said, actor, malformed, may_have_mark, mentions, parse, set_mark, subject, without_code},
-};
 use crate::{
     event::{Actor, ActorKind, EventType, Message, ProjectRef, StandardEvent, Trust},
-    operators::Draft,
+    operators::{
+        Draft,
+        normalize::{
+            Rejected,
+            lenient::{Flag, Maybe, Moment, Named, Raw, Text},
+            request::{
+                Request, Said, actor, malformed, may_have_mark, mentions, parse, set_mark, subject, without_code,
+            },
+        },
+    },
 };
 
 /// Slack's own account, which speaks for the workspace.

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Draft, Rejected, Turn, on};
 use crate::{
     event::{ActorKind, EventType, Time, Webhook},
+    operators::normalize::{Draft, Rejected, Turn, on},
     ports::Position,
     topics::Topic,
 };

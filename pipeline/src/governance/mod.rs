@@ -32,6 +32,7 @@ mod subjects;
 mod sync_rate;
 #[cfg(test)]
 mod tests;
+pub mod window;
 
 pub use decision::{Decision, Episode, Finding, Level};
 pub use handoffs::{Handoffs, Turns};

@@ -6,8 +6,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Detector, Finding, Level, Rated};
-use crate::{event::Severity, window::Sliding};
+use crate::{
+    event::Severity,
+    governance::{Decision, Detector, Finding, Level, Rated, window::Sliding},
+};
 
 /// The limit. From [`Level::Mute`] on the project's changes wait; there is
 /// nobody to nudge or to cut.

@@ -8,10 +8,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Detector, Episode, Finding, Level, TaskTurn};
 use crate::{
     event::Severity,
-    window::{Lately, Recent},
+    governance::{
+        Decision, Detector, Episode, Finding, Level, TaskTurn,
+        window::{Lately, Recent},
+    },
 };
 
 /// The limit.

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Finding, Level};
-use crate::window::{Sliding, Times};
+use crate::governance::{
+    Decision, Finding, Level,
+    window::{Sliding, Times},
+};
 
 /// What was taken, and whether the episode of asking for more is open.
 ///
@@ -55,7 +57,7 @@ impl Rated {
 
 #[cfg(test)]
 mod tests {
-    use crate::detect::{Detector, Level, Message, MessageRate, Rated, SyncRate};
+    use crate::governance::{Detector, Level, Message, MessageRate, Rated, SyncRate};
 
     /// Which of the messages at these seconds are refused, and which raise an
     /// alert, with three messages in a window of ten seconds.

@@ -6,10 +6,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Detector, Episode, Finding, Level, Mark, Message};
 use crate::{
     event::Severity,
-    window::{Lately, Recent},
+    governance::{
+        Decision, Detector, Episode, Finding, Level, Mark, Message,
+        window::{Lately, Recent},
+    },
 };
 
 /// Messages of one agent that are remembered at most: within 10 s, six a

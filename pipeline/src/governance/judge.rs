@@ -10,7 +10,9 @@ use std::cell::OnceCell;
 use serde::{Deserialize, Serialize};
 use udfs::similar::{Likeness, content_hash, likeness};
 
-use super::{COOL_DOWN, Decision, Detector, Finding, Level, Likes, Limits, MessageRate, Rated, Repeats, Stall, Turns};
+use crate::governance::{
+    COOL_DOWN, Decision, Detector, Finding, Level, Likes, Limits, MessageRate, Rated, Repeats, Stall, Turns,
+};
 
 /// What an agent wants to say.
 #[derive(Clone, Debug)]
@@ -54,11 +56,11 @@ pub enum TaskTurn<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AgentState {
-    /// For [`MessageRate`](super::MessageRate).
+    /// For [`MessageRate`](crate::governance::MessageRate).
     pub rate: Rated,
-    /// For [`Identical`](super::Identical).
+    /// For [`Identical`](crate::governance::Identical).
     pub repeats: Repeats,
-    /// For [`NearDuplicates`](super::NearDuplicates).
+    /// For [`NearDuplicates`](crate::governance::NearDuplicates).
     pub likes: Likes,
     /// Until when it stays out, after it was cut.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,9 +71,9 @@ pub struct AgentState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TaskState {
-    /// For [`Handoffs`](super::Handoffs).
+    /// For [`Handoffs`](crate::governance::Handoffs).
     pub turns: Turns,
-    /// For [`NoProgress`](super::NoProgress).
+    /// For [`NoProgress`](crate::governance::NoProgress).
     pub stall: Stall,
 }
 

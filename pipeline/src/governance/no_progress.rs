@@ -4,8 +4,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Detector, Finding, Level, TaskTurn};
-use crate::event::Severity;
+use crate::{
+    event::Severity,
+    governance::{Decision, Detector, Finding, Level, TaskTurn},
+};
 
 /// The limit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Handoffs, Identical, MessageRate, NearDuplicates, NoProgress, SyncRate};
+use crate::governance::{Handoffs, Identical, MessageRate, NearDuplicates, NoProgress, SyncRate};
 
 const WINDOW_MS: RangeInclusive<u64> = 1_000..=7 * 86_400_000;
 const IDLE_MS: RangeInclusive<u64> = 1_000..=30 * 86_400_000;
@@ -171,7 +171,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::detect::Level;
+    use crate::governance::Level;
 
     #[test]
     fn the_defaults_are_the_contract() {

@@ -10,10 +10,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use udfs::similar::distance;
 
-use super::{Decision, Detector, Episode, Finding, Level, Mark, Message};
 use crate::{
     event::Severity,
-    window::{Lately, Recent},
+    governance::{
+        Decision, Detector, Episode, Finding, Level, Mark, Message,
+        window::{Lately, Recent},
+    },
 };
 
 /// Texts of one agent that are remembered at most; the newest are.

@@ -7,7 +7,7 @@
 //!
 //! Memory: `limit` times of 8 bytes a subject, since only those can matter.
 
-use super::Times;
+use crate::governance::window::Times;
 
 /// The rule. What it remembers is [`Times`].
 ///

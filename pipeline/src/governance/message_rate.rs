@@ -4,8 +4,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Detector, Finding, Level, Message, Rated};
-use crate::{event::Severity, window::Sliding};
+use crate::{
+    event::Severity,
+    governance::{Decision, Detector, Finding, Level, Message, Rated, window::Sliding},
+};
 
 /// The limit. Refused messages do not count, so that an agent that keeps
 /// trying gets through as soon as one that waits.
