@@ -14,23 +14,26 @@ use serde_json::Value;
 use crate::{
     event::{Agent, LookupResult, MemoryResult, MirrorResult, Presence, Row},
     flow::Settings,
-    operators::{
-        Draft, Kept, Turn,
+    stages::{
+        enrich,
+        lookup::{self, Lookup, Lookups},
+        mirror::Desk,
+        publish, remember,
+        route::{self, Seqs},
+        track::Track,
+    },
+    state::{
         answers::{self, Answers},
         candidates::{self, Candidates},
         directory::{self, Directory},
-        enrich,
-        govern::{self, Govern, Governed},
-        lookup::{self, Lookup, Lookups},
-        mirror::{self, Desk, Mirror, Mirrored},
+        governed::{self, Govern, Governed},
+        mirror::{self, Mirror, Mirrored},
         notices::{self, Notices},
-        publish, remember,
-        route::{self, Seqs},
         tasks::{self, Tasks},
-        track::Track,
         unrouted::{self, Shelf, Unrouted},
     },
     topics::UNROUTED,
+    turn::{Draft, Kept, Turn},
 };
 
 /// The stages of one partition, and what they remember.
@@ -69,7 +72,7 @@ pub struct Remembered {
     /// What the mirror knows, still has to do, and holds.
     pub mirrored: (usize, usize, usize),
     /// What governance knows of agents and tasks.
-    pub governed: govern::Remembered,
+    pub governed: governed::Remembered,
     /// Projects whose sync rate is known, and commands that wait for theirs.
     pub paced: (usize, usize),
 }
@@ -248,7 +251,7 @@ impl Chain {
     }
 
     /// Whether an agent may do what it asks for.
-    pub(crate) fn judge(&mut self, speech: &govern::Speech<'_>, turn: &mut Turn<'_>) -> govern::Verdict {
+    pub(crate) fn judge(&mut self, speech: &governed::Speech<'_>, turn: &mut Turn<'_>) -> governed::Verdict {
         let limits = self.directory.limits(speech.tenant);
         self.governed.judge(limits, speech, turn)
     }
@@ -311,7 +314,7 @@ impl Chain {
             notices::KIND => self.notices.restore(kept),
             answers::KIND => self.answers.restore(kept),
             mirror::KIND | mirror::HELD | mirror::SYNCED => self.mirrored.restore(kept, &self.mirror),
-            govern::SPOKEN | govern::STALLED | govern::MUTED | govern::WATCHED => self.governed.restore(kept),
+            governed::SPOKEN | governed::STALLED | governed::MUTED | governed::WATCHED => self.governed.restore(kept),
             lookup::PARKED | lookup::ASKED => self.lookup.restore(&mut self.lookups, kept),
             _ => {}
         }

@@ -26,20 +26,25 @@ use crate::{
         AgentAction, Command, Control, GATEWAY, InboxEntry, LookupResult, MemoryResult, MirrorResult, Presence,
         Severity, StateEntry, Time,
     },
-    operators::{
-        Draft, Kept, Operator, Turn, Verdict, act, command,
-        deduplicate::{Deduplicate, Seen},
-        directory,
-        govern::{self, Govern},
-        lookup::{self, Lookup},
-        mirror::{self, Mirror},
+    inputs::{
+        actions, commands,
         normalize::{self, Rejected},
-        remember,
-        track::Track,
-        unrouted::Unrouted,
     },
     ports::{NewRecord, RECORD_BYTES_MAX, Record},
+    stages::{
+        deduplicate::{Deduplicate, Seen},
+        lookup::{self, Lookup},
+        mirror, remember,
+        track::Track,
+    },
+    state::{
+        directory,
+        governed::{self, Govern},
+        mirror::Mirror,
+        unrouted::Unrouted,
+    },
     topics::{CLOCK, Topic, UNROUTED, partition_of},
+    turn::{Draft, Kept, Operator, Turn, Verdict},
 };
 
 pub use crate::chain::Chain;
@@ -222,12 +227,12 @@ impl Flow {
     }
 
     fn on_command(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
-        let Some(command) = self.read::<Command>(record, command::NAME, outputs) else { return };
+        let Some(command) = self.read::<Command>(record, commands::NAME, outputs) else { return };
         let Some((tenant, _)) = command.names() else {
             return self.on_tick(&command, record, outputs);
         };
         if let Some(mut turn) = self.begin(record, tenant, outputs) {
-            command::on(&mut self.chain, command, &mut turn);
+            commands::on(&mut self.chain, command, &mut turn);
         }
     }
 
@@ -240,14 +245,14 @@ impl Flow {
     }
 
     fn on_action(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
-        let Some(action) = self.read::<AgentAction>(record, act::NAME, outputs) else { return };
+        let Some(action) = self.read::<AgentAction>(record, actions::NAME, outputs) else { return };
         // What an agent may do depends on when it did it, to the millisecond.
         self.tell_time(action.at, record);
         let Some(mut turn) = self.begin(record, &action.tenant_id, outputs) else { return };
         let mark = Parts::new().add("action").add(&action.id).finish();
         let deduplicate = &mut self.deduplicate;
         if deduplicate.operator.is_first(&mut deduplicate.state, &action.tenant_id, &[mark], &mut turn) {
-            act::on(&mut self.chain, &action, &mut turn);
+            actions::on(&mut self.chain, &action, &mut turn);
         } else {
             self.counts.repeats += 1;
         }
@@ -267,7 +272,7 @@ impl Flow {
             return;
         }
         let presence = match record.value.is_some() {
-            true => match self.read::<Presence>(record, govern::NAME, outputs) {
+            true => match self.read::<Presence>(record, governed::NAME, outputs) {
                 None => return,
                 some => some,
             },

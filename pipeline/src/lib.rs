@@ -10,11 +10,15 @@
 
 pub mod chain;
 pub mod event;
+pub mod event_builder;
 pub mod flow;
 pub mod governance;
-pub mod operators;
+pub mod inputs;
 pub mod ports;
 pub mod retry;
+pub mod stages;
+pub mod state;
 pub mod testing;
 pub mod topics;
+pub mod turn;
 pub mod worker;

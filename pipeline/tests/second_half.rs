@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use pipeline::{
     event::{InboxEntry, StandardEvent},
     flow::{Flow, Settings},
-    operators::{lookup::Lookup, track::Track, unrouted::Unrouted},
     ports::{NewRecord, Position, Record},
+    stages::{lookup::Lookup, track::Track},
+    state::unrouted::Unrouted,
     topics::Topic,
 };
 use proptest::{prelude::*, sample::Index};
