@@ -9,6 +9,7 @@
 //! Start reading at [`flow`].
 
 pub mod chain;
+pub mod draft;
 pub mod event;
 pub mod event_builder;
 pub mod flow;
@@ -16,6 +17,7 @@ pub mod governance;
 pub mod inputs;
 pub mod ports;
 pub mod retry;
+pub mod settings;
 pub mod stages;
 pub mod state;
 pub mod testing;

@@ -1,14 +1,15 @@
-//! One operator a file. What they share is here: the draft that goes down the
-//! chain, the turn in which an operator sees it, and the trait.
-
-use std::sync::Arc;
+//! One input record's turn: the time it is, where the outputs go, and the ids
+//! that follow from the record's position.
+//!
+//! In: what a stage decides. Out: records, each with an id that a replay of the
+//! same input gives again. Nothing here reads a clock or draws a random number.
 
 use bytes::Bytes;
 use serde::Serialize;
 use udfs::hash::{Parts, hex};
 
 use crate::{
-    event::{Alert, DeadLetter, Original, RawRef, Severity, StandardEvent, Time},
+    event::{Alert, DeadLetter, Original, RawRef, Severity, TenantKey, Time},
     ports::{Headers, NewRecord, Position, RECORD_BYTES_MAX, Record},
     topics::{CLOCK, Topic, UNROUTED, partition_of},
 };
@@ -16,96 +17,6 @@ use crate::{
 /// The largest original that a dead letter holds itself; a larger one is left
 /// where it is. Text in a text grows, up to six times, and must still fit.
 const ORIGINAL_BYTES_MAX: usize = RECORD_BYTES_MAX / 8;
-
-/// A stage of the chain: synchronous and deterministic in (state, draft, turn).
-pub trait Operator {
-    /// Its name in `flow.rs`, in metrics, in logs and in dead letters.
-    const NAME: &'static str;
-    /// The kinds of state entries it keeps: `tenant/KIND/id`.
-    const KINDS: &'static [&'static str] = &[];
-    /// What it remembers between drafts.
-    type State: Default + Send;
-
-    /// Looks at a draft, may change it, and lets it pass or not.
-    fn on(&self, state: &mut Self::State, draft: &mut Draft, turn: &mut Turn<'_>) -> Verdict;
-
-    /// Time has passed; nothing else may happen for a while.
-    fn on_tick(&self, _state: &mut Self::State, _turn: &mut Turn<'_>) {}
-
-    /// One entry that an earlier run kept (of one of [`Self::KINDS`]); entries
-    /// come in the order in which they were kept.
-    fn restore(&self, _state: &mut Self::State, _entry: Kept<'_>) {}
-}
-
-/// What becomes of a draft.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// On to the next stage.
-    Pass,
-    /// No further. The reason goes into a metric's label: one word.
-    Drop(&'static str),
-}
-
-/// An event on its way down the chain.
-#[derive(Clone, Debug)]
-pub struct Draft {
-    /// What will be published.
-    pub event: StandardEvent,
-    /// By what a repeat of this event is known: if any of these was seen
-    /// before in the tenant, this is one. Empty: never a repeat.
-    pub marks: Vec<u128>,
-    /// What it tells of, where the hub could also find that by asking. What is
-    /// found is a repeat of what was told of the same thing, and the other way
-    /// round; two requests of the provider are told apart by their marks alone.
-    pub thing: Option<u128>,
-    /// What the stages have found out about it for each other.
-    pub facts: Facts,
-}
-
-impl Draft {
-    /// A draft of an event that the hub itself makes: never a repeat.
-    pub fn of(event: StandardEvent) -> Self {
-        Draft { event, marks: Vec::new(), thing: None, facts: Facts::default() }
-    }
-}
-
-/// What the tenant's directory and the tasks say of an event.
-#[derive(Clone, Debug, Default)]
-pub struct Facts {
-    /// The project or workgroup channel that it belongs to.
-    pub place: Option<Arc<crate::state::index::Place>>,
-    /// The task that it is about, by its key (see [`Tasks`](crate::state::tasks::Tasks)).
-    pub task: Option<u128>,
-    /// The agent that did it.
-    pub by: Option<Arc<str>>,
-    /// Our own bot did it.
-    pub is_own: bool,
-    /// The agents that it calls, in the order of their ids.
-    pub called: Vec<Arc<str>>,
-    /// It calls our own bot.
-    pub calls_hub: bool,
-    /// It tells nothing that was not known: nobody need be told.
-    pub is_old_news: bool,
-    /// The copy of ours that somebody changed or deleted.
-    pub copy: Option<u128>,
-    /// Since when it was held for being perhaps our own voice.
-    pub held_since_ms: Option<u64>,
-    /// To whom it goes, once that is decided.
-    pub told: Option<crate::stages::route::Told>,
-}
-
-/// An entry of `pipeline.state`, taken apart.
-#[derive(Clone, Copy, Debug)]
-pub struct Kept<'a> {
-    /// Whose it is.
-    pub tenant: &'a str,
-    /// Which kind of entry.
-    pub kind: &'a str,
-    /// Which one.
-    pub id: &'a str,
-    /// What it says; nothing where it was let go.
-    pub data: Option<&'a serde_json::Value>,
-}
 
 /// One input record's turn: the time it is, and where the outputs go.
 pub struct Turn<'a> {
@@ -141,7 +52,7 @@ impl Turn<'_> {
 
     /// Keeps one entry of state whose data is already JSON.
     pub fn keep_bytes(&mut self, tenant: &str, kind: &str, id: &str, data: &[u8]) {
-        let key = Bytes::from([tenant, kind, id].join("/"));
+        let key = TenantKey::new(tenant, kind, id).to_bytes();
         let value = Bytes::from([b"{\"data\":", data, b"}"].concat());
         self.put(Topic::PipelineState, self.source.partition, key, Some(value), Headers::default());
     }
@@ -168,7 +79,7 @@ impl Turn<'_> {
         struct Entry<'a, T: ?Sized> {
             data: &'a T,
         }
-        let key = Bytes::from([tenant, kind, id].join("/"));
+        let key = TenantKey::new(tenant, kind, id).to_bytes();
         let value = data.and_then(|data| written(&Entry { data }, ENTRY_BYTES));
         // A tenant's state stays in the partition that works on it; the clock's
         // belongs to the partition itself.

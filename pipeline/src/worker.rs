@@ -67,13 +67,15 @@ pub async fn drive(
         let Some(last) = records.last() else { continue };
         let mut batch = Batch { outputs: Vec::with_capacity(records.len() * 2 + 1), next_offsets: Vec::new() };
         for record in &records {
-            flow.on(record, &mut batch.outputs);
+            if let Err(defect) = flow.on(record, &mut batch.outputs) {
+                flow.bury(record, &defect, &mut batch.outputs);
+            }
             advance(&mut batch.next_offsets, record.position.topic, record.position.offset + 1);
         }
-        flow.keep(last, &mut batch.outputs);
+        flow.flush(last, &mut batch.outputs);
         session.commit(batch).await?;
         progress.add(&before, &flow);
-        before = flow.counts;
+        before = flow.counts();
     }
     session.settle().await
 }
@@ -87,14 +89,14 @@ fn advance(next_offsets: &mut Vec<(Topic, u64)>, topic: Topic, next: u64) {
 
 impl Progress {
     fn add(&self, before: &Counts, flow: &Flow) {
-        let now = &flow.counts;
+        let now = &flow.counts();
         self.records.fetch_add(now.records - before.records, Relaxed);
         self.published.fetch_add(now.published - before.published, Relaxed);
         self.repeats.fetch_add(now.repeats - before.repeats, Relaxed);
         self.twins.fetch_add(now.twins - before.twins, Relaxed);
         self.dead.fetch_add(now.dead - before.dead, Relaxed);
         self.moved.fetch_add(now.moved - before.moved, Relaxed);
-        self.remembered.store(flow.remembered().len() as u64, Relaxed);
+        self.remembered.store(flow.remembered().seen as u64, Relaxed);
         self.now_ms.store(flow.now().as_ms(), Relaxed);
     }
 }

@@ -18,25 +18,26 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use udfs::hash::Parts;
 
 use crate::{
+    chain::Chain,
+    draft::Draft,
     event::{
         Actor, ActorKind, AgentAction, Change, EventType, MemoryRequest, Mention, Message, ProjectRef, Subject,
         TaskState, ToolCall, Trust,
     },
     event_builder::{Made, event},
-    flow::Chain,
-    inputs::commands::{moved, place_in},
-    stages::{
-        remember,
-        route::{CONTEXT_UPDATE, Letter},
-    },
+    inputs::{begin, commands::moved, read},
+    ports::{NewRecord, Record},
+    stages::remember,
     state::{
         governed::{self, Speech},
         index::{AgentId, Index, Place},
+        seqs::{CONTEXT_UPDATE, Letter},
         tasks::{key_of, scope},
     },
-    turn::{Draft, Turn},
+    turn::Turn,
 };
 
 /// The stage's name.
@@ -49,10 +50,24 @@ const TEXT_BYTES_MAX: usize = 160_000;
 /// What an agent may call its own status.
 const STATUS_BYTES_MAX: usize = 100;
 
+/// One action. One that comes again is a repeat, and counts once.
+pub fn on(chain: &mut Chain, record: &Record, outputs: &mut Vec<NewRecord>) {
+    let Some(action) = read::<AgentAction>(chain, record, NAME, outputs) else { return };
+    // What an agent may do depends on when it did it, to the millisecond.
+    chain.tell_time(action.at, record);
+    let Some(mut turn) = begin(chain, record, &action.tenant_id, outputs) else { return };
+    let mark = Parts::new().add("action").add(&action.id).finish();
+    if chain.state.seen.is_first(&action.tenant_id, &[mark], &mut turn) {
+        perform(chain, &action, &mut turn);
+    } else {
+        chain.counts.repeats += 1;
+    }
+}
+
 /// Does what an agent asks.
-pub fn on(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) {
+fn perform(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) {
     let tenant = &*action.tenant_id;
-    let agent = chain.directory.of(tenant).and_then(|index| index.agent(&action.agent_id));
+    let agent = chain.state.directory.of(tenant).and_then(|index| index.agent(&action.agent_id));
     // Whoever was taken out of the directory meanwhile has no say any more.
     let Some(agent) = agent.filter(|(_, enabled)| *enabled).map(|(agent, _)| Arc::clone(agent)) else { return };
     let done: Result<(), Refused> = match &*action.name {
@@ -85,7 +100,7 @@ pub const TOOLS: &[&str] =
 
 fn use_tool(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mut Turn<'_>) {
     let request_id = field(action, "requestId").unwrap_or(&action.id).to_owned();
-    let index = chain.directory.of(&action.tenant_id);
+    let index = chain.state.directory.of(&action.tenant_id);
     let (tool, asked) = (field(action, "tool").unwrap_or_default(), field(action, "action"));
     let card = index.and_then(|index| index.card(agent));
     if !TOOLS.contains(&tool) && !card.is_some_and(|card| card.may_use(tool, asked)) {
@@ -130,12 +145,16 @@ fn ask(
     speech: &Speech<'_>,
     turn: &mut Turn<'_>,
 ) -> Result<(), Refused> {
-    let verdict = chain.judge(speech, turn);
+    let limits = chain.state.directory.limits(speech.tenant);
+    let verdict = chain.state.governed.judge(limits, speech, turn);
     if let Some(nudge) = verdict.nudge {
         let id = turn.id("inb", governed::NAME, 0);
         let (trace_id, to) = (trace_of(action), [(Arc::clone(agent), None)]);
         let (tenant, data) = (&*action.tenant_id, Some(&nudge));
-        chain.seqs.send(&Letter { id: &id, tenant, trace_id, name: CONTEXT_UPDATE, to: &to, event: None, data }, turn);
+        chain
+            .state
+            .seqs
+            .send(&Letter { id: &id, tenant, trace_id, name: CONTEXT_UPDATE, to: &to, event: None, data }, turn);
     }
     match verdict.refused {
         None => Ok(()),
@@ -158,7 +177,7 @@ fn answer(chain: &mut Chain, agent: &AgentId, action: &AgentAction, name: &str, 
     let id = turn.id("inb", NAME, 1);
     let to = [(Arc::clone(agent), None)];
     let letter = Letter { id: &id, tenant: &action.tenant_id, trace_id: trace, name, to: &to, event: None, data };
-    chain.seqs.send(&letter, turn);
+    chain.state.seqs.send(&letter, turn);
 }
 
 fn field<'a>(action: &'a AgentAction, name: &str) -> Option<&'a str> {
@@ -182,13 +201,13 @@ fn actor(agent: &str) -> Actor {
 
 /// A task that the agent may reach, by the hub's id or the provider's.
 fn task(chain: &mut Chain, agent: &str, tenant: &str, id: &str) -> Result<(u128, Arc<Place>), &'static str> {
-    let index = chain.directory.of(tenant);
+    let index = chain.state.directory.of(tenant);
     let abroad = |home: &&str| {
         let key = key_of(tenant, home, scope(index, home, None), id);
-        chain.tasks.get(key).map(|_| key)
+        chain.state.tasks.get(key).map(|_| key)
     };
-    let key = chain.tasks.find(tenant, id).or_else(|| HOMES.iter().find_map(abroad)).ok_or("not_found")?;
-    let task = chain.tasks.get(key).filter(|task| !task.deleted).ok_or("not_found")?;
+    let key = chain.state.tasks.find(tenant, id).or_else(|| HOMES.iter().find_map(abroad)).ok_or("not_found")?;
+    let task = chain.state.tasks.get(key).filter(|task| !task.deleted).ok_or("not_found")?;
     let place = index.zip(task.project_id.as_deref()).and_then(|(index, id)| index.project(id));
     allowed(place, agent).map(|place| (key, place))
 }
@@ -203,7 +222,7 @@ fn move_task(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mu
     let (key, place) = task(chain, agent, &action.tenant_id, id)?;
     let word = field(action, "status").ok_or("invalid")?;
     let state = TaskState::of_status(word, Some(&place.status_map)).ok_or("invalid")?;
-    if !chain.tasks.get(key).is_some_and(|task| task.state.may_become(state)) {
+    if !chain.state.tasks.get(key).is_some_and(|task| task.state.may_become(state)) {
         return Err("illegal_move".into());
     }
     let task_id = crate::state::tasks::id_of(key);
@@ -259,17 +278,17 @@ fn said(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &Turn<'_
     let thread = action.data.get("thread");
     let thread_field = |name: &str| thread.and_then(|thread| thread.get(name)?.as_str());
     let thread = thread_field("channelId").or_else(|| thread_field("channel")).zip(thread_field("threadTs"));
-    let tracked = || thread.and_then(|(channel, ts)| chain.tasks.in_thread(tenant, channel, ts));
+    let tracked = || thread.and_then(|(channel, ts)| chain.state.tasks.in_thread(tenant, channel, ts));
     let task_id = field(action, "taskId").map(str::to_owned).or_else(|| tracked().map(crate::state::tasks::id_of));
     if let Some(id) = task_id {
         let (key, _) = task(chain, agent, tenant, &id)?;
-        if let Some(task) = chain.tasks.get(key) {
-            place_in(&mut draft, key, task);
+        if let Some(task) = chain.state.tasks.get(key) {
+            draft.set_task(key, task);
             (message.channel_id, message.thread_ts) = (task.channel_id.clone(), task.thread_ts.clone());
         }
     } else {
         let (channel, ts) = thread.ok_or("invalid")?;
-        let index: Option<&Index> = chain.directory.of(tenant);
+        let index: Option<&Index> = chain.state.directory.of(tenant);
         let place = allowed(index.and_then(|index| index.place("slack", channel)), agent)?;
         let project = ProjectRef { slack_channel_id: Some(channel.to_owned()), ..ProjectRef::default() };
         draft.event.project = Some(ProjectRef { id: place.project_id.clone(), ..project });

@@ -10,18 +10,19 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    event::{Actor, ActorKind, Change, Command, CommandResult, EventType, ProjectRef, Task, TaskState, Trust},
+    chain::Chain,
+    draft::Draft,
+    event::{Actor, ActorKind, Change, Command, CommandResult, EventType, Task, TaskState, Trust},
     event_builder::{Made, event},
-    flow::Chain,
-    stages::{
-        route::{CONTEXT_UPDATE, Letter, WAKE_UP},
-        track::beginning,
-    },
+    inputs::{begin, read},
+    ports::{NewRecord, Record},
+    stages::{enrich::find_place, track::beginning},
     state::{
         index::AgentId,
+        seqs::{CONTEXT_UPDATE, Letter, WAKE_UP},
         tasks::{key_of, scope},
     },
-    turn::{Draft, Turn},
+    turn::Turn,
 };
 
 /// The stage's name.
@@ -44,11 +45,24 @@ fn refuse<T>(code: &'static str, reason: impl Into<String>) -> Result<T, Refusal
     Err(Refusal { code, reason: reason.into() })
 }
 
-/// Does what a command asks. Ticks are the flow's own.
-pub fn on(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) {
+/// One command, or a tick.
+pub fn on(chain: &mut Chain, record: &Record, outputs: &mut Vec<NewRecord>) {
+    let Some(command) = read::<Command>(chain, record, NAME, outputs) else { return };
+    if let Command::Tick { at } = &command {
+        chain.tick_to(*at);
+        return chain.on_tick(&mut chain.turn(record, outputs));
+    }
+    let Some((tenant, _)) = command.names() else { return };
+    if let Some(mut turn) = begin(chain, record, tenant, outputs) {
+        perform(chain, command, &mut turn);
+    }
+}
+
+/// Does what a command asks.
+fn perform(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) {
     let Some((tenant_id, correlation_id)) = command.names() else { return };
     let (tenant_id, correlation_id) = (tenant_id.to_owned(), correlation_id.map(str::to_owned));
-    if correlation_id.as_ref().is_some_and(|id| chain.answers.repeat(&tenant_id, id, turn)) {
+    if correlation_id.as_ref().is_some_and(|id| chain.state.answers.repeat(&tenant_id, id, turn)) {
         return;
     }
     let done = match command {
@@ -82,7 +96,7 @@ pub fn on(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) {
         Ok(data) => result.data = Some(data).filter(|data| !data.is_null()),
         Err(Refusal { code, reason }) => (result.code, result.reason) = (Some(code.to_owned()), Some(reason)),
     }
-    chain.answers.give(result, turn);
+    chain.state.answers.give(result, turn);
 }
 
 fn move_task(
@@ -93,8 +107,8 @@ fn move_task(
     actor_id: String,
     turn: &mut Turn<'_>,
 ) -> Result<Value, Refusal> {
-    let key = chain.tasks.find(tenant, task_id);
-    let known = key.and_then(|key| Some((key, chain.tasks.get(key)?))).filter(|(_, task)| !task.deleted);
+    let key = chain.state.tasks.find(tenant, task_id);
+    let known = key.and_then(|key| Some((key, chain.state.tasks.get(key)?))).filter(|(_, task)| !task.deleted);
     let Some((key, task)) = known else { return refuse("not_found", format!("there is no task {task_id}")) };
     if !task.state.may_become(state) {
         let reason = format!("a task cannot go from {} to {}", task.state.name(), state.name());
@@ -111,7 +125,7 @@ fn move_task(
     };
     let moved = moved(chain, tenant, key, state, actor, NAME, turn);
     chain.onward(moved, turn);
-    Ok(json!({ "task": chain.tasks.get(key) }))
+    Ok(json!({ "task": chain.state.tasks.get(key) }))
 }
 
 /// Moves a task and makes the event that tells of it.
@@ -126,10 +140,10 @@ pub(crate) fn moved(
 ) -> Draft {
     let made = Made { tenant, kind: EventType::WorkItemStatusChanged, event: "task.moved", operator, trace_id: None };
     let mut draft = Draft::of(event(&made, actor, turn));
-    let before = chain.tasks.get(key).map(|task| task.state.name());
-    chain.tasks.update(key, |task| task.state = state);
-    if let Some(task) = chain.tasks.get(key) {
-        place_in(&mut draft, key, task);
+    let before = chain.state.tasks.get(key).map(|task| task.state.name());
+    chain.state.tasks.update(key, |task| task.state = state);
+    if let Some(task) = chain.state.tasks.get(key) {
+        draft.set_task(key, task);
     }
     let change = |value: &str| Some(Value::from(value));
     draft.event.changes.push(Change {
@@ -140,25 +154,13 @@ pub(crate) fn moved(
     draft
 }
 
-/// Says which task a draft of ours is about.
-pub(crate) fn place_in(draft: &mut Draft, key: u128, task: &Task) {
-    draft.facts.task = Some(key);
-    draft.event.subject = Some(crate::event::Subject {
-        kind: "task".to_owned(),
-        external_id: Some(task.external_id.clone()),
-        url: task.url.clone(),
-    });
-    draft.event.project = Some(ProjectRef { id: task.project_id.clone(), ..ProjectRef::default() });
-    draft.event.task = Some(task.to_ref());
-}
-
 fn track_task(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) -> Result<Value, Refusal> {
     let Command::TrackTask { tenant_id, project_id, provider, external_id, title, channel_id, thread_ts, at, .. } =
         command
     else {
         return refuse("invalid", "not a task to track");
     };
-    let index = chain.directory.of(&tenant_id);
+    let index = chain.state.directory.of(&tenant_id);
     let Some(place) = index.and_then(|index| index.project(&project_id)).map(Arc::clone) else {
         return refuse("not_found", format!("there is no project {project_id}"));
     };
@@ -169,14 +171,18 @@ fn track_task(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) -> Resul
     let channel_id = channel_id.or_else(|| place.channel_id.clone());
     let thread = thread_ts.zip(channel_id);
     if let Some((thread_ts, channel)) = &thread
-        && chain.tasks.in_thread(&tenant_id, channel, thread_ts).is_some_and(|taken| taken != key)
+        && chain.state.tasks.in_thread(&tenant_id, channel, thread_ts).is_some_and(|taken| taken != key)
     {
         return refuse("conflict", "another task is discussed in this thread");
     }
-    if chain.tasks.get(key).is_none() {
-        chain.tasks.insert(key, &tenant_id, Task::new(crate::state::tasks::id_of(key), provider, external_id, at));
+    if chain.state.tasks.get(key).is_none() {
+        chain.state.tasks.insert(
+            key,
+            &tenant_id,
+            Task::new(crate::state::tasks::id_of(key), provider, external_id, at),
+        );
     }
-    chain.tasks.update(key, |task| {
+    chain.state.tasks.update(key, |task| {
         task.project_id = Some(project_id);
         task.deleted = false;
         task.updated_at = turn.now();
@@ -185,11 +191,10 @@ fn track_task(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) -> Resul
         }
     });
     if let Some((thread_ts, channel)) = thread {
-        chain.tasks.discuss(key, channel, thread_ts);
+        chain.state.tasks.discuss(key, channel, thread_ts);
     }
-    let bounds = chain.track.clone();
-    chain.tasks.trim(&bounds, turn);
-    Ok(json!({ "task": chain.tasks.get(key) }))
+    chain.state.tasks.trim(turn);
+    Ok(json!({ "task": chain.state.tasks.get(key) }))
 }
 
 fn tell(
@@ -200,7 +205,7 @@ fn tell(
     data: Option<Map<String, Value>>,
     turn: &mut Turn<'_>,
 ) -> Result<Value, Refusal> {
-    let agent = chain.directory.of(tenant).and_then(|index| index.agent(agent_id));
+    let agent = chain.state.directory.of(tenant).and_then(|index| index.agent(agent_id));
     let Some((agent, enabled)) = agent.map(|(agent, enabled)| (Arc::clone(agent), enabled)) else {
         return refuse("not_found", format!("there is no agent {agent_id}"));
     };
@@ -214,15 +219,15 @@ fn tell(
     let to = [(agent, None)];
     let trace = crate::event_builder::trace(&id);
     let letter = Letter { id: &id, tenant, trace_id: Some(&trace), name, to: &to, event: None, data: data.as_ref() };
-    chain.seqs.send(&letter, turn);
-    Ok(json!({ "eventId": id, "seq": chain.seqs.last(tenant, agent_id) }))
+    chain.state.seqs.send(&letter, turn);
+    Ok(json!({ "eventId": id, "seq": chain.state.seqs.last(tenant, agent_id) }))
 }
 
 fn mute(chain: &mut Chain, tenant: &str, agent_id: &str, muted: bool, turn: &mut Turn<'_>) -> Result<Value, Refusal> {
-    if chain.directory.of(tenant).and_then(|index| index.agent(agent_id)).is_none() {
+    if chain.state.directory.of(tenant).and_then(|index| index.agent(agent_id)).is_none() {
         return refuse("not_found", format!("there is no agent {agent_id}"));
     }
-    chain.governed.mute(tenant, agent_id, muted, turn);
+    chain.state.governed.mute(tenant, agent_id, muted, turn);
     Ok(Value::Null)
 }
 
@@ -233,7 +238,7 @@ fn broadcast(
     data: Option<Map<String, Value>>,
     turn: &mut Turn<'_>,
 ) -> Result<Value, Refusal> {
-    let agents = chain.directory.of(tenant).map(|index| index.agents().cloned().collect()).unwrap_or_default();
+    let agents = chain.state.directory.of(tenant).map(|index| index.agents().cloned().collect()).unwrap_or_default();
     let agents: Vec<AgentId> = agents;
     let to: Vec<_> = agents.into_iter().map(|agent| (agent, None)).collect();
     let mut data = data.unwrap_or_default();
@@ -244,7 +249,7 @@ fn broadcast(
         let data = Some(&data);
         let letter =
             Letter { id: &id, tenant, trace_id: Some(&trace), name: CONTEXT_UPDATE, to: part, event: None, data };
-        chain.seqs.send(&letter, turn);
+        chain.state.seqs.send(&letter, turn);
     }
     Ok(json!({ "eventId": id, "agents": to.len() }))
 }
@@ -254,22 +259,22 @@ fn broadcast(
 /// much as fits a commit; the answer tells how much remains.
 fn reroute(chain: &mut Chain, tenant: &str, ids: &[String], turn: &mut Turn<'_>) -> Value {
     let (mut sent, mut sent_bytes) = (Vec::new(), 0);
-    for number in chain.unrouted.numbers(tenant, ids) {
+    for number in chain.state.unrouted.numbers(tenant, ids) {
         if sent_bytes > REROUTED_BYTES_MAX {
             break;
         }
-        let Some((mut event, bytes)) = chain.unrouted.get(number) else { continue };
+        let Some((mut event, bytes)) = chain.state.unrouted.get(number) else { continue };
         let mut draft = Draft::of(event.clone());
-        chain.find_place(&mut draft);
+        find_place(&mut chain.state, &mut draft);
         if draft.event.unrouted {
             continue;
         }
         sent_bytes += bytes;
-        chain.unrouted.take(number, turn);
+        chain.state.unrouted.take(number, turn);
         event.id = turn.id("evt", "reroute", sent.len());
         event.unrouted = false;
         sent.push(event.id.clone());
-        chain.admit(Draft::of(event), turn);
+        chain.readmit(Draft::of(event), turn);
     }
-    json!({ "rerouted": sent.len(), "eventIds": sent, "remaining": chain.unrouted.count(tenant) })
+    json!({ "rerouted": sent.len(), "eventIds": sent, "remaining": chain.state.unrouted.count(tenant) })
 }

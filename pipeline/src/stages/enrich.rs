@@ -10,18 +10,39 @@
 
 use std::sync::Arc;
 
+use super::{Stage, Verdict};
 use crate::{
+    draft::Draft,
     event::{ActorKind, EventType, ProjectRef, StandardEvent, Trust},
-    state::index::{Index, Place},
+    state::{
+        PartitionState,
+        index::{Index, Place},
+    },
     topics::UNROUTED,
-    turn::Draft,
+    turn::Turn,
 };
 
-/// The stage's name.
-pub const NAME: &str = "enrich";
+/// See the module.
+pub const STAGE: Stage = Stage { name: "enrich", on, on_tick: None };
+
+fn on(state: &mut PartitionState, draft: &mut Draft, _turn: &mut Turn<'_>) -> Verdict {
+    find_place(state, draft);
+    Verdict::Pass
+}
+
+/// Says of a draft which task it is about, where it belongs, who did it and
+/// whom it calls.
+pub fn find_place(state: &mut PartitionState, draft: &mut Draft) {
+    let index = state.directory.of(&draft.event.tenant_id);
+    if draft.facts.task.is_none() {
+        draft.facts.task = state.tasks.recall(index, &draft.event);
+    }
+    let home = draft.facts.task.and_then(|key| state.tasks.get(key)?.project_id.as_deref());
+    complete(index, home, draft);
+}
 
 /// `home` is the project of the task that the event is about.
-pub fn on(index: Option<&Index>, home: Option<&str>, draft: &mut Draft) {
+fn complete(index: Option<&Index>, home: Option<&str>, draft: &mut Draft) {
     let place = index.and_then(|index| place_of(index, home, &draft.event)).cloned();
     let event = &mut draft.event;
     event.unrouted = event.tenant_id == UNROUTED || place.is_none() && names_a_place(event);

@@ -1,20 +1,19 @@
 //! Publishes what passed as a StandardEvent on `events`, and tells the agents
 //! that `route` chose on `agents.inbox`. The event is written as JSON once.
 
-use bytes::Bytes;
-
+use super::{Stage, Verdict};
 use crate::{
+    draft::Draft,
     ports::Headers,
-    stages::route::{Letter, Seqs},
+    state::{PartitionState, seqs::Letter},
     topics::Topic,
-    turn::{Draft, Turn, to_json},
+    turn::{Turn, to_json},
 };
 
-/// The stage's name.
-pub const NAME: &str = "publish";
+/// See the module.
+pub const STAGE: Stage = Stage { name: "publish", on, on_tick: None };
 
-/// The end of the chain for every event. The answer is the event as JSON.
-pub fn on(seqs: &mut Seqs, draft: &Draft, turn: &mut Turn<'_>) -> Option<Bytes> {
+fn on(state: &mut PartitionState, draft: &mut Draft, turn: &mut Turn<'_>) -> Verdict {
     let event = &draft.event;
     // 00-{trace}-{span}-01: the span is the event itself.
     let traceparent = ["00-", &event.trace_id, "-", &event.id[event.id.len().saturating_sub(16)..], "-01"].concat();
@@ -24,7 +23,7 @@ pub fn on(seqs: &mut Seqs, draft: &Draft, turn: &mut Turn<'_>) -> Option<Bytes> 
         ("schema", b"nexus.event.v1".as_slice()),
         ("traceparent", traceparent.as_bytes()),
     ]);
-    let json = to_json(event)?;
+    let Some(json) = to_json(event) else { return Verdict::Pass };
     turn.emit_bytes(Topic::Events, &event.tenant_id, json.clone(), headers);
     if let Some(told) = &draft.facts.told {
         let letter = Letter {
@@ -36,7 +35,8 @@ pub fn on(seqs: &mut Seqs, draft: &Draft, turn: &mut Turn<'_>) -> Option<Bytes> 
             event: Some(&json),
             data: None,
         };
-        seqs.send(&letter, turn);
+        state.seqs.send(&letter, turn);
     }
-    Some(json)
+    draft.facts.json = Some(json);
+    Verdict::Pass
 }

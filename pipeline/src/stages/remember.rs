@@ -14,24 +14,30 @@
 
 use udfs::hash::{Parts, hex};
 
+use super::{Stage, Verdict};
 use crate::{
-    event::{
-        Actor, ActorKind, EventType, Forget, MemoryRequest, MemoryResult, Message, ProjectRef, Span, StandardEvent,
-        Subject, Task, Text, TextKind, ThreadSummary, Trust,
-    },
-    event_builder::{Made, event},
-    inputs::commands::place_in,
+    draft::Draft,
+    event::{Actor, EventType, Forget, MemoryRequest, Span, StandardEvent, Task, Text, TextKind, Trust},
     ports::Headers,
     state::{
+        PartitionState,
         index::Index,
         tasks::{Tasks, scope},
     },
     topics::Topic,
-    turn::{Draft, Turn},
+    turn::Turn,
 };
 
-/// The stage's name.
-pub const NAME: &str = "remember";
+/// See the module.
+pub const STAGE: Stage = Stage { name: NAME, on, on_tick: None };
+
+/// A part of the requests' ids.
+const NAME: &str = "remember";
+
+fn on(state: &mut PartitionState, draft: &mut Draft, turn: &mut Turn<'_>) -> Verdict {
+    look(state.directory.of(&draft.event.tenant_id), &state.tasks, draft, turn);
+    Verdict::Pass
+}
 
 /// How many messages of a thread a summary takes up.
 pub const SUMMARISED_EVERY: u64 = 50;
@@ -47,7 +53,7 @@ enum Means {
 }
 
 /// One event that is about to be published.
-pub fn on(index: Option<&Index>, tasks: &Tasks, draft: &Draft, turn: &mut Turn<'_>) {
+fn look(index: Option<&Index>, tasks: &Tasks, draft: &Draft, turn: &mut Turn<'_>) {
     let (event, facts) = (&draft.event, &draft.facts);
     let is_voice = event.echo || facts.is_own || facts.copy.is_some();
     let project = event.project.as_ref().and_then(|project| project.id.as_deref());
@@ -177,7 +183,7 @@ fn name_of(index: Option<&Index>, provider: &str, actor: &Actor) -> Option<Strin
 }
 
 /// Writes a request.
-pub(crate) fn ask(request: &MemoryRequest, trace: &str, turn: &mut Turn<'_>) {
+pub fn ask(request: &MemoryRequest, trace: &str, turn: &mut Turn<'_>) {
     let id = request.id();
     let traceparent = format!("00-{trace}-{}-01", &id[id.len().saturating_sub(16)..]);
     let headers = Headers::new([
@@ -187,41 +193,4 @@ pub(crate) fn ask(request: &MemoryRequest, trace: &str, turn: &mut Turn<'_>) {
         ("traceparent", traceparent.as_bytes()),
     ]);
     turn.emit(Topic::MemoryRequests, request.tenant_id(), request, headers);
-}
-
-/// What became of a request: a summary is an event of its thread.
-pub fn on_result(tasks: &Tasks, result: &MemoryResult, turn: &Turn<'_>) -> Option<Draft> {
-    let MemoryResult::Summarised { tenant_id, summary, .. } = result else { return None };
-    let made = Made {
-        tenant: tenant_id,
-        kind: EventType::SummaryCreated,
-        event: "summary.created",
-        operator: NAME,
-        trace_id: None,
-    };
-    let actor = Actor {
-        kind: ActorKind::System,
-        trust: summary.trust,
-        external_id: None,
-        agent_id: None,
-        name: Some(summary.model.clone()),
-        email: None,
-    };
-    let mut draft = Draft::of(event(&made, actor, turn));
-    if let Some(key) = tasks.find(tenant_id, &summary.task_id)
-        && let Some(task) = tasks.get(key)
-    {
-        place_in(&mut draft, key, task);
-    }
-    let ThreadSummary { project_id, channel_id, thread_ts, text, through, .. } = summary;
-    draft.event.project = Some(ProjectRef { id: Some(project_id.clone()), ..ProjectRef::default() });
-    draft.event.subject = Some(Subject { kind: "thread".to_owned(), external_id: thread_ts.clone(), url: None });
-    draft.event.message = Some(Message {
-        text: text.clone(),
-        thread_ts: thread_ts.clone(),
-        channel_id: channel_id.clone(),
-        thread_seq: Some(*through),
-        ..Message::default()
-    });
-    Some(draft)
 }

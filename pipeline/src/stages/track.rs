@@ -7,22 +7,28 @@
 //! hold; a status that says what was known already is old news (the status
 //! event right behind a creation, a repeat that came round another way).
 //!
-//! Memory is bounded by [`Track::tasks_max`] and [`Track::bytes_max`]: beyond
+//! Memory is bounded by [`TrackSettings::tasks_max`](crate::settings::TrackSettings::tasks_max) and [`TrackSettings::bytes_max`](crate::settings::TrackSettings::bytes_max): beyond
 //! them the task that was updated longest ago is forgotten here. Its row stays
 //! in `pipeline.state` for the store, except when it is deleted, or done for
-//! [`Track::done_keep_ms`]: then it goes there too. What is forgotten and heard
+//! [`TrackSettings::done_keep_ms`](crate::settings::TrackSettings::done_keep_ms): then it goes there too. What is forgotten and heard
 //! of again begins anew with what the event says.
 
 use serde_json::Value;
 
+use super::{Stage, Verdict};
 use crate::{
+    draft::Draft,
     event::{Change, EventType, StandardEvent, Task, TaskRef, TaskState},
-    state::{index::Place, tasks::Tasks},
-    turn::{Draft, Turn},
+    state::{
+        PartitionState,
+        index::Place,
+        tasks::{Tasks, id_of},
+    },
+    turn::Turn,
 };
 
-/// The stage's name.
-pub const NAME: &str = "track";
+/// See the module.
+pub const STAGE: Stage = Stage { name: "track", on, on_tick: None };
 
 /// The longest description that is kept; agents get the rest with the event.
 const DESCRIPTION_BYTES_MAX: usize = 16 * 1024;
@@ -31,59 +37,45 @@ const TITLE_BYTES_MAX: usize = 1024;
 /// More people than this do not work on one task.
 const ASSIGNEES_MAX: usize = 100;
 
-/// What this operator is set to.
-#[derive(Clone, Debug)]
-pub struct Track {
-    /// Tasks that one partition remembers at most.
-    pub tasks_max: usize,
-    /// What they may take up together, roughly.
-    pub bytes_max: usize,
-    /// How long a task that is done stays in the store once it is forgotten.
-    pub done_keep_ms: u64,
+fn on(state: &mut PartitionState, draft: &mut Draft, turn: &mut Turn<'_>) -> Verdict {
+    follow(&mut state.tasks, draft, turn);
+    Verdict::Pass
 }
 
-impl Default for Track {
-    fn default() -> Self {
-        Track { tasks_max: 200_000, bytes_max: 256 << 20, done_keep_ms: 30 * 86_400_000 }
+/// Follows one event.
+fn follow(tasks: &mut Tasks, draft: &mut Draft, turn: &mut Turn<'_>) {
+    let (Some(place), Some(key)) = (&draft.facts.place, draft.facts.task) else { return };
+    let event = &mut draft.event;
+    // What is our own voice says nothing about the task that is not known.
+    if event.echo || !is_followed(event.kind) {
+        return;
     }
-}
-
-impl Track {
-    /// Follows one event.
-    pub fn on(&self, tasks: &mut Tasks, draft: &mut Draft, turn: &mut Turn<'_>) {
-        let (Some(place), Some(key)) = (&draft.facts.place, draft.facts.task) else { return };
-        let event = &mut draft.event;
-        // What is our own voice says nothing about the task that is not known.
-        if event.echo || !is_followed(event.kind) {
-            return;
-        }
-        if tasks.get(key).is_none() {
-            let may_begin = event.task.is_some() && event.kind != EventType::WorkItemDeleted;
-            let Some(task) = may_begin.then(|| begin(key, event, turn)).flatten() else { return };
-            tasks.insert(key, &event.tenant_id, task);
-        }
-        let is_ours = event.source.provider == "nexus";
-        let counts = matches!(event.kind, EventType::MessagePosted | EventType::CommentPosted) && !draft.facts.is_own;
-        let known = tasks.get(key).and_then(|task| task.status.as_deref());
-        draft.facts.is_old_news = event.kind == EventType::WorkItemStatusChanged
-            && !is_ours
-            && known.is_some()
-            && known == event.task.as_ref().and_then(|task| task.status.as_deref());
-        tasks.update(key, |task| {
-            if !is_ours {
-                learn(task, event, place);
-            }
-            if counts {
-                task.thread_seq += 1;
-                if let Some(message) = &mut event.message {
-                    message.thread_seq = Some(task.thread_seq);
-                }
-            }
-            task.updated_at = turn.now();
-            complete(&mut event.task, task);
-        });
-        tasks.trim(self, turn);
+    if tasks.get(key).is_none() {
+        let may_begin = event.task.is_some() && event.kind != EventType::WorkItemDeleted;
+        let Some(task) = may_begin.then(|| begin(key, event, turn)).flatten() else { return };
+        tasks.insert(key, &event.tenant_id, task);
     }
+    let is_ours = event.source.provider == "nexus";
+    let counts = matches!(event.kind, EventType::MessagePosted | EventType::CommentPosted) && !draft.facts.is_own;
+    let known = tasks.get(key).and_then(|task| task.status.as_deref());
+    draft.facts.is_old_news = event.kind == EventType::WorkItemStatusChanged
+        && !is_ours
+        && known.is_some()
+        && known == event.task.as_ref().and_then(|task| task.status.as_deref());
+    tasks.update(key, |task| {
+        if !is_ours {
+            learn(task, event, place);
+        }
+        if counts {
+            task.thread_seq += 1;
+            if let Some(message) = &mut event.message {
+                message.thread_seq = Some(task.thread_seq);
+            }
+        }
+        task.updated_at = turn.now();
+        complete(&mut event.task, task);
+    });
+    tasks.trim(turn);
 }
 
 fn is_followed(kind: EventType) -> bool {
@@ -109,8 +101,7 @@ fn is_followed(kind: EventType) -> bool {
 /// A task that is heard of for the first time.
 fn begin(key: u128, event: &StandardEvent, turn: &Turn<'_>) -> Option<Task> {
     let external_id = event.task.as_ref()?.external_id.clone()?;
-    let task =
-        Task::new(crate::state::tasks::id_of(key), event.source.provider.clone(), external_id, event.occurred_at);
+    let task = Task::new(id_of(key), event.source.provider.clone(), external_id, event.occurred_at);
     Some(Task { connection_id: event.source.connection_id.clone(), updated_at: turn.now(), ..task })
 }
 

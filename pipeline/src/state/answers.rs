@@ -1,5 +1,5 @@
 //! The answers that commands got, so that a repeat is answered again and not
-//! done again. Kept in `pipeline.state` (kind `answered`, id a hash of the
+//! done again. StoredEntry in `pipeline.state` (kind `answered`, id a hash of the
 //! correlation id), bounded in number and time.
 
 use std::{collections::VecDeque, sync::Arc};
@@ -11,12 +11,13 @@ use udfs::hash::{Parts, from_hex, hex};
 use crate::{
     event::CommandResult,
     ports::Headers,
+    state::{Stateful, StoredEntry},
     topics::Topic,
-    turn::{Kept, Turn},
+    turn::Turn,
 };
 
 /// The kind of state entry.
-pub const KIND: &str = "answered";
+const KIND: &str = "answered";
 
 /// Answers that one partition remembers.
 const ANSWERS_MAX: usize = 10_000;
@@ -53,20 +54,6 @@ impl Answers {
         }
     }
 
-    /// Forgets what is too old.
-    pub fn on_tick(&mut self, turn: &mut Turn<'_>) {
-        while self.order.front().is_some_and(|(at_ms, ..)| at_ms + KEEP_MS <= turn.now_ms) {
-            self.forget_oldest(turn);
-        }
-    }
-
-    /// Takes up one that an earlier run kept.
-    pub fn restore(&mut self, kept: Kept<'_>) {
-        let Some(key) = from_hex(kept.id) else { return };
-        let Some(result) = kept.data.and_then(|data| CommandResult::deserialize(data).ok()) else { return };
-        self.remember(key, result);
-    }
-
     fn remember(&mut self, key: u128, result: CommandResult) {
         self.order.push_back((result.at.as_ms(), result.tenant_id.as_str().into(), key));
         self.known.insert(key, result);
@@ -76,6 +63,24 @@ impl Answers {
         if let Some((_, tenant, key)) = self.order.pop_front() {
             self.known.remove(&key);
             turn.forget(&tenant, KIND, &hex(key));
+        }
+    }
+}
+
+impl Stateful for Answers {
+    fn kinds(&self) -> &'static [&'static str] {
+        &[KIND]
+    }
+
+    fn restore(&mut self, kept: StoredEntry<'_>) {
+        let Some(key) = from_hex(kept.key.id) else { return };
+        let Some(result) = kept.data.and_then(|data| CommandResult::deserialize(data).ok()) else { return };
+        self.remember(key, result);
+    }
+
+    fn on_tick(&mut self, turn: &mut Turn<'_>) {
+        while self.order.front().is_some_and(|(at_ms, ..)| at_ms + KEEP_MS <= turn.now_ms) {
+            self.forget_oldest(turn);
         }
     }
 }

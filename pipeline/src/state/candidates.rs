@@ -9,13 +9,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    event::{Candidate, EventType, Project, Row, StandardEvent, Workgroup},
-    topics::UNROUTED,
-    turn::{Draft, Kept, Turn},
+    event::{Candidate, Project, Row, Workgroup},
+    state::{Stateful, StoredEntry},
+    turn::Turn,
 };
 
 /// The kind of state entry.
-pub const KIND: &str = "candidate";
+const KIND: &str = "candidate";
 
 /// Candidates of one tenant at most; the oldest go first.
 const CANDIDATES_MAX: usize = 1_000;
@@ -27,26 +27,6 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// Looks whether an event makes, renames or ends a candidate.
-    pub fn on(&mut self, draft: &Draft, turn: &mut Turn<'_>) {
-        let event = &draft.event;
-        let is_creation = matches!(event.kind, EventType::ProjectCreated | EventType::ChannelCreated);
-        if !is_creation && !matches!(event.kind, EventType::ProjectUpdated | EventType::ProjectArchived) {
-            return;
-        }
-        // What belongs to no tenant can be mapped by none.
-        let Some(candidate) = candidate_of(event, turn).filter(|_| event.tenant_id != UNROUTED) else { return };
-        let tenant = &event.tenant_id;
-        match event.kind {
-            EventType::ProjectArchived => self.end(tenant, &candidate.provider, &candidate.external_id, turn),
-            EventType::ProjectUpdated => {
-                self.rename(tenant, &candidate.provider, &candidate.external_id, candidate.name, turn);
-            }
-            _ if draft.facts.place.is_none() => self.put(tenant, candidate, turn),
-            _ => {}
-        }
-    }
-
     /// A row of `control` maps what it names.
     pub fn on_row(&mut self, tenant: &str, kind: &str, data: Option<&Value>, turn: &mut Turn<'_>) {
         let Some(data) = data.filter(|_| self.tenants.contains_key(tenant)) else { return };
@@ -109,7 +89,8 @@ impl Candidates {
         known.find(|(_, known)| known.provider == provider && known.external_id.eq_ignore_ascii_case(id))
     }
 
-    fn put(&mut self, tenant: &str, candidate: Candidate, turn: &mut Turn<'_>) {
+    /// Adds one, or says anew what is known of it.
+    pub fn put(&mut self, tenant: &str, candidate: Candidate, turn: &mut Turn<'_>) {
         turn.keep(tenant, KIND, &id_of(&candidate), Some(&candidate));
         if let Some(gone) = self.add(tenant, candidate) {
             turn.forget(tenant, KIND, &id_of(&gone));
@@ -127,7 +108,8 @@ impl Candidates {
         if of_tenant.len() > CANDIDATES_MAX { of_tenant.pop_front() } else { None }
     }
 
-    fn end(&mut self, tenant: &str, provider: &str, id: &str, turn: &mut Turn<'_>) {
+    /// One is mapped, or gone.
+    pub fn end(&mut self, tenant: &str, provider: &str, id: &str, turn: &mut Turn<'_>) {
         let Some((at, _)) = self.find(tenant, provider, id) else { return };
         let Some(of_tenant) = self.tenants.get_mut(tenant) else { return };
         if let Some(gone) = of_tenant.remove(at) {
@@ -137,33 +119,20 @@ impl Candidates {
             self.tenants.remove(tenant);
         }
     }
+}
 
-    /// Takes up one that an earlier run kept.
-    pub fn restore(&mut self, kept: Kept<'_>) {
+impl Stateful for Candidates {
+    fn kinds(&self) -> &'static [&'static str] {
+        &[KIND]
+    }
+
+    fn restore(&mut self, kept: StoredEntry<'_>) {
         if let Some(candidate) = kept.data.and_then(|data| Candidate::deserialize(data).ok()) {
-            self.add(kept.tenant, candidate);
+            self.add(kept.key.tenant, candidate);
         }
     }
 }
 
 fn id_of(candidate: &Candidate) -> String {
     [&*candidate.provider, &candidate.external_id].join(":")
-}
-
-fn candidate_of(event: &StandardEvent, turn: &Turn<'_>) -> Option<Candidate> {
-    let project = event.project.as_ref()?;
-    let external_id = match &*event.source.provider {
-        "slack" => project.slack_channel_id.clone(),
-        _ => project.external_id.clone(),
-    };
-    Some(Candidate {
-        provider: event.source.provider.clone(),
-        external_id: external_id?,
-        name: project.name.clone(),
-        connection_id: event.source.connection_id.clone(),
-        url: event.subject.as_ref().and_then(|subject| subject.url.clone()),
-        workgroup_id: None,
-        slack_channel_id: None,
-        at: turn.now(),
-    })
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{
     event::{Connection, House, Notify, OnListCreated, Project, ProjectRef, TaskState},
     governance::Limits,
-    state::directory::Rows,
+    state::rows::{Rows, TOOL},
 };
 
 /// An agent's id.
@@ -84,9 +84,6 @@ pub struct Card {
     /// `NAME.ACTION`, or `*`.
     pub tools: Vec<String>,
 }
-
-/// What an agent's capabilities say of tools: `tool:github.create_issue`.
-pub(crate) const TOOL: &str = "tool:";
 
 impl Card {
     /// Whether its owner lets it use a tool that is not the hub's.

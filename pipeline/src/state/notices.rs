@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 use udfs::hash::Parts;
 
 use crate::{
-    event::{Connection, EventType, Project, Row, Time, Webhook},
-    turn::{Draft, Kept, Turn},
+    event::{Connection, Project, Row, Time, Webhook},
+    state::{Stateful, StoredEntry},
+    turn::Turn,
 };
 
 /// The kind of state entry.
-pub const KIND: &str = "notice";
+const KIND: &str = "notice";
 
 /// A connection that speaks all the time is noted so often.
 const HEARD_EVERY_MS: u64 = 60_000;
@@ -70,17 +71,10 @@ impl Notices {
         turn.keep(&webhook.tenant_id, KIND, &connection_id(id), Some(&json!({ "at": turn.now() })));
     }
 
-    /// The list, repository or project of a tracker is over: so is what is
-    /// mapped to it. A channel that is archived is only where it was discussed.
-    pub fn on(&mut self, draft: &Draft, turn: &mut Turn<'_>) {
-        let event = &draft.event;
-        if event.kind != EventType::ProjectArchived || event.source.provider == "slack" {
-            return;
-        }
-        let place = draft.facts.place.as_ref().filter(|place| !place.archived);
-        let Some(id) = place.and_then(|place| place.project_id.as_deref()) else { return };
-        if self.over.insert(key(&event.tenant_id, id)) {
-            turn.keep(&event.tenant_id, KIND, &project_id(id), Some(&json!({ "at": turn.now() })));
+    /// A project's list, repository or tracker project is over.
+    pub fn end_project(&mut self, tenant: &str, id: &str, turn: &mut Turn<'_>) {
+        if self.over.insert(key(tenant, id)) {
+            turn.keep(tenant, KIND, &project_id(id), Some(&json!({ "at": turn.now() })));
         }
     }
 
@@ -96,14 +90,19 @@ impl Notices {
             turn.forget(tenant, KIND, &connection_id(id));
         }
     }
+}
 
-    /// Takes up what an earlier run kept.
-    pub fn restore(&mut self, kept: Kept<'_>) {
+impl Stateful for Notices {
+    fn kinds(&self) -> &'static [&'static str] {
+        &[KIND]
+    }
+
+    fn restore(&mut self, kept: StoredEntry<'_>) {
         let Some(entry) = kept.data.and_then(|data| Entry::deserialize(data).ok()) else { return };
-        if let Some(id) = kept.id.strip_prefix("connection:") {
-            self.heard.insert(key(kept.tenant, id), entry.at.as_ms());
-        } else if let Some(id) = kept.id.strip_prefix("project:") {
-            self.over.insert(key(kept.tenant, id));
+        if let Some(id) = kept.key.id.strip_prefix("connection:") {
+            self.heard.insert(key(kept.key.tenant, id), entry.at.as_ms());
+        } else if let Some(id) = kept.key.id.strip_prefix("project:") {
+            self.over.insert(key(kept.key.tenant, id));
         }
     }
 }
@@ -111,7 +110,11 @@ impl Notices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event::Reconciled, ports::Position, topics::Topic};
+    use crate::{
+        event::{Reconciled, TenantKey},
+        ports::Position,
+        topics::Topic,
+    };
 
     fn hear(notices: &mut Notices, now_ms: u64, reconciled: Option<Reconciled>) -> usize {
         let raw = json!({ "tenantId": "acme", "provider": "slack", "connectionId": "con_1", "receivedAt": Time(0) });
@@ -144,8 +147,8 @@ mod tests {
         let (mut before, mut after) = (Notices::default(), Notices::default());
         hear(&mut before, 5_000, None);
         let data = json!({ "at": Time(5_000) });
-        after.restore(Kept { tenant: "acme", kind: KIND, id: "connection:con_1", data: Some(&data) });
-        after.restore(Kept { tenant: "acme", kind: KIND, id: "project:prj_1", data: Some(&data) });
+        after.restore(StoredEntry { key: TenantKey::new("acme", KIND, "connection:con_1"), data: Some(&data) });
+        after.restore(StoredEntry { key: TenantKey::new("acme", KIND, "project:prj_1"), data: Some(&data) });
         assert_eq!((hear(&mut before, 6_000, None), hear(&mut after, 6_000, None)), (0, 0));
         assert!(after.over.contains(&key("acme", "prj_1")));
     }

@@ -13,20 +13,20 @@ use udfs::{
 
 use crate::{
     event::{EventType, StandardEvent, Task, TaskState},
-    stages::track::Track,
-    state::index::Index,
-    turn::{Kept, Turn},
+    settings::TrackSettings,
+    state::{Stateful, StoredEntry, index::Index},
+    turn::Turn,
 };
 
 /// The kind of state entry in which tasks are kept.
-pub const KIND: &str = "task";
+const KIND: &str = "task";
 
 /// What a task costs beside its texts.
 const TASK_COST_BYTES: usize = 600;
 
 /// See the module.
-#[derive(Default)]
 pub struct Tasks {
+    settings: TrackSettings,
     by_key: HashMap<u128, Slot>,
     threads: HashMap<u128, u128>,
     /// When each was touched; entries that are not a task's last are skipped.
@@ -69,6 +69,19 @@ pub fn scope<'a>(index: Option<&'a Index>, provider: &str, connection: Option<&'
 }
 
 impl Tasks {
+    /// None is known yet.
+    pub fn new(settings: &TrackSettings) -> Self {
+        Tasks {
+            settings: settings.clone(),
+            by_key: HashMap::new(),
+            threads: HashMap::new(),
+            order: VecDeque::new(),
+            touches: 0,
+            bytes: 0,
+            dirty: Vec::new(),
+        }
+    }
+
     /// The key of the task that an event is about, known yet or not: by the
     /// provider's id, or by the thread.
     pub fn recall(&self, index: Option<&Index>, event: &StandardEvent) -> Option<u128> {
@@ -149,11 +162,11 @@ impl Tasks {
         }
     }
 
-    /// Forgets what is beyond the bounds.
-    pub fn trim(&mut self, bounds: &Track, turn: &mut Turn<'_>) {
-        while let Some((tenant, task, is_dirty)) = self.forget_oldest(bounds) {
+    /// Forgets what is beyond the self.settings.
+    pub fn trim(&mut self, turn: &mut Turn<'_>) {
+        while let Some((tenant, task, is_dirty)) = self.forget_oldest() {
             let done_ms = turn.now_ms.saturating_sub(task.updated_at.as_ms());
-            if task.deleted || task.state == TaskState::Done && done_ms > bounds.done_keep_ms {
+            if task.deleted || task.state == TaskState::Done && done_ms > self.settings.done_keep_ms {
                 turn.forget(&tenant, KIND, &task.id);
             } else if is_dirty {
                 turn.keep(&tenant, KIND, &task.id, Some(&task));
@@ -161,9 +174,11 @@ impl Tasks {
         }
     }
 
-    fn forget_oldest(&mut self, bounds: &Track) -> Option<(Arc<str>, Task, bool)> {
+    fn forget_oldest(&mut self) -> Option<(Arc<str>, Task, bool)> {
         // The newest stays, however large it is.
-        while self.by_key.len() > bounds.tasks_max.max(1) || (self.bytes > bounds.bytes_max && self.by_key.len() > 1) {
+        while self.by_key.len() > self.settings.tasks_max.max(1)
+            || (self.bytes > self.settings.bytes_max && self.by_key.len() > 1)
+        {
             let (touched, key) = self.order.pop_front()?;
             if self.by_key.get(&key).is_none_or(|slot| slot.touched != touched) {
                 continue;
@@ -177,10 +192,30 @@ impl Tasks {
         }
         None
     }
+}
 
-    /// Keeps every task that changed since the last commit, in the order of
-    /// their last updates, which is the order in which they are restored.
-    pub fn keep(&mut self, turn: &mut Turn<'_>) {
+impl Stateful for Tasks {
+    fn kinds(&self) -> &'static [&'static str] {
+        &[KIND]
+    }
+
+    fn restore(&mut self, kept: StoredEntry<'_>) {
+        let Some(key) = kept.key.id.strip_prefix("task_").and_then(from_hex) else { return };
+        let Some(task) = kept.data.and_then(|data| Task::deserialize(data).ok()) else { return };
+        let thread = task.channel_id.clone().zip(task.thread_ts.clone());
+        self.insert(key, kept.key.tenant, task);
+        match thread {
+            Some((channel, thread_ts)) => self.discuss(key, channel, thread_ts),
+            None => self.update(key, |_| {}),
+        }
+        if let Some(slot) = self.by_key.get_mut(&key) {
+            slot.is_dirty = false;
+        }
+        self.dirty.clear();
+        while self.forget_oldest().is_some() {}
+    }
+
+    fn flush(&mut self, turn: &mut Turn<'_>) {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable_by_key(|key| self.by_key.get(key).map(|slot| slot.touched));
         dirty.dedup();
@@ -191,23 +226,6 @@ impl Tasks {
             }
         }
         self.dirty = dirty;
-    }
-
-    /// Takes up a task that an earlier run kept.
-    pub fn restore(&mut self, kept: Kept<'_>, bounds: &Track) {
-        let Some(key) = kept.id.strip_prefix("task_").and_then(from_hex) else { return };
-        let Some(task) = kept.data.and_then(|data| Task::deserialize(data).ok()) else { return };
-        let thread = task.channel_id.clone().zip(task.thread_ts.clone());
-        self.insert(key, kept.tenant, task);
-        match thread {
-            Some((channel, thread_ts)) => self.discuss(key, channel, thread_ts),
-            None => self.update(key, |_| {}),
-        }
-        if let Some(slot) = self.by_key.get_mut(&key) {
-            slot.is_dirty = false;
-        }
-        self.dirty.clear();
-        while self.forget_oldest(bounds).is_some() {}
     }
 }
 

@@ -16,36 +16,20 @@ use serde::Deserialize;
 
 use crate::{
     event::StandardEvent,
-    turn::{Kept, Turn},
+    settings::UnroutedSettings,
+    state::{Stateful, StoredEntry},
+    turn::Turn,
 };
 
 /// The kind of state entry.
-pub const KIND: &str = "unrouted";
+const KIND: &str = "unrouted";
 
 /// Expired events let go in one tick at most, so that a tick stays short.
 const EXPIRED_PER_TICK_MAX: usize = 10_000;
 
-/// What is kept.
-#[derive(Clone, Debug)]
-pub struct Unrouted {
-    /// Events of one tenant at most; the oldest go first.
-    pub events_per_tenant_max: usize,
-    /// What all of a partition may take up; the oldest go first. A single event
-    /// beyond a tenth of it is not kept: its request is in `webhooks.raw`.
-    pub bytes_max: usize,
-    /// How long one is kept.
-    pub keep_ms: u64,
-}
-
-impl Default for Unrouted {
-    fn default() -> Self {
-        Unrouted { events_per_tenant_max: 1_000, bytes_max: 64 << 20, keep_ms: 7 * 86_400_000 }
-    }
-}
-
 /// The events, in the order in which they came.
-#[derive(Default)]
-pub struct Shelf {
+pub struct UnroutedEvents {
+    settings: UnroutedSettings,
     events: BTreeMap<u64, Shelved>,
     tenants: HashMap<Arc<str>, VecDeque<u64>>,
     next: u64,
@@ -59,43 +43,30 @@ struct Shelved {
     event: Bytes,
 }
 
-impl Unrouted {
+impl UnroutedEvents {
+    /// Nothing is kept yet.
+    pub fn new(settings: &UnroutedSettings) -> Self {
+        UnroutedEvents {
+            settings: settings.clone(),
+            events: BTreeMap::new(),
+            tenants: HashMap::new(),
+            next: 0,
+            bytes: 0,
+        }
+    }
+
     /// Keeps one more.
-    pub fn add(&self, shelf: &mut Shelf, event: &StandardEvent, json: &Bytes, turn: &mut Turn<'_>) {
-        if json.len() > self.bytes_max / 10 {
+    pub fn add(&mut self, event: &StandardEvent, json: &Bytes, turn: &mut Turn<'_>) {
+        if json.len() > self.settings.bytes_max / 10 {
             return;
         }
         turn.keep_bytes(&event.tenant_id, KIND, &event.id, json);
-        shelf.put(&event.tenant_id, &event.id, event.received_at.as_ms(), json.clone());
-        while let Some((tenant, id)) = shelf.over(self, &event.tenant_id) {
+        self.put(&event.tenant_id, &event.id, event.received_at.as_ms(), json.clone());
+        while let Some((tenant, id)) = self.over(&event.tenant_id) {
             turn.forget(&tenant, KIND, &id);
         }
     }
 
-    /// Lets go of what is too old.
-    pub fn on_tick(&self, shelf: &mut Shelf, turn: &mut Turn<'_>) {
-        for _ in 0..EXPIRED_PER_TICK_MAX {
-            let Some((number, oldest)) = shelf.events.first_key_value() else { return };
-            if oldest.received_ms + self.keep_ms > turn.now_ms {
-                return;
-            }
-            let number = *number;
-            if let Some((tenant, id)) = shelf.remove(number) {
-                turn.forget(&tenant, KIND, &id);
-            }
-        }
-    }
-
-    /// Takes up one that an earlier run kept.
-    pub fn restore(&self, shelf: &mut Shelf, kept: Kept<'_>) {
-        let Some(event) = kept.data.and_then(|data| StandardEvent::deserialize(data).ok()) else { return };
-        let Some(json) = crate::turn::to_json(&event) else { return };
-        shelf.put(kept.tenant, &event.id, event.received_at.as_ms(), json);
-        while shelf.over(self, kept.tenant).is_some() {}
-    }
-}
-
-impl Shelf {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.events.len()
@@ -142,11 +113,12 @@ impl Shelf {
     }
 
     /// Takes away the oldest that is beyond a bound.
-    fn over(&mut self, bounds: &Unrouted, tenant: &str) -> Option<(Arc<str>, Box<str>)> {
-        if self.bytes > bounds.bytes_max {
+    fn over(&mut self, tenant: &str) -> Option<(Arc<str>, Box<str>)> {
+        if self.bytes > self.settings.bytes_max {
             return self.events.keys().next().copied().and_then(|number| self.remove(number));
         }
-        let of_tenant = self.tenants.get(tenant).filter(|of_tenant| of_tenant.len() > bounds.events_per_tenant_max)?;
+        let of_tenant =
+            self.tenants.get(tenant).filter(|of_tenant| of_tenant.len() > self.settings.events_per_tenant_max)?;
         of_tenant.front().copied().and_then(|number| self.remove(number))
     }
 
@@ -163,5 +135,31 @@ impl Shelf {
             }
         }
         Some((shelved.tenant, shelved.id))
+    }
+}
+
+impl Stateful for UnroutedEvents {
+    fn kinds(&self) -> &'static [&'static str] {
+        &[KIND]
+    }
+
+    fn restore(&mut self, kept: StoredEntry<'_>) {
+        let Some(event) = kept.data.and_then(|data| StandardEvent::deserialize(data).ok()) else { return };
+        let Some(json) = crate::turn::to_json(&event) else { return };
+        self.put(kept.key.tenant, &event.id, event.received_at.as_ms(), json);
+        while self.over(kept.key.tenant).is_some() {}
+    }
+
+    fn on_tick(&mut self, turn: &mut Turn<'_>) {
+        for _ in 0..EXPIRED_PER_TICK_MAX {
+            let Some((number, oldest)) = self.events.first_key_value() else { return };
+            if oldest.received_ms + self.settings.keep_ms > turn.now_ms {
+                return;
+            }
+            let number = *number;
+            if let Some((tenant, id)) = self.remove(number) {
+                turn.forget(&tenant, KIND, &id);
+            }
+        }
     }
 }

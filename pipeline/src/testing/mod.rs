@@ -2,6 +2,7 @@
 //! crash when told to, and a clock that stands still until it is moved.
 
 mod memory_log;
+mod memory_port;
 mod memory_session;
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

@@ -15,13 +15,13 @@ use serde_json::Value;
 use udfs::markup::{Document, clickup_comment_to_plain, origin};
 
 use crate::{
+    draft::Draft,
     event::{ActorKind, Change, EventType, Message, ProjectRef, StandardEvent, TaskRef, TaskState},
     inputs::normalize::{
         Rejected,
         lenient::{Flag, Many, Maybe, Moment, Named, NamedList, Raw, Text},
         request::{Request, Said, actor, malformed, may_have_mark, mentions, set_mark, subject},
     },
-    turn::Draft,
 };
 
 #[derive(Default, Deserialize)]

@@ -7,12 +7,12 @@
 use udfs::cloudevents::{CloudEvent, Invalid, Mode, batch, binary, mode, structured};
 
 use crate::{
+    draft::Draft,
     event::EventType,
     inputs::normalize::{
         Rejected,
         request::{Request, Said, subject},
     },
-    turn::Draft,
 };
 
 /// Events in one batch at most: what one turn may put into a commit.

@@ -7,13 +7,13 @@
 use serde::Deserialize;
 
 use crate::{
+    draft::Draft,
     event::EventType,
     inputs::normalize::{
         Rejected, cloudevents,
         lenient::{Maybe, Moment, Named, Text},
         request::{Request, Said, subject},
     },
-    turn::Draft,
 };
 
 #[derive(Default, Deserialize)]

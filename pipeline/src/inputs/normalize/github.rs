@@ -10,6 +10,7 @@ use serde::Deserialize;
 use udfs::markup::{markdown_to_plain, origin};
 
 use crate::{
+    draft::Draft,
     event::{ActorKind, EventType, Message, ProjectRef, StandardEvent, TaskRef, Trust},
     inputs::normalize::{
         Rejected,
@@ -18,7 +19,6 @@ use crate::{
             Request, Said, actor, change, malformed, may_have_mark, mentions, mentions_in_markdown, set_mark, subject,
         },
     },
-    turn::Draft,
 };
 
 #[derive(Default, Deserialize)]

@@ -10,13 +10,13 @@ use serde_json::Value;
 use udfs::markup::{adf_to_markdown, adf_to_plain, origin};
 
 use crate::{
+    draft::Draft,
     event::{ActorKind, Change, EventType, Message, ProjectRef, StandardEvent, TaskRef, TaskState},
     inputs::normalize::{
         Rejected,
         lenient::{Many, Maybe, Moment, Named, Raw, Text},
         request::{Request, Said, actor, malformed, may_have_mark, mentions, mentions_in_markdown, set_mark, subject},
     },
-    turn::Draft,
 };
 
 #[derive(Default, Deserialize)]

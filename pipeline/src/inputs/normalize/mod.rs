@@ -25,11 +25,7 @@ use std::borrow::Cow;
 
 use request::Request;
 
-use crate::{
-    event::Webhook,
-    ports::Record,
-    turn::{Draft, Turn},
-};
+use crate::{draft::Draft, event::Webhook, ports::Record, turn::Turn};
 
 /// The stage's name.
 pub const NAME: &str = "normalize";

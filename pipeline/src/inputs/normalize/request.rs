@@ -10,11 +10,12 @@ use udfs::{
 };
 
 use crate::{
+    draft::{Draft, Facts},
     event::{
         Actor, ActorKind, Change, EventType, Mention, RawRef, Source, StandardEvent, Subject, Time, Trust, Webhook,
     },
     inputs::normalize::{NAME, Rejected, times},
-    turn::{Draft, Facts, Turn},
+    turn::Turn,
 };
 
 /// Longer names of events are cut: they come from outside and become labels.

@@ -14,13 +14,13 @@ use udfs::{
 };
 
 use crate::{
+    draft::Draft,
     event::{Actor, ActorKind, EventType, Message, ProjectRef, StandardEvent, Trust},
     inputs::normalize::{
         Rejected,
         lenient::{Flag, Maybe, Moment, Named, Raw, Text},
         request::{Request, Said, actor, malformed, may_have_mark, mentions, parse, set_mark, subject, without_code},
     },
-    turn::Draft,
 };
 
 /// Slack's own account, which speaks for the workspace.

@@ -8,11 +8,13 @@ use udfs::hash::from_hex;
 use crate::{
     event::{MirrorAuthor, MirrorPlace, MirrorText, Severity, Task},
     governance::SyncRate,
-    stages::mirror::{NAME, render},
+    stages::mirror::render,
     state::{
+        PartitionState,
+        candidates::Candidates,
         index::Index,
         mirror::{
-            Mirror, Mirrored, due_of,
+            MirrorState, due_of,
             item::{Aim, Item, key_of},
             lanes::{channel_key, lane_key},
         },
@@ -21,18 +23,21 @@ use crate::{
     turn::Turn,
 };
 
+/// The stage's name.
+pub const NAME: &str = "mirror";
+
 /// What a decision needs to see, of one tenant.
-pub struct Desk<'a> {
-    /// What the mirror is set to.
-    pub bounds: &'a Mirror,
+pub struct MirrorContext<'a> {
     /// What it remembers.
-    pub state: &'a mut Mirrored,
+    pub state: &'a mut MirrorState,
     /// Whose it is.
     pub tenant: &'a str,
     /// The tenant's directory.
     pub index: Option<&'a Index>,
     /// The tasks.
     pub tasks: &'a mut Tasks,
+    /// What could be mapped in its places.
+    pub candidates: &'a mut Candidates,
     /// How fast its projects may be mirrored.
     pub syncs: &'a SyncRate,
 }
@@ -58,7 +63,16 @@ pub fn lane_of(provider: &str, task: u128) -> String {
     format!("{provider}/{}", id_of(task))
 }
 
-impl Desk<'_> {
+impl<'a> MirrorContext<'a> {
+    /// What the mirror sees of a tenant.
+    pub fn of(state: &'a mut PartitionState, tenant: &'a str) -> Self {
+        let PartitionState { directory, mirror, tasks, candidates, .. } = state;
+        let (index, limits) = directory.with_limits(tenant);
+        MirrorContext { state: mirror, tenant, index, tasks, candidates, syncs: &limits.syncs }
+    }
+}
+
+impl MirrorContext<'_> {
     /// Wants something that nobody wanted before; whether it is new.
     pub fn post(&mut self, wish: Wish, turn: &mut Turn<'_>) -> bool {
         let key = key_of(self.tenant, &wish.source, wish.place.provider());
@@ -67,10 +81,10 @@ impl Desk<'_> {
         }
         let lane = lane_key(self.tenant, &wish.lane);
         let queued = self.state.lanes.queued(lane);
-        if queued >= self.bounds.queued_per_lane_max {
+        if queued >= self.state.settings.queued_per_lane_max {
             return false;
         }
-        if queued + 1 == self.bounds.queued_per_lane_max {
+        if queued + 1 == self.state.settings.queued_per_lane_max {
             let message = format!("{} changes wait for {}; what follows is not mirrored", queued + 1, wish.lane);
             turn.alert("mirror.full", Severity::Warning, self.tenant, &wish.lane, message);
         }
@@ -110,7 +124,7 @@ impl Desk<'_> {
         };
         self.state.items.insert(key, self.tenant, item);
         self.enqueue(key);
-        self.state.items.trim(self.bounds, turn);
+        self.state.items.trim(&self.state.settings, turn);
         true
     }
 
@@ -121,7 +135,12 @@ impl Desk<'_> {
         let (Some(last), Some(more)) = (self.state.items.get(key), &wish.text) else { return false };
         let bytes = last.text.as_ref().map_or(0, |text| text.markdown.len()) + more.markdown.len() + 2;
         let by_same = last.author.as_ref().is_some_and(|author| author.agent_id.as_deref() == Some(agent));
-        if wish.aim != Aim::Message || !last.open || last.gone || !by_same || bytes > self.bounds.together_bytes_max {
+        if wish.aim != Aim::Message
+            || !last.open
+            || last.gone
+            || !by_same
+            || bytes > self.state.settings.together_bytes_max
+        {
             return false;
         }
         self.state.items.update(key, |item| {
@@ -203,7 +222,7 @@ impl Desk<'_> {
 
     /// Changes an item, and its place in its lane with it.
     pub fn change(&mut self, key: u128, change: impl FnOnce(&mut Item)) {
-        let Desk { state: Mirrored { items, lanes, stirred, .. }, bounds, tenant, .. } = self;
+        let MirrorContext { state: MirrorState { settings, items, lanes, stirred, .. }, tenant, .. } = self;
         let due_ms = items.update(key, |item| {
             change(item);
             stirred.push_back((Arc::from(*tenant), lane_key(tenant, &item.lane)));
@@ -212,7 +231,7 @@ impl Desk<'_> {
                 return None;
             }
             lanes.join(tenant, key, item);
-            Some(due_of(item, bounds))
+            Some(due_of(item, settings))
         });
         if let Some(due_ms) = due_ms.flatten() {
             lanes.remind(due_ms, key);
@@ -267,7 +286,7 @@ impl Desk<'_> {
         if let Some(root) = self.state.items.get(key) {
             if !root.parts.is_empty() {
                 self.discuss_below(key, None);
-            } else if root.failed_ms.is_some_and(|at_ms| at_ms + self.bounds.root_again_ms <= turn.now_ms) {
+            } else if root.failed_ms.is_some_and(|at_ms| at_ms + self.state.settings.root_again_ms <= turn.now_ms) {
                 let place = MirrorPlace::Slack { channel_id: channel.to_owned(), thread_ts: None };
                 self.change(key, |item| {
                     item.place = place;

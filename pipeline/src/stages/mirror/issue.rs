@@ -6,10 +6,7 @@ use udfs::hash::{Parts, from_hex, hex};
 use crate::{
     event::{ActorKind, MirrorAuthor, MirrorCommand, MirrorPlace, MirrorWork, Time},
     ports::Headers,
-    stages::mirror::{
-        NAME,
-        context::{Desk, task_key},
-    },
+    stages::mirror::context::{MirrorContext, NAME, task_key},
     state::mirror::item::{Aim, Issued, Item},
     topics::Topic,
     turn::Turn,
@@ -26,7 +23,7 @@ enum Step {
     Wait,
 }
 
-impl Desk<'_> {
+impl MirrorContext<'_> {
     /// Issues what is next in every lane in which something has changed.
     pub fn pump(&mut self, lane: u128, turn: &mut Turn<'_>) {
         self.pump_as(lane, false, turn);
@@ -56,7 +53,9 @@ impl Desk<'_> {
         let work = match &item.aim {
             _ if item.gone && parts.is_empty() => return Step::Nothing,
             _ if !can_write => return Step::GiveUp,
-            _ if item.gone => MirrorWork::Retract { place, parts, how: self.bounds.removal, by: item.by.clone() },
+            _ if item.gone => {
+                MirrorWork::Retract { place, parts, how: self.state.settings.removal, by: item.by.clone() }
+            }
             Aim::Message | Aim::Root => {
                 let (Some(text), author) = (item.text.clone(), item.author.clone()) else { return Step::Nothing };
                 if !parts.is_empty() {
@@ -107,7 +106,7 @@ impl Desk<'_> {
             task_id: item.task.clone(),
             action_id: item.action.clone(),
             at: turn.now(),
-            deadline: Time::from_ms(turn.now_ms + self.bounds.patience_ms),
+            deadline: Time::from_ms(turn.now_ms + self.state.settings.patience_ms),
             trace_id: item.trace.clone(),
         };
         let place = match &command.work {

@@ -5,28 +5,25 @@
 
 use crate::{
     event::{LookupResult, MirrorPlace, MirrorResult, MirrorStage, OnListCreated},
-    stages::mirror::{
-        NAME,
-        context::{Desk, Wish},
-    },
-    state::{candidates::Candidates, mirror::item::Aim},
+    stages::mirror::context::{MirrorContext, NAME, Wish},
+    state::mirror::item::Aim,
     turn::Turn,
 };
 
-impl Desk<'_> {
+impl MirrorContext<'_> {
     /// Details of a list have come.
-    pub fn on_list(&mut self, list_id: &str, found: &LookupResult, known: &mut Candidates, turn: &mut Turn<'_>) {
+    pub fn on_list(&mut self, list_id: &str, found: &LookupResult, turn: &mut Turn<'_>) {
         let Some(index) = self.index.filter(|index| index.place("clickup", list_id).is_none()) else { return };
         let (folder, space) = (found.folder_external_id.as_deref(), found.space_external_id.as_deref());
         let Some((workgroup, wanted)) = index.squad_of(folder, space) else { return };
-        if found.archived == Some(true) || !known.has(self.tenant, "clickup", list_id) {
+        if found.archived == Some(true) || !self.candidates.has(self.tenant, "clickup", list_id) {
             return;
         }
         match wanted {
             OnListCreated::Ask => {}
             OnListCreated::UseWorkgroupChannel => {
                 let channel = index.channel_of(workgroup);
-                known.propose(self.tenant, "clickup", list_id, Some(workgroup), channel, turn);
+                self.candidates.propose(self.tenant, "clickup", list_id, Some(workgroup), channel, turn);
             }
             OnListCreated::CreateChannel => {
                 let Some(connection) = index.outgoing("slack") else { return };
@@ -55,12 +52,12 @@ impl Desk<'_> {
     }
 
     /// A channel was made.
-    pub fn on_channel(&mut self, result: &MirrorResult, known: &mut Candidates, turn: &mut Turn<'_>) {
+    pub fn on_channel(&mut self, result: &MirrorResult, turn: &mut Turn<'_>) {
         let Some(channel) = result.channel_id.as_deref().filter(|_| result.stage == MirrorStage::Done) else { return };
         let key = self.state.items.of_command(self.tenant, &result.command_id);
         let Some(item) = key.and_then(|key| self.state.items.get(key)) else { return };
         if let Aim::Channel { provider, external_id, workgroup_id, .. } = &item.aim {
-            known.propose(self.tenant, provider, external_id, Some(workgroup_id), Some(channel), turn);
+            self.candidates.propose(self.tenant, provider, external_id, Some(workgroup_id), Some(channel), turn);
         }
     }
 }

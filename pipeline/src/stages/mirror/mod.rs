@@ -2,7 +2,7 @@
 //! and what of that which comes in is only our own voice.
 //!
 //! ```text
-//! enrich ─▸ sift ─▸ track ─▸ route ─▸ mirror ─▸ publish
+//! enrich ─▸ detect_echo ─▸ track ─▸ route ─▸ mirror ─▸ publish
 //!            │ ours: on with the mark `echo`, told to nobody, copied nowhere
 //!            └ cannot be told yet: held until the result of what is under way
 //! mirror.results ─▸ what stands there now, and the next command of the lane
@@ -31,16 +31,45 @@
 //! | nobody can tell what became of a command | an edit again; a post once more, if no echo comes meanwhile; a status never |
 
 mod context;
-mod detect_echo;
+mod echo;
 mod filter;
 mod issue;
 mod lists;
+mod pace;
 mod render;
 mod results;
 mod say;
 mod work;
 
-pub use context::Desk;
+use super::{Stage, Verdict};
+use crate::{
+    draft::Draft,
+    state::{PartitionState, Resumed},
+    turn::Turn,
+};
 
-/// The stage's name.
-pub const NAME: &str = "mirror";
+pub use context::MirrorContext;
+
+/// See the module.
+pub const STAGE: Stage = Stage { name: context::NAME, on, on_tick: Some(on_tick) };
+
+fn on(state: &mut PartitionState, draft: &mut Draft, turn: &mut Turn<'_>) -> Verdict {
+    MirrorContext::of(state, &draft.event.tenant_id).on(draft, turn);
+    Verdict::Pass
+}
+
+/// Projects that may be mirrored again go on.
+fn on_tick(state: &mut PartitionState, turn: &mut Turn<'_>) {
+    for (tenant, project) in state.mirror.paced() {
+        MirrorContext::of(state, &tenant).release_project(&project, turn);
+    }
+}
+
+/// Issues the next command of every lane in which something has changed. The
+/// answer is what was held and goes on now, oldest first.
+pub fn issue_next(state: &mut PartitionState, turn: &mut Turn<'_>) -> Vec<Resumed> {
+    while let Some((tenant, lane)) = state.mirror.take_stirred() {
+        MirrorContext::of(state, &tenant).pump(lane, turn);
+    }
+    state.mirror.released(turn).into_iter().map(Resumed::since).collect()
+}

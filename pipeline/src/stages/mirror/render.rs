@@ -6,12 +6,12 @@ use udfs::{
 };
 
 use crate::{
+    draft::Draft,
     event::{
         Actor, ActorKind, Message, MirrorAuthor, MirrorLink, MirrorPlace, MirrorText, StandardEvent, Task, TaskState,
     },
     stages::track::beginning,
     state::index::Index,
-    turn::Draft,
 };
 
 /// A task's description as far as it stands in the thread's root message.

@@ -6,7 +6,7 @@ use udfs::markup::{Document, notices};
 use crate::{
     event::{ActorKind, MirrorPlace, MirrorResult, MirrorStage, MirrorText, TaskState},
     stages::mirror::{
-        context::{Desk, Wish, task_key},
+        context::{MirrorContext, Wish, task_key},
         render,
     },
     state::mirror::{
@@ -24,7 +24,7 @@ const SEEN_MAX: usize = 64;
 /// A post is sent once more and no more: who knows how often it landed.
 const POSTS_MAX: u32 = 2;
 
-impl Desk<'_> {
+impl MirrorContext<'_> {
     /// One step of a command.
     pub fn on_result(&mut self, result: &MirrorResult, turn: &mut Turn<'_>) {
         let Some(key) = self.state.items.of_command(self.tenant, &result.command_id) else { return };
@@ -65,7 +65,7 @@ impl Desk<'_> {
     }
 
     fn done(&mut self, key: u128, result: &MirrorResult, turn: &mut Turn<'_>) {
-        let text_bytes_max = self.bounds.text_bytes_max;
+        let text_bytes_max = self.state.settings.text_bytes_max;
         self.change(key, |item| {
             let Some(issued) = item.issued.take() else { return };
             (item.stands, item.tried, item.failed_ms) = (issued.revision, 0, None);
@@ -206,13 +206,13 @@ impl Desk<'_> {
         });
         self.discuss_below(key, None);
         self.let_go(key);
-        self.state.items.trim(self.bounds, turn);
+        self.state.items.trim(&self.state.settings, turn);
     }
 
     /// Time has passed.
     pub fn on_due(&mut self, key: u128, turn: &mut Turn<'_>) {
         let Some(item) = self.state.items.get(key).filter(|item| item.is_pending()) else { return };
-        let due_ms = due_of(item, self.bounds);
+        let due_ms = due_of(item, &self.state.settings);
         if due_ms > turn.now_ms {
             return self.state.lanes.remind(due_ms, key);
         }
@@ -252,7 +252,7 @@ impl Desk<'_> {
                 self.go_back(task);
                 self.notice(
                     task,
-                    &format!("failed:{}", turn.id("mir", crate::stages::mirror::NAME, 1)),
+                    &format!("failed:{}", turn.id("mir", crate::stages::mirror::context::NAME, 1)),
                     &text,
                     None,
                     turn,

@@ -1,14 +1,15 @@
 //! What people and agents say: on one side, so on the other.
 
 use crate::{
+    draft::Draft,
     event::{EventType, MirrorAuthor, MirrorPlace, MirrorText, Task},
     stages::mirror::{
-        context::{Desk, Wish, lane_of},
+        context::{MirrorContext, Wish, lane_of},
         filter, render,
         results::PROVIDERS,
     },
     state::mirror::item::{Aim, key_of, source_of},
-    turn::{Draft, Turn},
+    turn::Turn,
 };
 
 /// Where something is to be copied to.
@@ -18,7 +19,7 @@ pub struct Target {
     pub lane: String,
 }
 
-impl Desk<'_> {
+impl MirrorContext<'_> {
     /// What an event asks for on the other side.
     pub fn on(&mut self, draft: &Draft, turn: &mut Turn<'_>) {
         use EventType::{

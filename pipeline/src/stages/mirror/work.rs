@@ -5,10 +5,10 @@ use serde_json::Value;
 use udfs::markup::{Document, notices};
 
 use crate::{
+    draft::Draft,
     event::{Change, MirrorAuthor, MirrorPlace, MirrorText, StandardEvent},
     stages::mirror::{
-        NAME,
-        context::{Desk, Wish, lane_of},
+        context::{MirrorContext, NAME, Wish, lane_of},
         render,
         say::Target,
     },
@@ -16,7 +16,7 @@ use crate::{
         mirror::item::{Aim, key_of},
         tasks::id_of,
     },
-    turn::{Draft, Turn},
+    turn::Turn,
 };
 
 /// What a task's status at its provider is called here.
@@ -24,7 +24,7 @@ pub fn status_source(task: u128) -> String {
     format!("{NAME}:status:{}", id_of(task))
 }
 
-impl Desk<'_> {
+impl MirrorContext<'_> {
     /// A task's thread begins.
     pub fn on_new_task(&mut self, draft: &Draft, turn: &mut Turn<'_>) {
         if let Some(task) = draft.facts.task {

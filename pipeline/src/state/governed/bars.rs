@@ -16,9 +16,9 @@ use bytes::Bytes;
 use crate::{
     event::{BARRED, Barred, Time},
     ports::Headers,
-    state::governed::{MUTED, key_of},
+    state::{StoredEntry, governed::MUTED, ledger::key_of},
     topics::Topic,
-    turn::{Kept, Turn, to_json},
+    turn::{Turn, to_json},
 };
 
 /// See the module.
@@ -84,10 +84,10 @@ impl Bars {
     }
 
     /// Takes up a mute that an earlier run kept.
-    pub fn restore(&mut self, kept: Kept<'_>) {
+    pub fn restore(&mut self, kept: StoredEntry<'_>) {
         let since = kept.data.and_then(|data| serde_json::from_value(data.clone()).ok());
         if let Some(since) = since {
-            self.muted.insert(key_of(kept.tenant, kept.id).into(), since);
+            self.muted.insert(key_of(kept.key.tenant, kept.key.id).into(), since);
         }
     }
 }

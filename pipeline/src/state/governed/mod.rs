@@ -19,78 +19,49 @@
 //! is silenced by hand (`muted`), an agent that was ever online (`watched`).
 
 mod bars;
-mod ledger;
 mod speech;
 mod watch;
 
 use serde::Serialize;
 
 use crate::{
-    event::{ActorKind, EventType, Presence, Severity},
+    event::{Severity, SocketStatus},
     governance::{AgentState, Limits, TaskState, TaskTurn},
-    state::{directory::Directory, index::Index},
+    settings::GovernSettings,
+    state::{
+        Stateful, StoredEntry,
+        ledger::{Ledger, key_of, parts_of},
+    },
     topics::CLOCK,
-    turn::{Draft, Kept, Turn},
+    turn::Turn,
 };
 
 pub use bars::Bars;
-pub use ledger::{Ledger, key_of};
 pub use speech::{Speech, Verdict};
 pub use watch::Watch;
 
 /// The stage's name.
 pub const NAME: &str = "govern";
 /// The kind of state entry in which agents' windows are kept.
-pub const SPOKEN: &str = "spoken";
+const SPOKEN: &str = "spoken";
 /// The kind of state entry in which tasks are kept that agents speak in.
-pub const STALLED: &str = "stalled";
+const STALLED: &str = "stalled";
 /// The kind of state entry that says which agents are silenced by hand.
-pub const MUTED: &str = "muted";
+pub(super) const MUTED: &str = "muted";
 /// The kind of state entry that says how agents' sockets are.
-pub const WATCHED: &str = "watched";
-
-/// What this operator is set to.
-#[derive(Clone, Debug)]
-pub struct Govern {
-    /// The limits of tenants that have none of their own.
-    pub limits: Limits,
-    /// Agents whose windows one partition remembers: a few hundred bytes each.
-    pub agents_max: usize,
-    /// Tasks in which agents speak that it remembers.
-    pub tasks_max: usize,
-    /// Projects whose sync rate it remembers: up to a kilobyte each.
-    pub projects_max: usize,
-    /// How long an agent may be without a socket before it counts as gone: as
-    /// long as three heartbeats.
-    pub silent_ms: u64,
-    /// How long a socket counts that nobody renews, because its gateway died.
-    pub presence_ttl_ms: u64,
-}
-
-impl Default for Govern {
-    fn default() -> Self {
-        Govern {
-            limits: Limits::default(),
-            agents_max: 50_000,
-            tasks_max: 50_000,
-            projects_max: 20_000,
-            silent_ms: 90_000,
-            presence_ttl_ms: 300_000,
-        }
-    }
-}
+pub(super) const WATCHED: &str = "watched";
 
 /// What is remembered of the agents of one partition.
 pub struct Governed {
-    pub(crate) agents: Ledger<AgentState>,
-    pub(crate) tasks: Ledger<TaskState>,
-    pub(crate) bars: Bars,
-    pub(crate) watch: Watch,
+    agents: Ledger<AgentState>,
+    tasks: Ledger<TaskState>,
+    bars: Bars,
+    watch: Watch,
 }
 
 /// How much that is, for tests and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Remembered {
+pub struct GovernedCounts {
     /// Agents with windows.
     pub agents: usize,
     /// Tasks in which they speak.
@@ -103,7 +74,7 @@ pub struct Remembered {
 
 impl Governed {
     /// Nobody is known yet.
-    pub fn new(settings: &Govern) -> Self {
+    pub fn new(settings: &GovernSettings) -> Self {
         Governed {
             agents: Ledger::new(SPOKEN, settings.agents_max),
             tasks: Ledger::new(STALLED, settings.tasks_max),
@@ -114,27 +85,38 @@ impl Governed {
 
     /// A person speaks in a task, or it moves: what agents did there before
     /// counts no more.
-    pub fn on_draft(&mut self, limits: &Limits, draft: &Draft, now_ms: u64) {
-        // Most tasks are never spoken in by agents.
-        if self.tasks.is_empty() || draft.event.echo || draft.facts.is_own {
-            return;
-        }
-        let Some(task) = draft.facts.task.map(crate::state::tasks::id_of) else { return };
-        let is_person = draft.event.actor.as_ref().is_some_and(|actor| actor.kind == ActorKind::Human);
-        let turn = match draft.event.kind {
-            EventType::WorkItemStatusChanged if !draft.facts.is_old_news => TaskTurn::Moved,
-            EventType::MessagePosted | EventType::CommentPosted if is_person && draft.facts.by.is_none() => {
-                TaskTurn::Person
-            }
-            _ => return,
-        };
-        let key = key_of(&draft.event.tenant_id, &task);
+    pub fn on_task(&mut self, limits: &Limits, tenant: &str, task: &str, turn: TaskTurn, now_ms: u64) {
+        let key = key_of(tenant, task);
         if self.tasks.get(&key).is_some() {
             let mut state = self.tasks.take(&key);
-            limits.on_task(&mut state, &task, turn, now_ms);
+            limits.on_task(&mut state, task, turn, now_ms);
             let until_ms = limits.task_expiry(&state);
             self.tasks.put(&key, state, until_ms);
         }
+    }
+
+    /// Whether no task is known in which agents speak: most never are.
+    pub fn has_no_tasks(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// How a socket of an agent is; nothing when it is closed.
+    pub fn on_presence(
+        &mut self,
+        tenant: &str,
+        agent: &str,
+        socket: &str,
+        status: Option<SocketStatus>,
+        turn: &mut Turn<'_>,
+    ) {
+        self.watch.on(tenant, agent, socket, status, turn);
+    }
+
+    /// Tells of agents that are gone; those that `counts` does not take (it is
+    /// given tenant and agent) are forgotten.
+    pub fn tell_gone(&mut self, counts: impl FnMut(&str, &str) -> bool, turn: &mut Turn<'_>) {
+        self.watch.wake(turn.now_ms);
+        self.watch.tell(counts, turn);
     }
 
     /// A person silences an agent, or lets it speak again; a cool-down ends with
@@ -160,40 +142,9 @@ impl Governed {
         self.watch.forget(tenant, agent);
     }
 
-    /// How a socket of an agent is; nothing when it is closed.
-    pub fn on_presence(
-        &mut self,
-        index: Option<&Index>,
-        tenant: &str,
-        agent: &str,
-        socket: &str,
-        presence: Option<&Presence>,
-        turn: &mut Turn<'_>,
-    ) {
-        // Nobody but the directory bounds how many agents there are.
-        if index.is_some_and(|index| index.agent(agent).is_some()) {
-            self.watch.on(tenant, agent, socket, presence.map(|presence| presence.status), turn);
-        }
-    }
-
-    /// Cool-downs that are over, agents that are gone.
-    pub(crate) fn on_tick(&mut self, directory: &mut Directory, turn: &mut Turn<'_>) {
-        while let Some((until_ms, key)) = self.bars.over(turn.now_ms) {
-            self.let_in(&key, until_ms, turn);
-        }
-        self.agents.on_tick(turn);
-        self.tasks.on_tick(turn);
-        self.watch.wake(turn.now_ms);
-        let takes_part = |tenant: &str, agent: &str| {
-            let known = directory.of(tenant).and_then(|index| index.agent(agent));
-            known.is_some_and(|(_, enabled)| enabled)
-        };
-        self.watch.tell(takes_part, turn);
-    }
-
     /// An agent that was cut may come back.
     fn let_in(&mut self, key: &str, out_until_ms: u64, turn: &mut Turn<'_>) {
-        let Some((tenant, agent)) = key.split_once('/') else { return };
+        let Some((tenant, agent)) = parts_of(key) else { return };
         self.bars.let_in(tenant, agent, out_until_ms, turn);
         if let Some(until_ms) = self.agents.until(key) {
             let mut state = self.agents.take(key);
@@ -202,39 +153,51 @@ impl Governed {
         }
     }
 
-    /// Keeps what changed since the last commit.
-    pub(crate) fn keep(&mut self, turn: &mut Turn<'_>) {
-        self.agents.keep(turn);
-        self.tasks.keep(turn);
-        self.watch.keep(turn);
+    /// How much is remembered.
+    pub fn remembered(&self) -> GovernedCounts {
+        GovernedCounts {
+            agents: self.agents.len(),
+            tasks: self.tasks.len(),
+            barred: self.bars.len(),
+            watched: self.watch.count(),
+        }
+    }
+}
+
+impl Stateful for Governed {
+    fn kinds(&self) -> &'static [&'static str] {
+        &[SPOKEN, STALLED, MUTED, WATCHED]
     }
 
-    /// Takes up what an earlier run kept.
-    pub(crate) fn restore(&mut self, kept: Kept<'_>) {
-        match kept.kind {
+    fn restore(&mut self, kept: StoredEntry<'_>) {
+        match kept.key.kind {
             SPOKEN => {
                 let out_until_ms = self.agents.restore(kept).and_then(|state| state.out_until_ms);
                 if let Some(until_ms) = out_until_ms {
-                    self.bars.expect(&key_of(kept.tenant, kept.id), until_ms);
+                    self.bars.expect(&key_of(kept.key.tenant, kept.key.id), until_ms);
                 }
             }
             STALLED => {
                 self.tasks.restore(kept);
             }
             MUTED => self.bars.restore(kept),
-            WATCHED if kept.tenant == CLOCK => self.watch.restore_clock(kept),
+            WATCHED if kept.key.tenant == CLOCK => self.watch.restore_clock(kept),
             WATCHED => self.watch.restore(kept),
             _ => {}
         }
     }
 
-    /// How much is remembered.
-    pub fn remembered(&self) -> Remembered {
-        Remembered {
-            agents: self.agents.len(),
-            tasks: self.tasks.len(),
-            barred: self.bars.len(),
-            watched: self.watch.count(),
+    fn on_tick(&mut self, turn: &mut Turn<'_>) {
+        while let Some((until_ms, key)) = self.bars.over(turn.now_ms) {
+            self.let_in(&key, until_ms, turn);
         }
+        self.agents.on_tick(turn);
+        self.tasks.on_tick(turn);
+    }
+
+    fn flush(&mut self, turn: &mut Turn<'_>) {
+        self.agents.flush(turn);
+        self.tasks.flush(turn);
+        self.watch.flush(turn);
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     event::{Act, Barred, Deed, Doer, Time},
     governance::{Judgement, Level, Limits, Message},
     ports::Headers,
-    state::governed::{Governed, key_of},
+    state::{governed::Governed, ledger::key_of},
     topics::Topic,
     turn::Turn,
 };

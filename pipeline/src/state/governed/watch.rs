@@ -24,9 +24,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::{Severity, SocketStatus},
-    state::governed::{NAME, WATCHED, key_of},
+    state::{
+        StoredEntry,
+        governed::{NAME, WATCHED},
+        ledger::{key_of, parts_of},
+    },
     topics::CLOCK,
-    turn::{Kept, Turn},
+    turn::Turn,
 };
 
 /// The longest time between two ticks that counts.
@@ -149,7 +153,7 @@ impl Watch {
             let Some((_, key)) = self.due.first().filter(|(due_ms, _)| *due_ms <= self.clock.awake_ms).cloned() else {
                 return;
             };
-            let Some((tenant, agent)) = key.split_once('/') else { continue };
+            let Some((tenant, agent)) = parts_of(&key) else { continue };
             let mut seen = self.take(&key);
             if !counts(tenant, agent) {
                 self.dirty.insert(key);
@@ -188,27 +192,27 @@ impl Watch {
     }
 
     /// Keeps what changed since the last commit.
-    pub fn keep(&mut self, turn: &mut Turn<'_>) {
+    pub fn flush(&mut self, turn: &mut Turn<'_>) {
         if std::mem::take(&mut self.is_clock_dirty) {
             turn.keep(CLOCK, WATCHED, NAME, Some(&self.clock));
         }
         while let Some(key) = self.dirty.pop_first() {
-            if let Some((tenant, agent)) = key.split_once('/') {
+            if let Some((tenant, agent)) = parts_of(&key) {
                 turn.keep(tenant, WATCHED, agent, self.agents.get(&key));
             }
         }
     }
 
     /// Takes up an agent that an earlier run kept.
-    pub fn restore(&mut self, kept: Kept<'_>) {
+    pub fn restore(&mut self, kept: StoredEntry<'_>) {
         if let Some(seen) = kept.data.and_then(|data| Seen::deserialize(data).ok()) {
-            self.put(key_of(kept.tenant, kept.id).into(), seen);
+            self.put(key_of(kept.key.tenant, kept.key.id).into(), seen);
             self.dirty.clear();
         }
     }
 
     /// Takes up how long was ticked.
-    pub fn restore_clock(&mut self, kept: Kept<'_>) {
+    pub fn restore_clock(&mut self, kept: StoredEntry<'_>) {
         self.clock = kept.data.and_then(|data| Awake::deserialize(data).ok()).unwrap_or_default();
     }
 }

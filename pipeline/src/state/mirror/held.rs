@@ -1,5 +1,5 @@
 //! Events that may be what the mirror itself wrote, or answer to it: they wait
-//! until its result tells. Kept in `pipeline.state` (kind `held`), bounded in
+//! until its result tells. StoredEntry in `pipeline.state` (kind `held`), bounded in
 //! number and time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,10 +8,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use udfs::hash::{from_hex, hex};
 
-use crate::{
-    event::StandardEvent,
-    turn::{Kept, Turn},
-};
+use crate::{event::StandardEvent, state::StoredEntry, turn::Turn};
 
 /// The kind of state entry.
 pub const KIND: &str = "held";
@@ -91,7 +88,7 @@ impl Held {
     }
 
     /// Takes up an event that an earlier run kept.
-    pub fn restore(&mut self, kept: Kept<'_>) {
+    pub fn restore(&mut self, kept: StoredEntry<'_>) {
         let Some(holding) = kept.data.and_then(|data| Holding::deserialize(data).ok()) else { return };
         if let Some(cause) = from_hex(&holding.cause) {
             self.put(holding, cause);

@@ -1,5 +1,5 @@
 //! The link table: every item by its key, by the remote ids of what stands
-//! there, and by the commands that made it. Kept in `pipeline.state` (kind
+//! there, and by the commands that made it. StoredEntry in `pipeline.state` (kind
 //! `mirror`), once a commit however often an item changed.
 //!
 //! Bounded in number, size and age; what is under way stays.
@@ -11,12 +11,15 @@ use serde::Deserialize;
 use udfs::hash::{Parts, from_hex, hex};
 
 use crate::{
-    state::mirror::{
-        Mirror,
-        item::{Item, remote},
-        lanes::lane_key,
+    settings::MirrorSettings,
+    state::{
+        StoredEntry,
+        mirror::{
+            item::{Item, remote},
+            lanes::lane_key,
+        },
     },
-    turn::{Kept, Turn},
+    turn::Turn,
 };
 
 /// The kind of state entry.
@@ -171,7 +174,7 @@ impl Items {
     }
 
     /// Forgets what is beyond the bounds.
-    pub fn trim(&mut self, bounds: &Mirror, turn: &mut Turn<'_>) {
+    pub fn trim(&mut self, bounds: &MirrorSettings, turn: &mut Turn<'_>) {
         // What is under way goes to the end, and a few are looked at a time:
         // while a provider is down for long, all of them are under way.
         for _ in 0..LOOKS_PER_TRIM_MAX {
@@ -188,7 +191,7 @@ impl Items {
     }
 
     /// Forgets what nobody has touched for long.
-    pub fn on_tick(&mut self, bounds: &Mirror, turn: &mut Turn<'_>) {
+    pub fn on_tick(&mut self, bounds: &MirrorSettings, turn: &mut Turn<'_>) {
         for _ in 0..EXPIRED_PER_TICK_MAX {
             let Some((key, is_pending)) = self.oldest() else { return };
             if is_pending || self.get(key).is_some_and(|item| item.at_ms + bounds.keep_ms > turn.now_ms) {
@@ -210,7 +213,7 @@ impl Items {
 
     /// Keeps every item that changed since the last commit, in the order in
     /// which they changed last.
-    pub fn keep(&mut self, turn: &mut Turn<'_>) {
+    pub fn flush(&mut self, turn: &mut Turn<'_>) {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable_by_key(|key| self.by_key.get(key).map(|slot| slot.touched));
         for key in dirty.drain(..) {
@@ -223,10 +226,10 @@ impl Items {
     }
 
     /// Takes up an item that an earlier run kept.
-    pub fn restore(&mut self, kept: Kept<'_>) -> Option<(u128, &Item)> {
-        let key = from_hex(kept.id)?;
+    pub fn restore(&mut self, kept: StoredEntry<'_>) -> Option<(u128, &Item)> {
+        let key = from_hex(kept.key.id)?;
         let item = Item::deserialize(kept.data?).ok()?;
-        self.insert(key, kept.tenant, item);
+        self.insert(key, kept.key.tenant, item);
         let slot = self.by_key.get_mut(&key)?;
         slot.is_dirty = false;
         self.dirty.clear();

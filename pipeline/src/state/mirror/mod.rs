@@ -8,78 +8,17 @@ pub(crate) mod pace;
 
 use std::{collections::VecDeque, sync::Arc};
 
+use self::item::Item;
 use crate::{
-    event::{MirrorRemoval, StandardEvent},
-    state::mirror::item::Item,
-    turn::{Kept, Turn},
+    event::StandardEvent,
+    settings::MirrorSettings,
+    state::{Stateful, StoredEntry},
+    turn::Turn,
 };
 
-/// The kind of state entry in which items are kept.
-pub const KIND: &str = items::KIND;
-/// The kind of state entry in which held events are kept.
-pub const HELD: &str = held::KIND;
-
-/// The kind of state entry in which the projects' windows are kept.
-pub const SYNCED: &str = pace::KIND;
-
-/// What this operator is set to.
-#[derive(Clone, Debug)]
-pub struct Mirror {
-    /// How long a command may take to be begun, and words may wait for their
-    /// thread. Later than this nobody understands any more what they answer.
-    pub patience_ms: u64,
-    /// How long after the end of its patience a command's result is waited for.
-    pub grace_ms: u64,
-    /// How long an echo is waited for before what may have landed is sent again.
-    pub settle_ms: u64,
-    /// How far an echo may be from the call that it is known by in its words.
-    pub echo_ms: u64,
-    /// How long an event is held that may be an echo.
-    pub held_ms: u64,
-    /// How many events of one partition are held at most.
-    pub held_max: usize,
-    /// After a root message failed, the next word tries again no earlier.
-    pub root_again_ms: u64,
-    /// What may wait in one lane; more is refused, with an alert.
-    pub queued_per_lane_max: usize,
-    /// Items that one partition remembers at most.
-    pub items_max: usize,
-    /// What they may take up together, roughly.
-    pub bytes_max: usize,
-    /// How long an item is remembered that nothing happens to.
-    pub keep_ms: u64,
-    /// The longest text that is kept when it stands there: to be put back when
-    /// somebody changes our copy.
-    pub text_bytes_max: usize,
-    /// As long as an agent's words may become by putting more to them.
-    pub together_bytes_max: usize,
-    /// What is left of a deleted message's copy.
-    pub removal: MirrorRemoval,
-}
-
-impl Default for Mirror {
-    fn default() -> Self {
-        Mirror {
-            patience_ms: 24 * 3_600_000,
-            grace_ms: 3_600_000,
-            settle_ms: 30_000,
-            echo_ms: 30_000,
-            held_ms: 120_000,
-            held_max: 2_000,
-            root_again_ms: 60_000,
-            queued_per_lane_max: 1_000,
-            items_max: 100_000,
-            bytes_max: 128 << 20,
-            keep_ms: 90 * 86_400_000,
-            text_bytes_max: 4_096,
-            together_bytes_max: 6_000,
-            removal: MirrorRemoval::Tombstone,
-        }
-    }
-}
-
 /// What the mirror of one partition remembers.
-pub struct Mirrored {
+pub struct MirrorState {
+    pub(crate) settings: MirrorSettings,
     pub(crate) items: items::Items,
     pub(crate) lanes: lanes::Lanes,
     pub(crate) held: held::Held,
@@ -90,11 +29,12 @@ pub struct Mirrored {
     pub(crate) released_causes: Vec<u128>,
 }
 
-impl Mirrored {
+impl MirrorState {
     /// Nothing is known yet; of so many projects it will be known how fast they
     /// were mirrored.
-    pub fn new(projects_max: usize) -> Self {
-        Mirrored {
+    pub fn new(settings: &MirrorSettings, projects_max: usize) -> Self {
+        MirrorState {
+            settings: settings.clone(),
             items: items::Items::default(),
             lanes: lanes::Lanes::default(),
             held: held::Held::default(),
@@ -154,11 +94,10 @@ impl Mirrored {
         }
     }
 
-    /// Lets go of what is too old; the answer are events that were held too long.
-    pub fn on_tick(&mut self, bounds: &Mirror, turn: &mut Turn<'_>) -> Vec<(StandardEvent, u64)> {
-        self.items.on_tick(bounds, turn);
-        self.pace.windows.on_tick(turn);
-        self.held.expired(turn.now_ms.saturating_sub(bounds.held_ms), turn)
+    /// Events that were held too long, oldest first, with the time since when
+    /// they were.
+    pub fn overdue(&mut self, turn: &mut Turn<'_>) -> Vec<(StandardEvent, u64)> {
+        self.held.expired(turn.now_ms.saturating_sub(self.settings.held_ms), turn)
     }
 
     /// What was held and goes on now, oldest first, with the time since when it was.
@@ -166,18 +105,17 @@ impl Mirrored {
         let causes = std::mem::take(&mut self.released_causes);
         causes.into_iter().flat_map(|cause| self.held.release(cause, turn)).collect()
     }
+}
 
-    /// Keeps what changed since the last commit.
-    pub fn keep(&mut self, turn: &mut Turn<'_>) {
-        self.items.keep(turn);
-        self.pace.windows.keep(turn);
+impl Stateful for MirrorState {
+    fn kinds(&self) -> &'static [&'static str] {
+        &[items::KIND, held::KIND, pace::KIND]
     }
 
-    /// Takes up what an earlier run kept.
-    pub fn restore(&mut self, kept: Kept<'_>, bounds: &Mirror) {
-        match kept.kind {
-            HELD => return self.held.restore(kept),
-            SYNCED => {
+    fn restore(&mut self, kept: StoredEntry<'_>) {
+        match kept.key.kind {
+            held::KIND => return self.held.restore(kept),
+            pace::KIND => {
                 self.pace.windows.restore(kept);
                 return;
             }
@@ -186,17 +124,27 @@ impl Mirrored {
         let Some((key, item)) = self.items.restore(kept) else { return };
         if item.is_pending() {
             let mut item = item.clone();
-            self.lanes.join(kept.tenant, key, &mut item);
-            self.lanes.remind(due_of(&item, bounds), key);
+            self.lanes.join(kept.key.tenant, key, &mut item);
+            self.lanes.remind(due_of(&item, &self.settings), key);
             if item.paced {
-                self.pace.join(kept.tenant, &item, key);
+                self.pace.join(kept.key.tenant, &item, key);
             }
         }
+    }
+
+    fn on_tick(&mut self, turn: &mut Turn<'_>) {
+        self.items.on_tick(&self.settings, turn);
+        self.pace.windows.on_tick(turn);
+    }
+
+    fn flush(&mut self, turn: &mut Turn<'_>) {
+        self.items.flush(turn);
+        self.pace.windows.flush(turn);
     }
 }
 
 /// When an item that is under way or waits is to be looked at again.
-pub fn due_of(item: &Item, bounds: &Mirror) -> u64 {
+pub fn due_of(item: &Item, bounds: &MirrorSettings) -> u64 {
     match &item.issued {
         Some(issued) if issued.uncertain => issued.at_ms + bounds.settle_ms,
         Some(issued) => issued.at_ms + bounds.patience_ms + bounds.grace_ms,

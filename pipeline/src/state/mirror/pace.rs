@@ -1,25 +1,13 @@
-//! How fast a project may be mirrored: so many commands in any window of the
-//! log's clock, by the tenant's limits; what is too much waits, in the order in
-//! which it was wanted, and goes when there is room.
-//!
-//! Every command that is issued for a project counts, also one that is tried
-//! again: what is bounded is what a runaway project does to the providers. A
-//! whisper and a new channel belong to no project and do not wait.
+//! What waits until its project may be mirrored again, and what each project was
+//! allowed lately.
 //!
 //! Who waits follows from the items (their mark `paced`), so a restart makes the
 //! queues again; the windows are entries of state (kind `synced`).
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::{
-    governance::{Detector, Rated},
-    stages::mirror::Desk,
-    state::{
-        governed::{Ledger, key_of},
-        mirror::{item::Item, lanes::lane_key},
-    },
-    turn::Turn,
-};
+use super::item::Item;
+use crate::{governance::Rated, state::ledger::Ledger};
 
 /// The kind of state entry in which projects' windows are kept.
 pub const KIND: &str = "synced";
@@ -60,7 +48,7 @@ impl Pace {
     }
 
     /// Who has waited longest.
-    fn take_first(&mut self, project: &Project) -> Option<u128> {
+    pub fn take_first(&mut self, project: &Project) -> Option<u128> {
         let queue = self.queues.get_mut(project)?;
         let first = queue.pop_first();
         if queue.is_empty() {
@@ -69,70 +57,8 @@ impl Pace {
         first.map(|(_, key)| key)
     }
 
-    fn has_queue(&self, project: &Project) -> bool {
+    /// Whether something waits for a project.
+    pub fn has_queue(&self, project: &Project) -> bool {
         self.queues.contains_key(project)
-    }
-}
-
-impl Desk<'_> {
-    /// Whether a command may be issued for an item now. If not, it waits, and is
-    /// issued from there.
-    pub fn may_go(&mut self, key: u128, has_waited: bool, turn: &mut Turn<'_>) -> bool {
-        let Some(project) = self.state.items.get(key).and_then(|item| item.project.clone()) else { return true };
-        let name: Project = (Arc::from(self.tenant), Arc::from(&*project));
-        let is_first = has_waited || !self.state.pace.has_queue(&name);
-        if is_first && self.has_room(&project, turn) {
-            return true;
-        }
-        self.wait(key);
-        if !has_waited {
-            // Nobody overtakes who waits, and who waits may have room by now.
-            self.release_project(&project, turn);
-        }
-        false
-    }
-
-    /// Takes a place in the project's window, or tells that it is full.
-    fn has_room(&mut self, project: &str, turn: &mut Turn<'_>) -> bool {
-        let window = key_of(self.tenant, project);
-        let mut state = self.state.pace.windows.take(&window);
-        let decision = self.syncs.on(&mut state, project, turn.now_ms);
-        let until_ms = self.syncs.next_expiry(&state);
-        self.state.pace.windows.put(&window, state, until_ms);
-        if let Some(finding) = decision.alert {
-            turn.alert(finding.kind, finding.severity, self.tenant, &finding.subject, finding.message);
-        }
-        decision.allow
-    }
-
-    /// Whether what is first in a lane waits for its project.
-    pub fn is_paced(&self, lane: &str) -> bool {
-        let first = self.state.lanes.first(lane_key(self.tenant, lane));
-        first.and_then(|key| self.state.items.get(key)).is_some_and(|item| item.paced)
-    }
-
-    fn wait(&mut self, key: u128) {
-        self.state.items.update(key, |item| item.paced = true);
-        if let Some(item) = self.state.items.get(key) {
-            self.state.pace.join(self.tenant, item, key);
-        }
-    }
-
-    /// Issues what waits for a project, as far as there is room.
-    pub fn release_project(&mut self, project: &str, turn: &mut Turn<'_>) {
-        let name: Project = (Arc::from(self.tenant), Arc::from(project));
-        let window = key_of(self.tenant, project);
-        loop {
-            let free = self.state.pace.windows.get(&window).map_or(1, |state| self.syncs.free(state, turn.now_ms));
-            if free == 0 {
-                return;
-            }
-            let Some(key) = self.state.pace.take_first(&name) else { return };
-            // What it waited with may be done otherwise, or wanted no more.
-            let Some(item) = self.state.items.get(key).filter(|item| item.paced) else { continue };
-            let lane = lane_key(self.tenant, &item.lane);
-            self.state.items.update(key, |item| item.paced = false);
-            self.pump_as(lane, true, turn);
-        }
     }
 }

@@ -8,10 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{
-    governance::Subjects,
-    turn::{Kept, Turn},
-};
+use crate::{governance::Subjects, state::StoredEntry, turn::Turn};
 
 /// Subjects let go for their age in one tick at most, so that a tick stays short.
 const EXPIRED_PER_TICK_MAX: usize = 1_000;
@@ -35,6 +32,11 @@ struct Entry<S> {
 /// A subject's key.
 pub fn key_of(tenant: &str, id: &str) -> String {
     [tenant, id].join("/")
+}
+
+/// The tenant and the id of a subject's key.
+pub fn parts_of(key: &str) -> Option<(&str, &str)> {
+    key.split_once('/')
 }
 
 impl<S: Default + Serialize + DeserializeOwned> Ledger<S> {
@@ -90,18 +92,18 @@ impl<S: Default + Serialize + DeserializeOwned> Ledger<S> {
     }
 
     /// Keeps what changed since the last commit.
-    pub fn keep(&mut self, turn: &mut Turn<'_>) {
+    pub fn flush(&mut self, turn: &mut Turn<'_>) {
         while let Some(key) = self.dirty.pop_first() {
-            let Some((tenant, id)) = key.split_once('/') else { continue };
+            let Some((tenant, id)) = parts_of(&key) else { continue };
             let entry = self.subjects.entry(&key).map(|(until_ms, state)| Entry { until_ms, state });
             turn.keep(tenant, self.kind, id, entry.as_ref());
         }
     }
 
     /// Takes up one that an earlier run kept; gives it.
-    pub fn restore(&mut self, kept: Kept<'_>) -> Option<&S> {
+    pub fn restore(&mut self, kept: StoredEntry<'_>) -> Option<&S> {
         let entry = Entry::<S>::deserialize(kept.data?).ok()?;
-        let key = key_of(kept.tenant, kept.id);
+        let key = key_of(kept.key.tenant, kept.key.id);
         self.subjects.put(&key, entry.state, Some(entry.until_ms));
         self.subjects.get(&key)
     }

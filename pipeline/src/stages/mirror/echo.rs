@@ -12,9 +12,10 @@
 //! [`Mirror::echo_ms`]: crate::stages::mirror::Mirror::echo_ms
 
 use crate::{
+    draft::Draft,
     event::{ActorKind, EventType, TaskState, Trust},
     stages::mirror::{
-        context::{Desk, lane_of},
+        context::{MirrorContext, lane_of},
         render::hash_of,
         work::status_source,
     },
@@ -22,7 +23,7 @@ use crate::{
         item::{Aim, key_of, source_of},
         lanes::{channel_key, lane_key},
     },
-    turn::{Draft, Turn},
+    turn::Turn,
 };
 
 /// How far Slack's clock may be behind the log's.
@@ -34,9 +35,9 @@ fn ms_of(ts: &str) -> Option<u64> {
     seconds.checked_mul(1_000)
 }
 
-impl Desk<'_> {
+impl MirrorContext<'_> {
     /// Looks at a draft; whether it is held, and by what.
-    pub fn sift(&mut self, draft: &mut Draft, turn: &mut Turn<'_>) -> Option<u128> {
+    pub fn detect_echo(&mut self, draft: &mut Draft, turn: &mut Turn<'_>) -> Option<u128> {
         use EventType::{
             CommentDeleted, CommentPosted, CommentUpdated, MessageChanged, MessageDeleted, MessagePosted,
             WorkItemStatusChanged,
@@ -46,9 +47,9 @@ impl Desk<'_> {
             return None;
         }
         let cause = match draft.event.kind {
-            MessagePosted | CommentPosted => self.sift_post(draft, turn),
-            MessageChanged | CommentUpdated | MessageDeleted | CommentDeleted => self.sift_change(draft, turn),
-            WorkItemStatusChanged => self.sift_status(draft),
+            MessagePosted | CommentPosted => self.echo_of_post(draft, turn),
+            MessageChanged | CommentUpdated | MessageDeleted | CommentDeleted => self.echo_of_change(draft, turn),
+            WorkItemStatusChanged => self.echo_of_status(draft),
             _ => None,
         };
         if cause.is_none() && draft.facts.is_own && !draft.event.echo && draft.event.source.provider != "slack" {
@@ -61,7 +62,7 @@ impl Desk<'_> {
         cause
     }
 
-    fn sift_post(&mut self, draft: &mut Draft, turn: &mut Turn<'_>) -> Option<u128> {
+    fn echo_of_post(&mut self, draft: &mut Draft, turn: &mut Turn<'_>) -> Option<u128> {
         let may_be_ours = draft.facts.is_own || self.is_nameless(draft);
         let source = source_of(&draft.event)?;
         let is_ours = self.state.items.at(self.tenant, &source).is_some()
@@ -99,7 +100,7 @@ impl Desk<'_> {
 
     fn says_ours(&self, draft: &Draft, turn: &Turn<'_>) -> bool {
         let Some(lane) = self.lane_at(draft) else { return false };
-        let since_ms = turn.now_ms.saturating_sub(self.bounds.echo_ms);
+        let since_ms = turn.now_ms.saturating_sub(self.state.settings.echo_ms);
         hash_of(&draft.event).is_some_and(|hash| self.state.items.says(lane, &hash, since_ms))
     }
 
@@ -133,11 +134,11 @@ impl Desk<'_> {
         roots.any(|issued| issued.at_ms <= begun_ms + SKEW_MAX_MS).then_some(channel)
     }
 
-    fn sift_change(&mut self, draft: &mut Draft, turn: &mut Turn<'_>) -> Option<u128> {
+    fn echo_of_change(&mut self, draft: &mut Draft, turn: &mut Turn<'_>) -> Option<u128> {
         let source = source_of(&draft.event)?;
         let is_deletion = matches!(draft.event.kind, EventType::MessageDeleted | EventType::CommentDeleted);
         let Some(key) = self.state.items.at(self.tenant, &source) else {
-            return self.sift_unknown(draft, &source, turn);
+            return self.echo_of_unknown(draft, &source, turn);
         };
         let item = self.state.items.get(key)?;
         if is_deletion && item.issued.is_some() && self.may_hold(draft, turn) {
@@ -160,7 +161,7 @@ impl Desk<'_> {
     }
 
     /// What was changed is not known to be ours: perhaps not yet.
-    fn sift_unknown(&mut self, draft: &mut Draft, source: &str, turn: &mut Turn<'_>) -> Option<u128> {
+    fn echo_of_unknown(&mut self, draft: &mut Draft, source: &str, turn: &mut Turn<'_>) -> Option<u128> {
         let is_slack = draft.event.source.provider == "slack";
         if !self.copies(source).is_empty() {
             return None;
@@ -187,11 +188,11 @@ impl Desk<'_> {
 
     fn may_hold(&self, draft: &Draft, turn: &Turn<'_>) -> bool {
         let since_ms = draft.facts.held_since_ms.unwrap_or(turn.now_ms);
-        self.state.held.len() < self.bounds.held_max && turn.now_ms < since_ms + self.bounds.held_ms
+        self.state.held.len() < self.state.settings.held_max && turn.now_ms < since_ms + self.state.settings.held_ms
     }
 
     /// A status that we have just set comes back.
-    fn sift_status(&mut self, draft: &mut Draft) -> Option<u128> {
+    fn echo_of_status(&mut self, draft: &mut Draft) -> Option<u128> {
         let event = &draft.event;
         let (key, told) = (draft.facts.task?, event.task.as_ref()?);
         let word = told.status.clone()?;
