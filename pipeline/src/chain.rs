@@ -52,6 +52,9 @@ pub struct Chain {
     partitions: u32,
     now_ms: u64,
     is_settling: bool,
+    /// Makes stages panic, in tests only.
+    #[cfg(test)]
+    faults: crate::testing::Faults,
 }
 
 impl Chain {
@@ -69,6 +72,8 @@ impl Chain {
             partitions,
             now_ms: 0,
             is_settling: false,
+            #[cfg(test)]
+            faults: settings.faults.clone(),
         }
     }
 
@@ -158,6 +163,8 @@ impl Chain {
     #[inline]
     pub fn enter(&mut self, name: &'static str, _turn: &Turn<'_>) {
         self.at = name;
+        #[cfg(test)]
+        self.faults.check(name, _turn.source);
     }
 
     /// The stage or input that is at work.

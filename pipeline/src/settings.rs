@@ -18,6 +18,9 @@ pub struct Settings {
     pub mirror: MirrorSettings,
     /// What agents may do, and how long they may be silent.
     pub govern: GovernSettings,
+    /// Where stages panic, in tests only.
+    #[cfg(test)]
+    pub(crate) faults: crate::testing::Faults,
 }
 
 /// The window in which a repeat is known.
