@@ -77,14 +77,14 @@ pub struct Facts {
     /// Since when it was held for being perhaps our own voice.
     pub held_since_ms: Option<u64>,
     /// To whom it goes, once that is decided.
-    pub told: Option<Told>,
+    pub told: Option<Recipients>,
     /// The event as it was published.
     pub json: Option<Bytes>,
 }
 
 /// Who is told of an event, and under which name.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct Recipients {
     /// The name that most get it under.
     pub name: &'static str,
     /// Each agent, and its own name for it where that differs.

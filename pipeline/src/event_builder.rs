@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// What tells one of them from another.
-pub struct Made<'a> {
+pub struct EventBuilder<'a> {
     /// Whose it is.
     pub tenant: &'a str,
     /// What happened.
@@ -21,35 +21,37 @@ pub struct Made<'a> {
     pub trace_id: Option<&'a str>,
 }
 
-/// An event of the hub's, with nothing in it yet.
-pub fn event(made: &Made<'_>, actor: Actor, turn: &Turn<'_>) -> StandardEvent {
-    let id = turn.id("evt", made.operator, 0);
-    let given = made.trace_id.filter(|trace| from_hex(trace).is_some_and(|trace| trace != 0));
-    StandardEvent {
-        kind: made.kind,
-        tenant_id: made.tenant.to_owned(),
-        occurred_at: turn.now(),
-        received_at: turn.now(),
-        trace_id: given.map_or_else(|| trace(&id), str::to_lowercase),
-        source: Source {
-            provider: "nexus".to_owned(),
-            connection_id: None,
-            delivery_id: None,
-            event: made.event.to_owned(),
-        },
-        actor: Some(actor),
-        subject: None,
-        project: None,
-        task: None,
-        message: None,
-        mentions: Vec::new(),
-        changes: Vec::new(),
-        unrouted: false,
-        incomplete: false,
-        echo: false,
-        reconciled: None,
-        raw: turn.raw(),
-        id,
+impl EventBuilder<'_> {
+    /// An event of the hub's, with nothing in it yet.
+    pub fn event(&self, actor: Actor, turn: &Turn<'_>) -> StandardEvent {
+        let id = turn.id("evt", self.operator, 0);
+        let given = self.trace_id.filter(|trace| from_hex(trace).is_some_and(|trace| trace != 0));
+        StandardEvent {
+            kind: self.kind,
+            tenant_id: self.tenant.to_owned(),
+            occurred_at: turn.now(),
+            received_at: turn.now(),
+            trace_id: given.map_or_else(|| trace(&id), str::to_lowercase),
+            source: Source {
+                provider: "nexus".to_owned(),
+                connection_id: None,
+                delivery_id: None,
+                event: self.event.to_owned(),
+            },
+            actor: Some(actor),
+            subject: None,
+            project: None,
+            task: None,
+            message: None,
+            mentions: Vec::new(),
+            changes: Vec::new(),
+            unrouted: false,
+            incomplete: false,
+            echo: false,
+            reconciled: None,
+            raw: turn.raw(),
+            id,
+        }
     }
 }
 

@@ -76,11 +76,11 @@ impl Turn<'_> {
     /// Keeps one entry of state, or lets it go (`None`).
     pub fn keep(&mut self, tenant: &str, kind: &str, id: &str, data: Option<&impl Serialize>) {
         #[derive(Serialize)]
-        struct Entry<'a, T: ?Sized> {
+        struct StateValue<'a, T: ?Sized> {
             data: &'a T,
         }
         let key = TenantKey::new(tenant, kind, id).to_bytes();
-        let value = data.and_then(|data| written(&Entry { data }, ENTRY_BYTES));
+        let value = data.and_then(|data| written(&StateValue { data }, ENTRY_BYTES));
         // A tenant's state stays in the partition that works on it; the clock's
         // belongs to the partition itself.
         self.put(Topic::PipelineState, self.source.partition, key, value, Headers::default());

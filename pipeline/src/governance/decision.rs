@@ -36,7 +36,7 @@ pub struct Finding {
 
 /// A detector's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
+pub struct RuleDecision {
     /// Whether it may happen.
     pub allow: bool,
     /// Whether the detector found what it looks for, told before or not.
@@ -50,15 +50,16 @@ pub struct Decision {
     pub retry_after_ms: Option<u64>,
 }
 
-impl Decision {
+impl RuleDecision {
     /// Nothing was found.
-    pub const PASS: Decision = Decision { allow: true, found: false, alert: None, enforce: None, retry_after_ms: None };
+    pub const PASS: RuleDecision =
+        RuleDecision { allow: true, found: false, alert: None, enforce: None, retry_after_ms: None };
 
     /// Something was found; `alert` if the episode begins with it.
     pub(super) fn found(level: Level, alert: Option<Finding>, retry_after_ms: u64) -> Self {
         let is_refused = level >= Level::Mute;
         let is_told = level == Level::Nudge && alert.is_some();
-        Decision {
+        RuleDecision {
             allow: !is_refused,
             found: true,
             alert,
@@ -80,7 +81,7 @@ impl Episode {
         self.0.is_none_or(|found| now_ms.saturating_sub(found) >= window_ms)
     }
 
-    pub(super) fn note(&mut self, decision: &Decision, now_ms: u64) {
+    pub(super) fn note(&mut self, decision: &RuleDecision, now_ms: u64) {
         if decision.found {
             self.0 = self.0.max(Some(now_ms));
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::Severity,
     governance::{
-        Decision, Detector, Episode, Finding, Level, TaskTurn,
+        Detector, Episode, Finding, Level, RuleDecision, TaskTurn,
         window::{Lately, Recent},
     },
 };
@@ -69,14 +69,14 @@ impl Detector for Handoffs {
     const RULE: &'static str = "handoffs";
     const KIND: &'static str = "task.handoffs";
 
-    fn judge(&self, state: &Turns, (task_id, turn): (&str, TaskTurn<'_>), now_ms: u64) -> Decision {
-        let TaskTurn::Agent(agent_id) = turn else { return Decision::PASS };
+    fn judge(&self, state: &Turns, (task_id, turn): (&str, TaskTurn<'_>), now_ms: u64) -> RuleDecision {
+        let TaskTurn::Agent(agent_id) = turn else { return RuleDecision::PASS };
         let held: Vec<_> = self.recent().held(&state.agents, now_ms).rev().collect();
         if self.level == Level::Off || held.first().is_some_and(|(_, last)| ***last == *agent_id) {
-            return Decision::PASS;
+            return RuleDecision::PASS;
         }
         let turns: Vec<&str> = std::iter::once(agent_id).chain(held.iter().map(|(_, agent)| &***agent)).collect();
-        let Some(length) = self.cycle(&turns) else { return Decision::PASS };
+        let Some(length) = self.cycle(&turns) else { return RuleDecision::PASS };
         let finding = || {
             let circle: Vec<_> = turns[..length].iter().rev().copied().collect();
             Finding {
@@ -89,10 +89,17 @@ impl Detector for Handoffs {
         // The oldest turn of the circle is the first to be forgotten.
         let (leaves_ms, _) = held[length * self.cycles as usize - 2];
         let is_new = state.found_at.is_new(now_ms, self.window_ms);
-        Decision::found(self.level, is_new.then(finding), leaves_ms)
+        RuleDecision::found(self.level, is_new.then(finding), leaves_ms)
     }
 
-    fn note(&self, state: &mut Turns, (_, turn): (&str, TaskTurn<'_>), now_ms: u64, decision: &Decision, passed: bool) {
+    fn note(
+        &self,
+        state: &mut Turns,
+        (_, turn): (&str, TaskTurn<'_>),
+        now_ms: u64,
+        decision: &RuleDecision,
+        passed: bool,
+    ) {
         match turn {
             _ if self.level == Level::Off => *state = Turns::default(),
             TaskTurn::Person => *state = Turns::default(),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::Severity,
     governance::{
-        Decision, Detector, Episode, Finding, Level, Mark, Message,
+        Detector, Episode, Finding, Level, Mark, RuleDecision, SpokenMessage,
         window::{Lately, Recent},
     },
 };
@@ -53,14 +53,14 @@ impl Identical {
 }
 
 impl Detector for Identical {
-    type Input<'a> = &'a Message<'a>;
+    type Input<'a> = &'a SpokenMessage<'a>;
     type State = Repeats;
     const RULE: &'static str = "identical";
     const KIND: &'static str = "agent.stuck";
 
-    fn judge(&self, state: &Repeats, message: &Message<'_>, now_ms: u64) -> Decision {
+    fn judge(&self, state: &Repeats, message: &SpokenMessage<'_>, now_ms: u64) -> RuleDecision {
         if self.level == Level::Off {
-            return Decision::PASS;
+            return RuleDecision::PASS;
         }
         let mark = mark(message);
         let before = self.recent().held(&state.said, now_ms).rev().filter(|(_, said)| **said == mark);
@@ -68,7 +68,7 @@ impl Detector for Identical {
         // forgotten. This one will be remembered whether it is refused or not.
         let mut same = std::iter::once(self.window_ms).chain(before.map(|(leaves_ms, _)| leaves_ms));
         let (retry_after_ms, first) = (same.nth(self.occurrences.max(2) as usize - 2), same.next());
-        let (Some(retry_after_ms), Some(_)) = (retry_after_ms, first) else { return Decision::PASS };
+        let (Some(retry_after_ms), Some(_)) = (retry_after_ms, first) else { return RuleDecision::PASS };
         let finding = || Finding {
             kind: Self::KIND,
             severity: Severity::Critical,
@@ -76,10 +76,17 @@ impl Detector for Identical {
             message: format!("said the same {} times within {} s", self.occurrences, self.window_ms / 1_000),
         };
         let is_new = state.found_at.is_new(now_ms, self.window_ms);
-        Decision::found(self.level, is_new.then(finding), retry_after_ms)
+        RuleDecision::found(self.level, is_new.then(finding), retry_after_ms)
     }
 
-    fn note(&self, state: &mut Repeats, message: &Message<'_>, now_ms: u64, decision: &Decision, _passed: bool) {
+    fn note(
+        &self,
+        state: &mut Repeats,
+        message: &SpokenMessage<'_>,
+        now_ms: u64,
+        decision: &RuleDecision,
+        _passed: bool,
+    ) {
         if self.level == Level::Off {
             *state = Repeats::default();
             return;
@@ -94,7 +101,7 @@ impl Detector for Identical {
 }
 
 /// Half of the hash: among 64 messages that is enough.
-fn mark(message: &Message<'_>) -> Mark {
+fn mark(message: &SpokenMessage<'_>) -> Mark {
     Mark(message.content as u64)
 }
 
@@ -105,7 +112,7 @@ mod tests {
     fn found(rule: &Identical, said: &[(u64, &str)]) -> Vec<(u64, bool, Option<u64>)> {
         let mut state = Repeats::default();
         let judge = |(at, text): &(u64, &str)| {
-            let decision = rule.on(&mut state, &Message::new("agt_1", None, text), *at);
+            let decision = rule.on(&mut state, &SpokenMessage::new("agt_1", None, text), *at);
             decision.found.then_some((*at, decision.alert.is_some(), decision.retry_after_ms))
         };
         said.iter().filter_map(judge).collect()
@@ -146,7 +153,7 @@ mod tests {
     fn memory_is_bounded() {
         let (rule, mut state) = (Identical { level: Level::Alert, ..Identical::default() }, Repeats::default());
         for number in 0..1_000 {
-            rule.on(&mut state, &Message::new("agt_1", None, &number.to_string()), 0);
+            rule.on(&mut state, &SpokenMessage::new("agt_1", None, &number.to_string()), 0);
         }
         assert_eq!(state.said.len(), ITEMS_MAX);
         assert!(serde_json::to_vec(&state).unwrap().len() < 1_600);

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use udfs::similar::{Likeness, content_hash, likeness};
 
 use crate::governance::{
-    COOL_DOWN, Decision, Detector, Finding, Level, Likes, Limits, MessageRate, Rated, Repeats, Stall, Turns,
+    COOL_DOWN, Detector, Finding, Level, Likes, Limits, MessageRate, Rated, Repeats, RuleDecision, Stall, Turns,
 };
 
 /// What an agent wants to say.
 #[derive(Clone, Debug)]
-pub struct Message<'a> {
+pub struct SpokenMessage<'a> {
     /// Who says it.
     pub agent_id: &'a str,
     /// In which task, if in one.
@@ -27,10 +27,10 @@ pub struct Message<'a> {
     likeness: OnceCell<Likeness>,
 }
 
-impl<'a> Message<'a> {
+impl<'a> SpokenMessage<'a> {
     /// With the hash of `text`.
     pub fn new(agent_id: &'a str, task_id: Option<&'a str>, text: &'a str) -> Self {
-        Message { agent_id, task_id, content: content_hash(text), text, likeness: OnceCell::new() }
+        SpokenMessage { agent_id, task_id, content: content_hash(text), text, likeness: OnceCell::new() }
     }
 
     /// What it is compared by: made when somebody asks, because it costs a
@@ -70,7 +70,7 @@ pub struct AgentState {
 /// What is remembered of a task: one entry of `pipeline.state`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct TaskState {
+pub struct TaskConversation {
     /// For [`Handoffs`](crate::governance::Handoffs).
     pub turns: Turns,
     /// For [`NoProgress`](crate::governance::NoProgress).
@@ -121,7 +121,7 @@ impl Judgement {
         state: &D::State,
         input: D::Input<'_>,
         now_ms: u64,
-    ) -> Option<Decision> {
+    ) -> Option<RuleDecision> {
         if !self.allow {
             return None;
         }
@@ -141,7 +141,7 @@ impl Judgement {
         state: &mut D::State,
         input: D::Input<'_>,
         now_ms: u64,
-        said: Option<Decision>,
+        said: Option<RuleDecision>,
     ) {
         if let Some(decision) = said {
             detector.note(state, input, now_ms, &decision, self.allow);
@@ -150,7 +150,13 @@ impl Judgement {
 
     /// The detectors of the message's task. They are the last, so that what
     /// they say is what becomes of it.
-    fn ask_task(&mut self, limits: &Limits, task: Option<&mut TaskState>, message: &Message<'_>, now_ms: u64) {
+    fn ask_task(
+        &mut self,
+        limits: &Limits,
+        task: Option<&mut TaskConversation>,
+        message: &SpokenMessage<'_>,
+        now_ms: u64,
+    ) {
         let (Some(task), Some(task_id)) = (task, message.task_id) else { return };
         let input = (task_id, TaskTurn::Agent(message.agent_id));
         let handoffs = self.ask(&limits.handoffs, &task.turns, input, now_ms);
@@ -166,8 +172,8 @@ impl Limits {
     pub fn on_message(
         &self,
         agent: &mut AgentState,
-        task: Option<&mut TaskState>,
-        message: &Message<'_>,
+        task: Option<&mut TaskConversation>,
+        message: &SpokenMessage<'_>,
         now_ms: u64,
     ) -> Judgement {
         if let Some(out) = agent.out(now_ms) {
@@ -206,7 +212,7 @@ impl Limits {
     }
 
     /// A person spoke in a task, or its state changed.
-    pub fn on_task(&self, task: &mut TaskState, task_id: &str, turn: TaskTurn<'_>, now_ms: u64) {
+    pub fn on_task(&self, task: &mut TaskConversation, task_id: &str, turn: TaskTurn<'_>, now_ms: u64) {
         self.handoffs.on(&mut task.turns, (task_id, turn), now_ms);
         self.no_progress.on(&mut task.stall, (task_id, turn), now_ms);
     }
@@ -221,7 +227,7 @@ impl Limits {
     }
 
     /// From when on nothing of a task need be remembered.
-    pub fn task_expiry(&self, task: &TaskState) -> Option<u64> {
+    pub fn task_expiry(&self, task: &TaskConversation) -> Option<u64> {
         self.handoffs.next_expiry(&task.turns).max(self.no_progress.next_expiry(&task.stall))
     }
 }

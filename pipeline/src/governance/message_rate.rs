@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::Severity,
-    governance::{Decision, Detector, Finding, Level, Message, Rated, window::Sliding},
+    governance::{Detector, Finding, Level, Rated, RuleDecision, SpokenMessage, window::Sliding},
 };
 
 /// The limit. Refused messages do not count, so that an agent that keeps
@@ -41,12 +41,12 @@ impl MessageRate {
 }
 
 impl Detector for MessageRate {
-    type Input<'a> = &'a Message<'a>;
+    type Input<'a> = &'a SpokenMessage<'a>;
     type State = Rated;
     const RULE: &'static str = "messages";
     const KIND: &'static str = "agent.muted";
 
-    fn judge(&self, state: &Rated, message: &Message<'_>, now_ms: u64) -> Decision {
+    fn judge(&self, state: &Rated, message: &SpokenMessage<'_>, now_ms: u64) -> RuleDecision {
         let finding = || Finding {
             kind: Self::KIND,
             severity: Severity::Warning,
@@ -56,7 +56,7 @@ impl Detector for MessageRate {
         state.judge(self.rule(), self.level, now_ms, finding)
     }
 
-    fn note(&self, state: &mut Rated, _: &Message<'_>, now_ms: u64, decision: &Decision, passed: bool) {
+    fn note(&self, state: &mut Rated, _: &SpokenMessage<'_>, now_ms: u64, decision: &RuleDecision, passed: bool) {
         state.note(self.rule(), self.level, now_ms, decision, passed);
     }
 

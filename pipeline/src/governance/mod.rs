@@ -34,10 +34,10 @@ mod sync_rate;
 mod tests;
 pub mod window;
 
-pub use decision::{Decision, Episode, Finding, Level};
+pub use decision::{Episode, Finding, Level, RuleDecision};
 pub use handoffs::{Handoffs, Turns};
 pub use identical::{Identical, Repeats};
-pub use judge::{AgentState, Judgement, Message, TaskState, TaskTurn};
+pub use judge::{AgentState, Judgement, SpokenMessage, TaskConversation, TaskTurn};
 pub use limits::{BadLimits, Limits};
 pub use mark::Mark;
 pub use message_rate::MessageRate;
@@ -74,18 +74,18 @@ pub trait Detector {
     const KIND: &'static str;
 
     /// What it says to `input`.
-    fn judge(&self, state: &Self::State, input: Self::Input<'_>, now_ms: u64) -> Decision;
+    fn judge(&self, state: &Self::State, input: Self::Input<'_>, now_ms: u64) -> RuleDecision;
 
     /// Takes notice: it was judged so, and has happened in the end (`passed`)
     /// or was refused, here or elsewhere.
-    fn note(&self, state: &mut Self::State, input: Self::Input<'_>, now_ms: u64, decision: &Decision, passed: bool);
+    fn note(&self, state: &mut Self::State, input: Self::Input<'_>, now_ms: u64, decision: &RuleDecision, passed: bool);
 
     /// From when on the state says no more than an empty one; nothing if it
     /// says nothing now.
     fn next_expiry(&self, state: &Self::State) -> Option<u64>;
 
     /// Both in one, for a detector that decides alone.
-    fn on(&self, state: &mut Self::State, input: Self::Input<'_>, now_ms: u64) -> Decision {
+    fn on(&self, state: &mut Self::State, input: Self::Input<'_>, now_ms: u64) -> RuleDecision {
         let decision = self.judge(state, input, now_ms);
         self.note(state, input, now_ms, &decision, decision.allow);
         decision

@@ -13,7 +13,7 @@ use udfs::similar::distance;
 use crate::{
     event::Severity,
     governance::{
-        Decision, Detector, Episode, Finding, Level, Mark, Message,
+        Detector, Episode, Finding, Level, Mark, RuleDecision, SpokenMessage,
         window::{Lately, Recent},
     },
 };
@@ -60,20 +60,20 @@ impl NearDuplicates {
 }
 
 impl Detector for NearDuplicates {
-    type Input<'a> = &'a Message<'a>;
+    type Input<'a> = &'a SpokenMessage<'a>;
     type State = Likes;
     const RULE: &'static str = "nearDuplicates";
     const KIND: &'static str = "agent.repeating";
 
-    fn judge(&self, state: &Likes, message: &Message<'_>, now_ms: u64) -> Decision {
+    fn judge(&self, state: &Likes, message: &SpokenMessage<'_>, now_ms: u64) -> RuleDecision {
         if self.level == Level::Off || message.likeness().words < self.words_min {
-            return Decision::PASS;
+            return RuleDecision::PASS;
         }
         let is_like = |said: &Mark| distance(said.0, message.likeness().simhash) <= self.distance;
         let mut like = self.recent().held(&state.said, now_ms).rev().filter(|(_, said)| is_like(said));
         // The text that makes this one too many, and when it is forgotten.
         let before = self.count.max(2) as usize - 2;
-        let Some((leaves_ms, _)) = like.nth(before) else { return Decision::PASS };
+        let Some((leaves_ms, _)) = like.nth(before) else { return RuleDecision::PASS };
         let finding = || Finding {
             kind: Self::KIND,
             severity: Severity::Warning,
@@ -81,10 +81,10 @@ impl Detector for NearDuplicates {
             message: format!("said nearly the same {} times within {} s", self.count, self.window_ms / 1_000),
         };
         let is_new = state.found_at.is_new(now_ms, self.window_ms);
-        Decision::found(self.level, is_new.then(finding), leaves_ms)
+        RuleDecision::found(self.level, is_new.then(finding), leaves_ms)
     }
 
-    fn note(&self, state: &mut Likes, message: &Message<'_>, now_ms: u64, decision: &Decision, passed: bool) {
+    fn note(&self, state: &mut Likes, message: &SpokenMessage<'_>, now_ms: u64, decision: &RuleDecision, passed: bool) {
         if self.level == Level::Off {
             *state = Likes::default();
             return;
@@ -107,7 +107,7 @@ mod tests {
     fn found(rule: &NearDuplicates, said: &[(u64, &str)]) -> Vec<(u64, bool, Option<u64>)> {
         let mut state = Likes::default();
         let judge = |(at, text): &(u64, &str)| {
-            let decision = rule.on(&mut state, &Message::new("agt_1", None, text), *at);
+            let decision = rule.on(&mut state, &SpokenMessage::new("agt_1", None, text), *at);
             decision.found.then_some((*at, decision.alert.is_some(), decision.retry_after_ms))
         };
         said.iter().filter_map(judge).collect()
@@ -147,7 +147,7 @@ mod tests {
         let (rule, mut state) = (NearDuplicates::default(), Likes::default());
         for number in 0..1_000_u64 {
             let text = format!("w{0} a{0} b{0} c{0}", char::from(b'a' + (number % 26) as u8));
-            rule.on(&mut state, &Message::new("agt_1", None, &text), number);
+            rule.on(&mut state, &SpokenMessage::new("agt_1", None, &text), number);
         }
         assert_eq!(state.said.len(), ITEMS_MAX);
         assert!(serde_json::to_vec(&state).unwrap().len() < 900);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::Severity,
-    governance::{Decision, Detector, Finding, Level, TaskTurn},
+    governance::{Detector, Finding, Level, RuleDecision, TaskTurn},
 };
 
 /// The limit.
@@ -51,14 +51,14 @@ impl Detector for NoProgress {
     const RULE: &'static str = "noProgress";
     const KIND: &'static str = "task.no_progress";
 
-    fn judge(&self, state: &Stall, (task_id, turn): (&str, TaskTurn<'_>), now_ms: u64) -> Decision {
+    fn judge(&self, state: &Stall, (task_id, turn): (&str, TaskTurn<'_>), now_ms: u64) -> RuleDecision {
         let idle_left_ms = self.idle_left_ms(state, now_ms);
         let is_found = matches!(turn, TaskTurn::Agent(_))
             && idle_left_ms > 0
             && state.messages.saturating_add(1) >= self.messages
             && self.level > Level::Off;
         if !is_found {
-            return Decision::PASS;
+            return RuleDecision::PASS;
         }
         let finding = || Finding {
             kind: Self::KIND,
@@ -66,10 +66,17 @@ impl Detector for NoProgress {
             subject: task_id.to_owned(),
             message: format!("{} messages of agents, and neither a change of state nor a person", self.messages),
         };
-        Decision::found(self.level, (!state.is_told).then(finding), idle_left_ms)
+        RuleDecision::found(self.level, (!state.is_told).then(finding), idle_left_ms)
     }
 
-    fn note(&self, state: &mut Stall, (_, turn): (&str, TaskTurn<'_>), now_ms: u64, decision: &Decision, passed: bool) {
+    fn note(
+        &self,
+        state: &mut Stall,
+        (_, turn): (&str, TaskTurn<'_>),
+        now_ms: u64,
+        decision: &RuleDecision,
+        passed: bool,
+    ) {
         if !matches!(turn, TaskTurn::Agent(_)) || self.level == Level::Off || self.idle_left_ms(state, now_ms) == 0 {
             *state = Stall::default();
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::governance::{
-    Decision, Finding, Level,
+    Finding, Level, RuleDecision,
     window::{Sliding, Times},
 };
 
@@ -30,16 +30,16 @@ impl Rated {
         level: Level,
         now_ms: u64,
         finding: impl FnOnce() -> Finding,
-    ) -> Decision {
+    ) -> RuleDecision {
         match rule.room(&self.taken, now_ms) {
             Err(retry_after_ms) if level > Level::Off => {
-                Decision::found(level, (!self.is_told).then(finding), retry_after_ms)
+                RuleDecision::found(level, (!self.is_told).then(finding), retry_after_ms)
             }
-            _ => Decision::PASS,
+            _ => RuleDecision::PASS,
         }
     }
 
-    pub(super) fn note(&mut self, rule: Sliding, level: Level, now_ms: u64, decision: &Decision, passed: bool) {
+    pub(super) fn note(&mut self, rule: Sliding, level: Level, now_ms: u64, decision: &RuleDecision, passed: bool) {
         if level == Level::Off {
             *self = Rated::default();
             return;
@@ -57,7 +57,7 @@ impl Rated {
 
 #[cfg(test)]
 mod tests {
-    use crate::governance::{Detector, Level, Message, MessageRate, Rated, SyncRate};
+    use crate::governance::{Detector, Level, MessageRate, Rated, SpokenMessage, SyncRate};
 
     /// Which of the messages at these seconds are refused, and which raise an
     /// alert, with three messages in a window of ten seconds.
@@ -65,7 +65,7 @@ mod tests {
         let rate = MessageRate { level, limit: 3, window_ms: 10_000 };
         let (mut state, mut refused, mut told) = (Rated::default(), Vec::new(), Vec::new());
         for second in seconds {
-            let decision = rate.on(&mut state, &Message::new("agt_1", None, "x"), second * 1_000);
+            let decision = rate.on(&mut state, &SpokenMessage::new("agt_1", None, "x"), second * 1_000);
             refused.extend((!decision.allow).then_some(*second));
             told.extend(decision.alert.map(|_| *second));
         }

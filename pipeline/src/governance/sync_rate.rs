@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::Severity,
-    governance::{Decision, Detector, Finding, Level, Rated, window::Sliding},
+    governance::{Detector, Finding, Level, Rated, RuleDecision, window::Sliding},
 };
 
 /// The limit. From [`Level::Mute`] on the project's changes wait; there is
@@ -53,7 +53,7 @@ impl Detector for SyncRate {
     const RULE: &'static str = "syncs";
     const KIND: &'static str = "project.throttled";
 
-    fn judge(&self, state: &Rated, project_id: &str, now_ms: u64) -> Decision {
+    fn judge(&self, state: &Rated, project_id: &str, now_ms: u64) -> RuleDecision {
         let finding = || Finding {
             kind: Self::KIND,
             severity: Severity::Warning,
@@ -61,10 +61,10 @@ impl Detector for SyncRate {
             message: format!("more than {} changes to mirror in {} s", self.limit, self.window_ms / 1_000),
         };
         let level = if self.waits() { Level::Mute } else { self.level.min(Level::Alert) };
-        Decision { enforce: None, ..state.judge(self.rule(), level, now_ms, finding) }
+        RuleDecision { enforce: None, ..state.judge(self.rule(), level, now_ms, finding) }
     }
 
-    fn note(&self, state: &mut Rated, _: &str, now_ms: u64, decision: &Decision, passed: bool) {
+    fn note(&self, state: &mut Rated, _: &str, now_ms: u64, decision: &RuleDecision, passed: bool) {
         state.note(self.rule(), self.level, now_ms, decision, passed);
     }
 

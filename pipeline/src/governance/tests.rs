@@ -57,7 +57,7 @@ proptest! {
             subjects.expire(now, usize::MAX);
 
             let mut state = subjects.take(agents[agent]);
-            let judged = limits.on_message(&mut state, None, &Message::new(agents[agent], None, "on it"), now);
+            let judged = limits.on_message(&mut state, None, &SpokenMessage::new(agents[agent], None, "on it"), now);
             let in_window = said[agent].iter().filter(|time| now - **time < WINDOW_MS).count();
             prop_assert_eq!(judged.allow, in_window < 10);
             if judged.allow {
@@ -120,7 +120,7 @@ proptest! {
         limits.no_progress = NoProgress { level: LEVELS[levels[4]], messages: 6, idle_ms: 90_000 };
 
         let mut agents: [AgentState; 3] = Default::default();
-        let mut task = TaskState::default();
+        let mut task = TaskConversation::default();
         let (mut raw, mut now) = (1_000_000_i64, 0);
         for ((step, agent), (text, turn)) in steps.into_iter().zip(texts.into_iter().zip(turns)) {
             raw = (raw + step).max(0);
@@ -131,13 +131,13 @@ proptest! {
                 continue;
             }
             let id = ["agt_a", "agt_b", "agt_c"][agent];
-            let message = Message::new(id, Some("task_1"), TEXTS[text]);
+            let message = SpokenMessage::new(id, Some("task_1"), TEXTS[text]);
             let (mut other, mut other_task) = (restored(agents[agent].clone()), restored(task.clone()));
             if limits.agent_expiry(&other).is_none_or(|expiry| expiry <= now) {
                 other = AgentState::default();
             }
             if limits.task_expiry(&other_task).is_none_or(|expiry| expiry <= now) {
-                other_task = TaskState::default();
+                other_task = TaskConversation::default();
             }
             let judged = limits.on_message(&mut agents[agent], Some(&mut task), &message, now);
             let judged_otherwise = limits.on_message(&mut other, Some(&mut other_task), &message, now);
@@ -179,7 +179,7 @@ proptest! {
 #[test]
 fn an_agent_that_is_stuck_is_cut_and_stays_out_for_the_cool_down() {
     let (limits, mut agent) = (Limits::default(), AgentState::default());
-    let mut say = |text: &str, now| limits.on_message(&mut agent, None, &Message::new("agt_1", None, text), now);
+    let mut say = |text: &str, now| limits.on_message(&mut agent, None, &SpokenMessage::new("agt_1", None, text), now);
     assert!(say("I will retry.", 0).allow);
     let second = say("I will retry.", 5_000);
     assert_eq!((second.allow, second.enforce, second.retry_after_ms), (false, Some(Level::Disconnect), Some(60_000)));
@@ -194,9 +194,9 @@ fn an_agent_that_is_stuck_is_cut_and_stays_out_for_the_cool_down() {
 fn what_one_detector_refuses_takes_no_place_elsewhere() {
     let mut limits = Limits::default();
     limits.identical.level = Level::Mute;
-    let (mut agent, mut task) = (AgentState::default(), TaskState::default());
+    let (mut agent, mut task) = (AgentState::default(), TaskConversation::default());
     for number in 0..50 {
-        let message = Message::new("agt_1", Some("task_1"), "the same again");
+        let message = SpokenMessage::new("agt_1", Some("task_1"), "the same again");
         let judged = limits.on_message(&mut agent, Some(&mut task), &message, number);
         assert_eq!(judged.allow, number == 0);
         assert_eq!(judged.alerts.len(), usize::from(number == 1));
@@ -210,10 +210,11 @@ fn what_a_later_detector_refuses_is_not_counted_by_an_earlier_one() {
     let near_duplicates = NearDuplicates { level: Level::Mute, count: 2, ..NearDuplicates::default() };
     let no_progress = NoProgress { level: Level::Mute, messages: 3, ..NoProgress::default() };
     let limits = Limits { near_duplicates, no_progress, ..Limits::default() };
-    let (mut agent, mut task) = (AgentState::default(), TaskState::default());
+    let (mut agent, mut task) = (AgentState::default(), TaskConversation::default());
     let mut taken = Vec::new();
     for text in ["read file 1 of 9", "read file 2 of 9", "the tests do not compile", "I will ask a person now", "ok"] {
-        let judged = limits.on_message(&mut agent, Some(&mut task), &Message::new("agt_1", Some("task_1"), text), 0);
+        let judged =
+            limits.on_message(&mut agent, Some(&mut task), &SpokenMessage::new("agt_1", Some("task_1"), text), 0);
         taken.push((judged.allow, agent.rate.taken.len()));
     }
     // The second is like the first; the task lets two pass.
@@ -227,9 +228,9 @@ fn a_mute_agent_in_a_loop_is_found_to_be_stuck() {
     let (limits, mut agent) = (Limits::default(), AgentState::default());
     let texts: Vec<String> = ('a'..'l').map(|letter| letter.to_string()).collect();
     for text in &texts {
-        limits.on_message(&mut agent, None, &Message::new("agt_1", None, text), 0);
+        limits.on_message(&mut agent, None, &SpokenMessage::new("agt_1", None, text), 0);
     }
-    let judged = limits.on_message(&mut agent, None, &Message::new("agt_1", None, "k"), 1);
+    let judged = limits.on_message(&mut agent, None, &SpokenMessage::new("agt_1", None, "k"), 1);
     assert_eq!(judged.enforce, Some(Level::Disconnect), "its first was refused, and remembered");
 }
 
@@ -239,7 +240,7 @@ fn an_agent_is_nudged_once_an_episode() {
     let limits = Limits { messages, ..Limits::default() };
     let mut agent = AgentState::default();
     let mut say =
-        |text: &str, now| limits.on_message(&mut agent, None, &Message::new("agt_1", None, text), now).enforce;
+        |text: &str, now| limits.on_message(&mut agent, None, &SpokenMessage::new("agt_1", None, text), now).enforce;
     let enforced = [say("a", 0), say("b", 1), say("c", 2), say("d", 2_000), say("e", 2_001)];
     assert_eq!(enforced, [None, Some(Level::Nudge), None, None, Some(Level::Nudge)]);
 }
@@ -269,7 +270,8 @@ fn memory_is_bounded_with_ten_thousand_agents() {
                 (format!("agt_{number}"), format!("Round {}: I have read the file", "n".repeat(round as usize)));
             let key = format!("acme/{id}");
             let mut state = agents.take(&key);
-            refused += u32::from(!limits.on_message(&mut state, None, &Message::new(&id, None, &text), now).allow);
+            refused +=
+                u32::from(!limits.on_message(&mut state, None, &SpokenMessage::new(&id, None, &text), now).allow);
             if number % 1_000 == 0 {
                 largest = largest.max(serde_json::to_vec(&state).unwrap().len());
             }
@@ -299,7 +301,7 @@ fn agents_beyond_the_bound_cost_nothing_more() {
     let (limits, mut agents, mut gone) = (Limits::default(), Subjects::<AgentState>::new(1_000), 0);
     for number in 0..10_000 {
         let (id, mut state) = (format!("agt_{number}"), AgentState::default());
-        limits.on_message(&mut state, None, &Message::new(&id, None, "x"), number);
+        limits.on_message(&mut state, None, &SpokenMessage::new(&id, None, "x"), number);
         let expiry = limits.agent_expiry(&state);
         gone += usize::from(agents.put(&format!("acme/{id}"), state, expiry).is_some());
     }

@@ -27,7 +27,7 @@ use crate::{
         Actor, ActorKind, AgentAction, Change, EventType, MemoryRequest, Mention, Message, ProjectRef, Subject,
         TaskState, ToolCall, Trust,
     },
-    event_builder::{Made, event},
+    event_builder::EventBuilder,
     inputs::{begin, commands::moved, read},
     ports::{NewRecord, Record},
     stages::remember,
@@ -242,8 +242,8 @@ fn move_task(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mu
 /// The agent's own status, of interest to people only.
 fn report(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) -> Result<(), Refused> {
     let status = field(action, "status").filter(|status| status.len() <= STATUS_BYTES_MAX).ok_or("invalid")?;
-    let made = made(action, EventType::AgentStatusChanged);
-    let mut draft = Draft::of(event(&made, actor(&action.agent_id), turn));
+    let builder = builder_of(action, EventType::AgentStatusChanged);
+    let mut draft = Draft::of(builder.event(actor(&action.agent_id), turn));
     draft.event.subject =
         Some(Subject { kind: "agent".to_owned(), external_id: Some(action.agent_id.clone()), url: None });
     draft.event.changes.push(Change { field: "status".to_owned(), before: None, after: Some(status.into()) });
@@ -273,7 +273,7 @@ fn say(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mut Turn
 fn said(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &Turn<'_>) -> Result<Draft, &'static str> {
     let text = field(action, "text").filter(|text| text.len() <= TEXT_BYTES_MAX).ok_or("invalid")?;
     let tenant = &*action.tenant_id;
-    let mut draft = Draft::of(event(&made(action, EventType::MessagePosted), actor(agent), turn));
+    let mut draft = Draft::of(builder_of(action, EventType::MessagePosted).event(actor(agent), turn));
     let mut message = Message { text: text.to_owned(), ..Message::default() };
     let thread = action.data.get("thread");
     let thread_field = |name: &str| thread.and_then(|thread| thread.get(name)?.as_str());
@@ -302,8 +302,8 @@ fn said(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &Turn<'_
     Ok(draft)
 }
 
-fn made(action: &AgentAction, kind: EventType) -> Made<'_> {
-    Made { tenant: &action.tenant_id, kind, event: &action.name, operator: NAME, trace_id: trace_of(action) }
+fn builder_of(action: &AgentAction, kind: EventType) -> EventBuilder<'_> {
+    EventBuilder { tenant: &action.tenant_id, kind, event: &action.name, operator: NAME, trace_id: trace_of(action) }
 }
 
 /// What every event of an action has of it.

@@ -13,7 +13,7 @@ use crate::{
     chain::Chain,
     draft::Draft,
     event::{Actor, ActorKind, Change, Command, CommandResult, EventType, Task, TaskState, Trust},
-    event_builder::{Made, event},
+    event_builder::EventBuilder,
     inputs::{begin, read},
     ports::{NewRecord, Record},
     stages::{enrich::find_place, track::beginning},
@@ -138,8 +138,9 @@ pub(crate) fn moved(
     operator: &'static str,
     turn: &Turn<'_>,
 ) -> Draft {
-    let made = Made { tenant, kind: EventType::WorkItemStatusChanged, event: "task.moved", operator, trace_id: None };
-    let mut draft = Draft::of(event(&made, actor, turn));
+    let builder =
+        EventBuilder { tenant, kind: EventType::WorkItemStatusChanged, event: "task.moved", operator, trace_id: None };
+    let mut draft = Draft::of(builder.event(actor, turn));
     let before = chain.state.tasks.get(key).map(|task| task.state.name());
     chain.state.tasks.update(key, |task| task.state = state);
     if let Some(task) = chain.state.tasks.get(key) {

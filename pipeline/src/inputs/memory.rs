@@ -8,7 +8,7 @@ use crate::{
     chain::Chain,
     draft::Draft,
     event::{Actor, ActorKind, EventType, MemoryResult, Message, ProjectRef, Subject, ThreadSummary},
-    event_builder::{Made, event},
+    event_builder::EventBuilder,
     ports::{NewRecord, Record},
     state::tasks::Tasks,
     turn::Turn,
@@ -29,7 +29,7 @@ pub fn on(chain: &mut Chain, record: &Record, outputs: &mut Vec<NewRecord>) {
 /// What became of a request: a summary is an event of its thread.
 fn summary_event(tasks: &Tasks, result: &MemoryResult, turn: &Turn<'_>) -> Option<Draft> {
     let MemoryResult::Summarised { tenant_id, summary, .. } = result else { return None };
-    let made = Made {
+    let builder = EventBuilder {
         tenant: tenant_id,
         kind: EventType::SummaryCreated,
         event: "summary.created",
@@ -44,7 +44,7 @@ fn summary_event(tasks: &Tasks, result: &MemoryResult, turn: &Turn<'_>) -> Optio
         name: Some(summary.model.clone()),
         email: None,
     };
-    let mut draft = Draft::of(event(&made, actor, turn));
+    let mut draft = Draft::of(builder.event(actor, turn));
     if let Some(key) = tasks.find(tenant_id, &summary.task_id)
         && let Some(task) = tasks.get(key)
     {

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
     use crate::{
         event::{Actor, ActorKind, EventType, Trust},
-        event_builder::{Made, event},
+        event_builder::EventBuilder,
         ports::{NewRecord, Position},
         settings::Settings,
         topics::Topic,
@@ -69,9 +69,14 @@ mod tests {
                 name: None,
                 email: None,
             };
-            let of =
-                Made { tenant: "acme", kind: EventType::NewWorkItem, event: "x", operator: "test", trace_id: None };
-            let mut draft = Draft::of(event(&of, actor, &turn(0, &mut nothing)));
+            let of = EventBuilder {
+                tenant: "acme",
+                kind: EventType::NewWorkItem,
+                event: "x",
+                operator: "test",
+                trace_id: None,
+            };
+            let mut draft = Draft::of(of.event(actor, &turn(0, &mut nothing)));
             (draft.marks, draft.thing, draft.event.reconciled) = (vec![mark], Some(7), reconciled);
             draft
         };

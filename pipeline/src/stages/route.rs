@@ -1,6 +1,6 @@
 //! Decides which agents are told of an event, and numbers what each is told.
 //!
-//! In: drafts with place, task and calls. Out: [`Told`], which `publish` writes
+//! In: drafts with place, task and calls. Out: [`Recipients`], which `publish` writes
 //! to `agents.inbox` beside the event. Only enabled agents of the place are
 //! told (see [`Place`](crate::state::index::Place)), an agent never of what it did
 //! itself, and each once an event:
@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::{Stage, Verdict, track};
 use crate::{
-    draft::{Draft, Told},
+    draft::{Draft, Recipients},
     event::{EventType, Notify},
     state::{
         PartitionState,
@@ -52,7 +52,7 @@ fn decide(index: Option<&Index>, tasks: &mut Tasks, draft: &mut Draft) {
             let all = facts.called.is_empty() && facts.calls_hub;
             let called = place.agents.iter().filter(|agent| all || facts.called.binary_search(agent).is_ok());
             let to: Vec<_> = called.filter(|agent| is_other(agent)).map(|agent| (Arc::clone(agent), None)).collect();
-            draft.facts.told = (!to.is_empty()).then_some(Told { name: WAKE_UP, to });
+            draft.facts.told = (!to.is_empty()).then_some(Recipients { name: WAKE_UP, to });
         }
         return;
     };
@@ -89,7 +89,7 @@ fn decide(index: Option<&Index>, tasks: &mut Tasks, draft: &mut Draft) {
         to.iter_mut().for_each(|(_, name)| *name = None);
     }
     let name = if is_update { CONTEXT_UPDATE } else { TASK_ASSIGNED };
-    draft.facts.told = (!to.is_empty()).then_some(Told { name, to });
+    draft.facts.told = (!to.is_empty()).then_some(Recipients { name, to });
 }
 
 struct Calls {

@@ -32,7 +32,7 @@ pub struct Directory {
 #[derive(Default)]
 pub struct Company {
     rows: Rows,
-    /// Made anew when somebody looks after a change: many rows change at once.
+    /// EventBuilder anew when somebody looks after a change: many rows change at once.
     index: Option<Index>,
 }
 

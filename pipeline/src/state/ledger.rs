@@ -24,7 +24,7 @@ pub struct Ledger<S> {
 /// when it is read again.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry<S> {
+struct LedgerEntry<S> {
     until_ms: u64,
     state: S,
 }
@@ -95,14 +95,14 @@ impl<S: Default + Serialize + DeserializeOwned> Ledger<S> {
     pub fn flush(&mut self, turn: &mut Turn<'_>) {
         while let Some(key) = self.dirty.pop_first() {
             let Some((tenant, id)) = parts_of(&key) else { continue };
-            let entry = self.subjects.entry(&key).map(|(until_ms, state)| Entry { until_ms, state });
+            let entry = self.subjects.entry(&key).map(|(until_ms, state)| LedgerEntry { until_ms, state });
             turn.keep(tenant, self.kind, id, entry.as_ref());
         }
     }
 
     /// Takes up one that an earlier run kept; gives it.
     pub fn restore(&mut self, kept: StoredEntry<'_>) -> Option<&S> {
-        let entry = Entry::<S>::deserialize(kept.data?).ok()?;
+        let entry = LedgerEntry::<S>::deserialize(kept.data?).ok()?;
         let key = key_of(kept.key.tenant, kept.key.id);
         self.subjects.put(&key, entry.state, Some(entry.until_ms));
         self.subjects.get(&key)

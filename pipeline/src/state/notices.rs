@@ -34,7 +34,7 @@ pub struct Notices {
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct NoticeEntry {
     at: Time,
 }
 
@@ -98,7 +98,7 @@ impl Stateful for Notices {
     }
 
     fn restore(&mut self, kept: StoredEntry<'_>) {
-        let Some(entry) = kept.data.and_then(|data| Entry::deserialize(data).ok()) else { return };
+        let Some(entry) = kept.data.and_then(|data| NoticeEntry::deserialize(data).ok()) else { return };
         if let Some(id) = kept.key.id.strip_prefix("connection:") {
             self.heard.insert(key(kept.key.tenant, id), entry.at.as_ms());
         } else if let Some(id) = kept.key.id.strip_prefix("project:") {

@@ -24,12 +24,12 @@ const KIND: &str = "repeat";
 const EXPIRED_PER_TICK_MAX: usize = 50_000;
 
 /// 96 bits of hash, tenant included: one in 2^96 is told from another.
-type Mark = [u8; 12];
+type ShortMark = [u8; 12];
 
 /// The marks that are remembered, and in which order they are let go.
 pub struct Seen {
     settings: DeduplicateSettings,
-    marks: HashSet<Mark>,
+    marks: HashSet<ShortMark>,
     queue: VecDeque<Marked>,
     tenants: Vec<Arc<str>>,
     tenant_numbers: HashMap<Arc<str>, u32>,
@@ -43,7 +43,7 @@ struct Marked {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct MarkEntry {
     at: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     also: Vec<String>,
@@ -74,7 +74,7 @@ impl Seen {
             return false;
         }
         self.remember(tenant, turn.now_ms, first, more.into());
-        let entry = Entry { at: turn.now_ms, also: more.iter().map(|mark| hex(*mark)).collect() };
+        let entry = MarkEntry { at: turn.now_ms, also: more.iter().map(|mark| hex(*mark)).collect() };
         turn.keep(tenant, KIND, &hex(first), Some(&entry));
         while self.queue.len() > self.settings.events_max {
             self.forget_oldest(turn);
@@ -105,7 +105,7 @@ impl Seen {
         for mark in std::iter::once(&oldest.first).chain(&oldest.more) {
             self.marks.remove(&short(&tenant, *mark));
         }
-        turn.keep(&tenant, KIND, &hex(oldest.first), None::<&Entry>);
+        turn.keep(&tenant, KIND, &hex(oldest.first), None::<&MarkEntry>);
     }
 
     /// Tenants are numbered once and for good: their names are a few bytes
@@ -122,7 +122,7 @@ impl Seen {
     }
 }
 
-fn short(tenant: &str, mark: u128) -> Mark {
+fn short(tenant: &str, mark: u128) -> ShortMark {
     let [_, _, _, _, short @ ..] = Parts::new().add(tenant).add(mark.to_le_bytes()).finish().to_le_bytes();
     short
 }
@@ -134,7 +134,7 @@ impl Stateful for Seen {
 
     fn restore(&mut self, kept: StoredEntry<'_>) {
         let Some(first) = from_hex(kept.key.id) else { return };
-        let Some(entry) = kept.data.and_then(|data| Entry::deserialize(data).ok()) else { return };
+        let Some(entry) = kept.data.and_then(|data| MarkEntry::deserialize(data).ok()) else { return };
         let more = entry.also.iter().filter_map(|mark| from_hex(mark)).collect();
         self.remember(kept.key.tenant, entry.at, first, more);
     }

@@ -151,7 +151,7 @@ impl Serialize for Numbered<'_> {
 fn written(letter: &Letter<'_>, to: &[Numbered<'_>], at: Time) -> Option<bytes::Bytes> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Entry<'a> {
+    struct InboxValue<'a> {
         id: &'a str,
         tenant_id: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,7 +162,7 @@ fn written(letter: &Letter<'_>, to: &[Numbered<'_>], at: Time) -> Option<bytes::
         #[serde(skip_serializing_if = "Option::is_none")]
         data: Option<&'a Map<String, Value>>,
     }
-    let entry = Entry {
+    let entry = InboxValue {
         id: letter.id,
         tenant_id: letter.tenant,
         trace_id: letter.trace_id,

@@ -27,7 +27,7 @@ const TASK_COST_BYTES: usize = 600;
 /// See the module.
 pub struct Tasks {
     settings: TrackSettings,
-    by_key: HashMap<u128, Slot>,
+    by_key: HashMap<u128, TaskSlot>,
     threads: HashMap<u128, u128>,
     /// When each was touched; entries that are not a task's last are skipped.
     order: VecDeque<(u64, u128)>,
@@ -36,7 +36,7 @@ pub struct Tasks {
     dirty: Vec<u128>,
 }
 
-struct Slot {
+struct TaskSlot {
     tenant: Arc<str>,
     task: Task,
     touched: u64,
@@ -127,7 +127,7 @@ impl Tasks {
 
     /// Adds one, to be updated at once.
     pub fn insert(&mut self, key: u128, tenant: &str, task: Task) {
-        let slot = Slot { tenant: tenant.into(), task, touched: 0, bytes: 0, is_dirty: false, thread: None };
+        let slot = TaskSlot { tenant: tenant.into(), task, touched: 0, bytes: 0, is_dirty: false, thread: None };
         self.by_key.insert(key, slot);
     }
 

@@ -21,12 +21,12 @@ use crate::{
 pub struct MemoryLog {
     pub(super) identity: u64,
     pub(super) partitions: u32,
-    pub(super) inner: Arc<Inner>,
+    pub(super) inner: Arc<MemoryInner>,
 }
 
 #[derive(Default)]
-pub(super) struct Inner {
-    pub(super) state: Mutex<State>,
+pub(super) struct MemoryInner {
+    pub(super) state: Mutex<MemoryState>,
     /// For sessions, which wait with their thread.
     pub(super) changed: Condvar,
 }
@@ -34,12 +34,12 @@ pub(super) struct Inner {
 pub(super) type Lane = (Topic, u32);
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct MemoryState {
     pub(super) lanes: BTreeMap<Lane, Records>,
     pub(super) groups: HashMap<String, Group>,
     pub(super) next_seq: u64,
     /// What waits for `release`, in order.
-    pub(super) held: Option<VecDeque<Change>>,
+    pub(super) held: Option<VecDeque<LogChange>>,
     pub(super) append_failures: VecDeque<LogError>,
     pub(super) commit_failures: VecDeque<LogError>,
     pub(super) is_closed: bool,
@@ -73,7 +73,7 @@ pub(super) struct Seat {
 }
 
 /// One append or commit, which takes effect whole.
-pub(super) struct Change {
+pub(super) struct LogChange {
     seq: u64,
     records: Vec<Record>,
     progress: Vec<(String, Lane, u64)>,
@@ -168,11 +168,11 @@ impl MemoryLog {
         lanes.flat_map(|(_, records)| records.kept.values().map(|(_, record)| record.clone())).collect()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, MemoryState> {
         self.inner.lock()
     }
 
-    pub(super) fn wake(&self, state: MutexGuard<'_, State>) {
+    pub(super) fn wake(&self, state: MutexGuard<'_, MemoryState>) {
         self.inner.wake(state);
     }
 
@@ -202,12 +202,12 @@ pub(super) fn no_partition(partition: u32, partitions: u32) -> LogError {
     LogError::Unavailable { detail: format!("there is no partition {partition} of {partitions}") }
 }
 
-impl Inner {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+impl MemoryInner {
+    pub(super) fn lock(&self) -> MutexGuard<'_, MemoryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn wake(&self, mut state: MutexGuard<'_, State>) {
+    pub(super) fn wake(&self, mut state: MutexGuard<'_, MemoryState>) {
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.changed.notify_all();
@@ -217,7 +217,7 @@ impl Inner {
     /// Waits until `look` finds something.
     pub(super) async fn until<T>(
         &self,
-        mut look: impl FnMut(&mut State) -> Result<Option<T>, LogError>,
+        mut look: impl FnMut(&mut MemoryState) -> Result<Option<T>, LogError>,
     ) -> Result<T, LogError> {
         poll_fn(|context| {
             let mut state = self.lock();
@@ -235,7 +235,7 @@ impl Inner {
     }
 }
 
-impl State {
+impl MemoryState {
     pub(super) fn check_open(&self) -> Result<(), LogError> {
         if self.is_closed { Err(LogError::Closed) } else { Ok(()) }
     }
@@ -254,7 +254,7 @@ impl State {
             self.groups.entry(group.clone()).or_default().offsets.insert(*lane, *next);
         }
         let positions = taken.iter().map(|record| record.position).collect();
-        let change = Change { seq, records: taken, progress };
+        let change = LogChange { seq, records: taken, progress };
         match &mut self.held {
             Some(held) => held.push_back(change),
             None => self.apply(change),
@@ -262,7 +262,7 @@ impl State {
         (positions, seq)
     }
 
-    fn apply(&mut self, change: Change) {
+    fn apply(&mut self, change: LogChange) {
         for record in change.records {
             let lane = self.lanes.entry((record.position.topic, record.position.partition)).or_default();
             lane.end = record.position.offset + 1;

@@ -19,44 +19,44 @@ use crate::{
     event::{ActorKind, Change, EventType, Message, ProjectRef, StandardEvent, TaskRef, TaskState},
     inputs::normalize::{
         Rejected,
-        lenient::{Flag, Many, Maybe, Moment, Named, NamedList, Raw, Text},
+        lenient::{Flag, LenientText, Many, Maybe, Moment, Named, NamedList, Raw},
         request::{Request, Said, actor, malformed, may_have_mark, mentions, set_mark, subject},
     },
 };
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Envelope<'a> {
-    event: Text<'a>,
-    webhook_id: Text<'a>,
-    task_id: Text<'a>,
-    list_id: Text<'a>,
-    folder_id: Text<'a>,
-    space_id: Text<'a>,
-    goal_id: Text<'a>,
-    key_result_id: Text<'a>,
-    history_items: Many<Item<'a>>,
-    task: Maybe<Task<'a>>,
+struct ClickupEnvelope<'a> {
+    event: LenientText<'a>,
+    webhook_id: LenientText<'a>,
+    task_id: LenientText<'a>,
+    list_id: LenientText<'a>,
+    folder_id: LenientText<'a>,
+    space_id: LenientText<'a>,
+    goal_id: LenientText<'a>,
+    key_result_id: LenientText<'a>,
+    history_items: Many<ClickupItem<'a>>,
+    task: Maybe<ClickupTask<'a>>,
     // An automation has the task here, and an id and a date of its own.
-    payload: Maybe<Task<'a>>,
-    id: Text<'a>,
+    payload: Maybe<ClickupTask<'a>>,
+    id: LenientText<'a>,
     date: Moment,
     // The low-level envelope.
-    hist_id: Text<'a>,
+    hist_id: LenientText<'a>,
     version: Maybe<Version<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Item<'a> {
-    id: Text<'a>,
+struct ClickupItem<'a> {
+    id: LenientText<'a>,
     #[serde(rename = "type")]
-    kind: Text<'a>,
+    kind: LenientText<'a>,
     date: Moment,
-    field: Text<'a>,
-    parent_id: Text<'a>,
-    source: Text<'a>,
-    user: Maybe<User<'a>>,
+    field: LenientText<'a>,
+    parent_id: LenientText<'a>,
+    source: LenientText<'a>,
+    user: Maybe<ClickupUser<'a>>,
     before: Raw<'a>,
     after: Raw<'a>,
     comment: Raw<'a>,
@@ -64,38 +64,38 @@ struct Item<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct User<'a> {
-    id: Text<'a>,
-    username: Text<'a>,
-    email: Text<'a>,
+struct ClickupUser<'a> {
+    id: LenientText<'a>,
+    username: LenientText<'a>,
+    email: LenientText<'a>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Task<'a> {
-    id: Text<'a>,
-    name: Text<'a>,
-    text_content: Text<'a>,
-    description: Text<'a>,
-    status: Named<'a, Level<'a>>,
-    priority: Named<'a, Level<'a>>,
-    assignees: NamedList<'a, User<'a>>,
-    creator: Maybe<User<'a>>,
-    list: Maybe<Place<'a>>,
-    url: Text<'a>,
+struct ClickupTask<'a> {
+    id: LenientText<'a>,
+    name: LenientText<'a>,
+    text_content: LenientText<'a>,
+    description: LenientText<'a>,
+    status: Named<'a, ClickupLevel<'a>>,
+    priority: Named<'a, ClickupLevel<'a>>,
+    assignees: NamedList<'a, ClickupUser<'a>>,
+    creator: Maybe<ClickupUser<'a>>,
+    list: Maybe<ClickupPlace<'a>>,
+    url: LenientText<'a>,
 }
 
 /// A status or a priority: its word is in the field of its own name.
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Level<'a> {
-    status: Text<'a>,
-    priority: Text<'a>,
+struct ClickupLevel<'a> {
+    status: LenientText<'a>,
+    priority: LenientText<'a>,
     #[serde(rename = "type")]
-    kind: Text<'a>,
+    kind: LenientText<'a>,
 }
 
-impl Level<'_> {
+impl ClickupLevel<'_> {
     fn word(&self) -> Option<&str> {
         self.status.or(&self.priority)
     }
@@ -113,24 +113,24 @@ impl Level<'_> {
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Place<'a> {
-    id: Text<'a>,
-    name: Text<'a>,
+struct ClickupPlace<'a> {
+    id: LenientText<'a>,
+    name: LenientText<'a>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Comment<'a> {
-    id: Text<'a>,
-    text_content: Text<'a>,
+struct ClickupComment<'a> {
+    id: LenientText<'a>,
+    text_content: LenientText<'a>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Version<'a> {
-    object_type: Text<'a>,
-    object_id: Text<'a>,
-    operation: Text<'a>,
+    object_type: LenientText<'a>,
+    object_id: LenientText<'a>,
+    operation: LenientText<'a>,
     deleted: Flag,
     data: Maybe<VersionData<'a>>,
 }
@@ -145,14 +145,14 @@ struct VersionData<'a> {
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Relation<'a> {
     #[serde(rename = "type")]
-    kind: Text<'a>,
-    object_type: Text<'a>,
-    object_id: Text<'a>,
+    kind: LenientText<'a>,
+    object_type: LenientText<'a>,
+    object_id: LenientText<'a>,
 }
 
 /// The events of a ClickUp request: one, or none for a twin (see above).
 pub(super) fn read(request: &Request<'_>) -> Result<Vec<Draft>, Rejected> {
-    let body: Envelope<'_> = request.parse()?;
+    let body: ClickupEnvelope<'_> = request.parse()?;
     if body.event.get().is_some() {
         return read_event(request, &body);
     }
@@ -211,7 +211,7 @@ fn kind_of(event: &str) -> EventType {
     }
 }
 
-fn read_event(request: &Request<'_>, body: &Envelope<'_>) -> Result<Vec<Draft>, Rejected> {
+fn read_event(request: &Request<'_>, body: &ClickupEnvelope<'_>) -> Result<Vec<Draft>, Rejected> {
     let name = body.event.or_empty();
     let items = &body.history_items.0;
     let first = items.first();
@@ -266,9 +266,9 @@ fn read_event(request: &Request<'_>, body: &Envelope<'_>) -> Result<Vec<Draft>, 
 /// all edits of a comment share one history item.
 fn mark(
     request: &Request<'_>,
-    body: &Envelope<'_>,
+    body: &ClickupEnvelope<'_>,
     event: &str,
-    first: Option<&Item<'_>>,
+    first: Option<&ClickupItem<'_>>,
     content: Option<&str>,
 ) -> u128 {
     let Some(id) = first.and_then(|item| item.id.get()) else { return request.content_mark(request.body) };
@@ -295,12 +295,12 @@ fn thing(request: &Request<'_>, event: &StandardEvent) -> Option<u128> {
 }
 
 /// Creating a task also sends its first status, which changes nothing.
-fn is_first_status(item: &Item<'_>) -> bool {
-    let before: Option<Named<'_, Level<'_>>> = item.before.read().ok();
+fn is_first_status(item: &ClickupItem<'_>) -> bool {
+    let before: Option<Named<'_, ClickupLevel<'_>>> = item.before.read().ok();
     item.before.is_null() || matches!(before, Some(Named::Full(level)) if level.word().is_none())
 }
 
-fn set_actor(event: &mut StandardEvent, item: Option<&Item<'_>>) {
+fn set_actor(event: &mut StandardEvent, item: Option<&ClickupItem<'_>>) {
     let Some(item) = item else { return };
     let user = item.user.get();
     let id = user.and_then(|user| user.id.get());
@@ -312,7 +312,7 @@ fn set_actor(event: &mut StandardEvent, item: Option<&Item<'_>>) {
     event.actor = actor(kind, id, name, user.and_then(|user| user.email.get()));
 }
 
-fn subject_of<'a>(body: &'a Envelope<'_>) -> (&'static str, Option<&'a str>) {
+fn subject_of<'a>(body: &'a ClickupEnvelope<'_>) -> (&'static str, Option<&'a str>) {
     let kinds = [
         ("project", &body.list_id),
         ("folder", &body.folder_id),
@@ -334,15 +334,15 @@ fn project(id: Option<&str>, name: Option<&str>) -> Option<ProjectRef> {
     Some(ProjectRef { external_id, name: name.map(str::to_owned), ..ProjectRef::default() })
 }
 
-fn fill_task(event: &mut StandardEvent, task: &Task<'_>, id: Option<&str>) {
+fn fill_task(event: &mut StandardEvent, task: &ClickupTask<'_>, id: Option<&str>) {
     let id = id.or(task.id.get());
     event.task = Some(TaskRef {
         external_id: id.map(str::to_owned),
         title: task.name.owned(),
         description: task.text_content.or(&task.description).map(str::to_owned),
-        status: task.status.get(Level::word).map(str::to_owned),
-        state: task.status.full().and_then(Level::state),
-        priority: task.priority.get(Level::word).map(str::to_owned),
+        status: task.status.get(ClickupLevel::word).map(str::to_owned),
+        state: task.status.full().and_then(ClickupLevel::state),
+        priority: task.priority.get(ClickupLevel::word).map(str::to_owned),
         assignees: task
             .assignees
             .0
@@ -363,14 +363,14 @@ fn fill_task(event: &mut StandardEvent, task: &Task<'_>, id: Option<&str>) {
     }
 }
 
-fn read_comment(event: &mut StandardEvent, item: &Item<'_>) -> Result<(), Rejected> {
+fn read_comment(event: &mut StandardEvent, item: &ClickupItem<'_>) -> Result<(), Rejected> {
     let unreadable = |error| malformed("clickup comment", &error);
-    let comment = item.comment.read::<Maybe<Comment<'_>>>().map_err(unreadable)?.0.unwrap_or_default();
+    let comment = item.comment.read::<Maybe<ClickupComment<'_>>>().map_err(unreadable)?.0.unwrap_or_default();
     let text = match comment.text_content.get() {
         Some(text) => text.trim_end().to_owned(),
         None => clickup_comment_to_plain(&item.comment.read().map_err(unreadable)?),
     };
-    let after: Text<'_> = item.after.read().map_err(unreadable)?;
+    let after: LenientText<'_> = item.after.read().map_err(unreadable)?;
     let page = event.subject.as_mut().and_then(|subject| subject.url.take());
     event.subject = subject("comment", comment.id.or(&after), page.as_deref());
     mentions(&text, &mut event.mentions);
@@ -392,7 +392,7 @@ fn read_comment(event: &mut StandardEvent, item: &Item<'_>) -> Result<(), Reject
 
 /// One history item: into the task's fields where it says what is now, and
 /// into the changes, except of a task that is new as a whole.
-fn read_item(event: &mut StandardEvent, item: &Item<'_>, kind: EventType) -> Result<(), Rejected> {
+fn read_item(event: &mut StandardEvent, item: &ClickupItem<'_>, kind: EventType) -> Result<(), Rejected> {
     let Some(field) = item.field.get() else { return Ok(()) };
     let unreadable = |error| malformed("clickup history", &error);
     let (before, after) = match field {
@@ -406,8 +406,8 @@ fn read_item(event: &mut StandardEvent, item: &Item<'_>, kind: EventType) -> Res
             // A body that carries the task has the same or something newer.
             "status" if task.status.is_none() => {
                 task.status = Some(now.clone());
-                let level: Named<'_, Level<'_>> = item.after.read().map_err(unreadable)?;
-                task.state = level.full().and_then(Level::state);
+                let level: Named<'_, ClickupLevel<'_>> = item.after.read().map_err(unreadable)?;
+                task.state = level.full().and_then(ClickupLevel::state);
             }
             "priority" => task.priority = task.priority.take().or_else(|| Some(now.clone())),
             "name" => task.title = task.title.take().or_else(|| Some(now.clone())),
@@ -422,10 +422,10 @@ fn read_item(event: &mut StandardEvent, item: &Item<'_>, kind: EventType) -> Res
 
 /// Statuses and priorities are told by their word alone.
 fn word(raw: &Raw<'_>) -> Result<Option<Value>, serde_json::Error> {
-    Ok(raw.read::<Named<'_, Level<'_>>>()?.get(Level::word).map(Value::from))
+    Ok(raw.read::<Named<'_, ClickupLevel<'_>>>()?.get(ClickupLevel::word).map(Value::from))
 }
 
-fn read_version(request: &Request<'_>, body: &Envelope<'_>, version: &Version<'_>) -> Draft {
+fn read_version(request: &Request<'_>, body: &ClickupEnvelope<'_>, version: &Version<'_>) -> Draft {
     let object = version.object_type.or_empty();
     let operation = if version.deleted.0 { "d" } else { version.operation.or_empty() };
     let kind = match (object, operation) {

@@ -11,22 +11,22 @@ use crate::{
     event::EventType,
     inputs::normalize::{
         Rejected, cloudevents,
-        lenient::{Maybe, Moment, Named, Text},
+        lenient::{LenientText, Maybe, Moment, Named},
         request::{Request, Said, subject},
     },
 };
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Body<'a> {
-    id: Text<'a>,
-    object: Text<'a>,
+struct GenericBody<'a> {
+    id: LenientText<'a>,
+    object: LenientText<'a>,
     #[serde(rename = "type")]
-    kind: Text<'a>,
-    event: Named<'a, Inner<'a>>,
-    event_type: Text<'a>,
-    object_kind: Text<'a>,
-    action: Text<'a>,
+    kind: LenientText<'a>,
+    event: Named<'a, GenericInner<'a>>,
+    event_type: LenientText<'a>,
+    object_kind: LenientText<'a>,
+    action: LenientText<'a>,
     time: Moment,
     timestamp: Moment,
     created: Moment,
@@ -39,26 +39,26 @@ struct Body<'a> {
 /// An event that is an object in the field `event`.
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Inner<'a> {
-    id: Text<'a>,
-    event_type: Text<'a>,
+struct GenericInner<'a> {
+    id: LenientText<'a>,
+    event_type: LenientText<'a>,
     #[serde(rename = "type")]
-    kind: Text<'a>,
+    kind: LenientText<'a>,
     occurred_at: Moment,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Data<'a> {
-    id: Text<'a>,
+    id: LenientText<'a>,
     object: Maybe<Object<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Object<'a> {
-    id: Text<'a>,
-    object: Text<'a>,
+    id: LenientText<'a>,
+    object: LenientText<'a>,
 }
 
 /// The events of a request of any sender.
@@ -66,7 +66,7 @@ pub(super) fn read(request: &Request<'_>) -> Result<Vec<Draft>, Rejected> {
     if let Some(drafts) = cloudevents::read(request)? {
         return Ok(drafts);
     }
-    let body: Body<'_> = request.parse()?;
+    let body: GenericBody<'_> = request.parse()?;
     let inner = body.event.full();
     let is_stripe = body.object.is("event") || request.header("stripe-signature").is_some();
     let at_ms = [body.time, body.timestamp, body.created, body.created_at, body.created_at_camel]
@@ -95,7 +95,7 @@ pub(super) fn read(request: &Request<'_>) -> Result<Vec<Draft>, Rejected> {
 }
 
 /// `type`, `event`, `object_kind`, a header like `X-Gitlab-Event`, or `action`.
-fn name_of<'a>(request: &'a Request<'_>, body: &'a Body<'_>) -> &'a str {
+fn name_of<'a>(request: &'a Request<'_>, body: &'a GenericBody<'_>) -> &'a str {
     let named = body.kind.get().or_else(|| body.event.get(|inner| inner.event_type.or(&inner.kind)));
     named
         .or_else(|| body.object_kind.or(&body.event_type))

@@ -14,7 +14,7 @@ use crate::{
     event::{ActorKind, EventType, Message, ProjectRef, StandardEvent, TaskRef, Trust},
     inputs::normalize::{
         Rejected,
-        lenient::{Flag, Many, Maybe, Moment, Raw, Text},
+        lenient::{Flag, LenientText, Many, Maybe, Moment, Raw},
         request::{
             Request, Said, actor, change, malformed, may_have_mark, mentions, mentions_in_markdown, set_mark, subject,
         },
@@ -23,16 +23,16 @@ use crate::{
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Body<'a> {
-    action: Text<'a>,
+struct GithubBody<'a> {
+    action: LenientText<'a>,
     repository: Maybe<Repository<'a>>,
     organization: Maybe<Account<'a>>,
     sender: Maybe<Account<'a>>,
-    issue: Maybe<Item<'a>>,
-    pull_request: Maybe<Item<'a>>,
-    discussion: Maybe<Item<'a>>,
-    comment: Maybe<Comment<'a>>,
-    review: Maybe<Comment<'a>>,
+    issue: Maybe<GithubItem<'a>>,
+    pull_request: Maybe<GithubItem<'a>>,
+    discussion: Maybe<GithubItem<'a>>,
+    comment: Maybe<GithubComment<'a>>,
+    review: Maybe<GithubComment<'a>>,
     release: Maybe<Release<'a>>,
     check_run: Maybe<Run<'a>>,
     workflow_run: Maybe<Run<'a>>,
@@ -42,45 +42,45 @@ struct Body<'a> {
     milestone: Maybe<Milestone<'a>>,
     changes: Raw<'a>,
     #[serde(rename = "ref")]
-    reference: Text<'a>,
-    before: Text<'a>,
-    after: Text<'a>,
-    compare: Text<'a>,
+    reference: LenientText<'a>,
+    before: LenientText<'a>,
+    after: LenientText<'a>,
+    compare: LenientText<'a>,
     head_commit: Maybe<Commit<'a>>,
-    zen: Text<'a>,
+    zen: LenientText<'a>,
     pusher: Maybe<Account<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Repository<'a> {
-    full_name: Text<'a>,
-    name: Text<'a>,
-    html_url: Text<'a>,
+    full_name: LenientText<'a>,
+    name: LenientText<'a>,
+    html_url: LenientText<'a>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Account<'a> {
-    login: Text<'a>,
+    login: LenientText<'a>,
     #[serde(rename = "type")]
-    kind: Text<'a>,
-    name: Text<'a>,
-    email: Text<'a>,
+    kind: LenientText<'a>,
+    name: LenientText<'a>,
+    email: LenientText<'a>,
 }
 
 /// An issue, a pull request or a discussion.
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Item<'a> {
-    number: Text<'a>,
-    title: Text<'a>,
-    body: Text<'a>,
-    state: Text<'a>,
+struct GithubItem<'a> {
+    number: LenientText<'a>,
+    title: LenientText<'a>,
+    body: LenientText<'a>,
+    state: LenientText<'a>,
     merged: Flag,
-    html_url: Text<'a>,
+    html_url: LenientText<'a>,
     user: Maybe<Account<'a>>,
-    author_association: Text<'a>,
+    author_association: LenientText<'a>,
     assignees: Many<Account<'a>>,
     created_at: Moment,
     updated_at: Moment,
@@ -89,13 +89,13 @@ struct Item<'a> {
 /// A comment or a review.
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Comment<'a> {
-    id: Text<'a>,
-    body: Text<'a>,
-    state: Text<'a>,
-    html_url: Text<'a>,
+struct GithubComment<'a> {
+    id: LenientText<'a>,
+    body: LenientText<'a>,
+    state: LenientText<'a>,
+    html_url: LenientText<'a>,
     user: Maybe<Account<'a>>,
-    author_association: Text<'a>,
+    author_association: LenientText<'a>,
     created_at: Moment,
     updated_at: Moment,
     submitted_at: Moment,
@@ -104,10 +104,10 @@ struct Comment<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Release<'a> {
-    tag_name: Text<'a>,
-    name: Text<'a>,
-    body: Text<'a>,
-    html_url: Text<'a>,
+    tag_name: LenientText<'a>,
+    name: LenientText<'a>,
+    body: LenientText<'a>,
+    html_url: LenientText<'a>,
     published_at: Moment,
     created_at: Moment,
 }
@@ -116,10 +116,10 @@ struct Release<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Run<'a> {
-    id: Text<'a>,
-    name: Text<'a>,
-    conclusion: Text<'a>,
-    html_url: Text<'a>,
+    id: LenientText<'a>,
+    name: LenientText<'a>,
+    conclusion: LenientText<'a>,
+    html_url: LenientText<'a>,
     completed_at: Moment,
     updated_at: Moment,
 }
@@ -127,19 +127,19 @@ struct Run<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Label<'a> {
-    name: Text<'a>,
+    name: LenientText<'a>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Milestone<'a> {
-    title: Text<'a>,
+    title: LenientText<'a>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Commit<'a> {
-    message: Text<'a>,
+    message: LenientText<'a>,
     timestamp: Moment,
 }
 
@@ -163,7 +163,7 @@ pub(super) fn read(request: &Request<'_>) -> Result<Vec<Draft>, Rejected> {
 }
 
 fn read_json(request: &Request<'_>) -> Result<Vec<Draft>, Rejected> {
-    let body: Body<'_> = request.parse()?;
+    let body: GithubBody<'_> = request.parse()?;
     let event = request.header("x-github-event").unwrap_or_else(|| guess(&body));
     let action = body.action.or_empty();
     let name = if action.is_empty() { event.to_owned() } else { [event, action].join(".") };
@@ -227,7 +227,7 @@ fn kind_of(event: &str, action: &str) -> EventType {
 }
 
 /// The event of a body whose producer did not keep the header.
-fn guess(body: &Body<'_>) -> &'static str {
+fn guess(body: &GithubBody<'_>) -> &'static str {
     let [comment, review] = [&body.comment, &body.review].map(|part| part.get().is_some());
     let [issue, pull, discussion] =
         [&body.issue, &body.pull_request, &body.discussion].map(|part| part.get().is_some());
@@ -248,7 +248,7 @@ fn guess(body: &Body<'_>) -> &'static str {
     }
 }
 
-fn when(body: &Body<'_>, kind: EventType) -> Option<i64> {
+fn when(body: &GithubBody<'_>, kind: EventType) -> Option<i64> {
     if let Some(comment) = body.comment.get().or(body.review.get()) {
         return match kind {
             EventType::CommentDeleted => None,
@@ -267,7 +267,7 @@ fn when(body: &Body<'_>, kind: EventType) -> Option<i64> {
     body.head_commit.get().and_then(|commit| commit.timestamp.0)
 }
 
-fn set_actor(event: &mut StandardEvent, body: &Body<'_>) {
+fn set_actor(event: &mut StandardEvent, body: &GithubBody<'_>) {
     let Some(account) = body.sender.get().or(body.pusher.get()) else { return };
     let login = account.login.get();
     let bot = account.kind.is("Bot") || login.is_some_and(|login| login.ends_with("[bot]"));
@@ -279,7 +279,7 @@ fn set_actor(event: &mut StandardEvent, body: &Body<'_>) {
 }
 
 /// What GitHub says of the author, where the sender is the author.
-fn trust(body: &Body<'_>, login: &str) -> Option<Trust> {
+fn trust(body: &GithubBody<'_>, login: &str) -> Option<Trust> {
     let said = body.comment.get().or(body.review.get()).map(|said| (&said.user, &said.author_association));
     let item = || body.issue.get().or(body.pull_request.get()).or(body.discussion.get());
     let (user, association) = said.or_else(|| item().map(|item| (&item.user, &item.author_association)))?;
@@ -290,7 +290,7 @@ fn trust(body: &Body<'_>, login: &str) -> Option<Trust> {
     })
 }
 
-fn fill(event: &mut StandardEvent, body: &Body<'_>, kind: EventType, repository: &str) {
+fn fill(event: &mut StandardEvent, body: &GithubBody<'_>, kind: EventType, repository: &str) {
     let (what, item) = match (body.issue.get(), body.pull_request.get(), body.discussion.get()) {
         (Some(issue), ..) => ("task", Some(issue)),
         (None, Some(pull), _) => ("pull_request", Some(pull)),
@@ -338,7 +338,7 @@ fn fill(event: &mut StandardEvent, body: &Body<'_>, kind: EventType, repository:
     }
 }
 
-fn task_of(item: &Item<'_>, id: Option<String>) -> TaskRef {
+fn task_of(item: &GithubItem<'_>, id: Option<String>) -> TaskRef {
     TaskRef {
         external_id: id,
         title: item.title.owned(),
@@ -360,7 +360,7 @@ fn say(event: &mut StandardEvent, markdown: &str, calls: bool) {
     set_mark(event, origin);
 }
 
-fn add_changes(event: &mut StandardEvent, body: &Body<'_>, action: &str) -> Result<(), serde_json::Error> {
+fn add_changes(event: &mut StandardEvent, body: &GithubBody<'_>, action: &str) -> Result<(), serde_json::Error> {
     let label = body.label.get().and_then(|label| label.name.get());
     let person = |part: &Maybe<Account<'_>>| part.get().and_then(|account| account.login.owned());
     let milestone = body.milestone.get().and_then(|milestone| milestone.title.get());

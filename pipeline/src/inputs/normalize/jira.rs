@@ -14,37 +14,37 @@ use crate::{
     event::{ActorKind, Change, EventType, Message, ProjectRef, StandardEvent, TaskRef, TaskState},
     inputs::normalize::{
         Rejected,
-        lenient::{Many, Maybe, Moment, Named, Raw, Text},
+        lenient::{LenientText, Many, Maybe, Moment, Named, Raw},
         request::{Request, Said, actor, malformed, may_have_mark, mentions, mentions_in_markdown, set_mark, subject},
     },
 };
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Body<'a> {
+struct JiraBody<'a> {
     timestamp: Moment,
     #[serde(rename = "webhookEvent")]
-    event: Text<'a>,
-    issue_event_type_name: Text<'a>,
-    user: Maybe<User<'a>>,
+    event: LenientText<'a>,
+    issue_event_type_name: LenientText<'a>,
+    user: Maybe<JiraUser<'a>>,
     issue: Maybe<Issue<'a>>,
-    comment: Maybe<Comment<'a>>,
+    comment: Maybe<JiraComment<'a>>,
     changelog: Maybe<Changelog<'a>>,
-    project: Maybe<Project<'a>>,
+    project: Maybe<JiraProject<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-struct User<'a> {
-    account_id: Text<'a>,
-    account_type: Text<'a>,
-    key: Text<'a>,
-    name: Text<'a>,
-    display_name: Text<'a>,
-    email_address: Text<'a>,
+struct JiraUser<'a> {
+    account_id: LenientText<'a>,
+    account_type: LenientText<'a>,
+    key: LenientText<'a>,
+    name: LenientText<'a>,
+    display_name: LenientText<'a>,
+    email_address: LenientText<'a>,
 }
 
-impl User<'_> {
+impl JiraUser<'_> {
     fn id(&self) -> Option<&str> {
         self.account_id.or(&self.key).or_else(|| self.name.get())
     }
@@ -53,35 +53,35 @@ impl User<'_> {
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Issue<'a> {
-    id: Text<'a>,
-    key: Text<'a>,
+    id: LenientText<'a>,
+    key: LenientText<'a>,
     #[serde(rename = "self")]
-    link: Text<'a>,
+    link: LenientText<'a>,
     fields: Maybe<Fields<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Fields<'a> {
-    summary: Text<'a>,
+    summary: LenientText<'a>,
     description: Raw<'a>,
     status: Named<'a, Status<'a>>,
     priority: Named<'a, Name<'a>>,
-    assignee: Maybe<User<'a>>,
-    project: Maybe<Project<'a>>,
+    assignee: Maybe<JiraUser<'a>>,
+    project: Maybe<JiraProject<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 struct Status<'a> {
-    name: Text<'a>,
+    name: LenientText<'a>,
     status_category: Maybe<Category<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Category<'a> {
-    key: Text<'a>,
+    key: LenientText<'a>,
 }
 
 impl Status<'_> {
@@ -98,45 +98,45 @@ impl Status<'_> {
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Name<'a> {
-    name: Text<'a>,
+    name: LenientText<'a>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Project<'a> {
-    key: Text<'a>,
-    name: Text<'a>,
+struct JiraProject<'a> {
+    key: LenientText<'a>,
+    name: LenientText<'a>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-struct Comment<'a> {
-    id: Text<'a>,
+struct JiraComment<'a> {
+    id: LenientText<'a>,
     #[serde(rename = "self")]
-    link: Text<'a>,
+    link: LenientText<'a>,
     body: Raw<'a>,
-    author: Maybe<User<'a>>,
-    update_author: Maybe<User<'a>>,
+    author: Maybe<JiraUser<'a>>,
+    update_author: Maybe<JiraUser<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Changelog<'a> {
-    items: Many<Item<'a>>,
+    items: Many<JiraItem<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-struct Item<'a> {
-    field: Text<'a>,
-    field_id: Text<'a>,
-    from: Text<'a>,
-    to: Text<'a>,
-    from_string: Text<'a>,
-    to_string: Text<'a>,
+struct JiraItem<'a> {
+    field: LenientText<'a>,
+    field_id: LenientText<'a>,
+    from: LenientText<'a>,
+    to: LenientText<'a>,
+    from_string: LenientText<'a>,
+    to_string: LenientText<'a>,
 }
 
-impl Item<'_> {
+impl JiraItem<'_> {
     fn is(&self, field: &str) -> bool {
         self.field.or_empty().eq_ignore_ascii_case(field) || self.field_id.is(field)
     }
@@ -144,7 +144,7 @@ impl Item<'_> {
 
 /// The event of a Jira request.
 pub(super) fn read(request: &Request<'_>) -> Result<Vec<Draft>, Rejected> {
-    let body: Body<'_> = request.parse()?;
+    let body: JiraBody<'_> = request.parse()?;
     let name = body.event.or(&body.issue_event_type_name).unwrap_or("unknown");
     let items = body.changelog.get().map_or(&[][..], |changelog| &changelog.items.0);
     let kind = kind_of(body.event.or_empty(), items);
@@ -190,7 +190,7 @@ pub(super) fn read(request: &Request<'_>) -> Result<Vec<Draft>, Rejected> {
     Ok(vec![draft])
 }
 
-fn kind_of(event: &str, items: &[Item<'_>]) -> EventType {
+fn kind_of(event: &str, items: &[JiraItem<'_>]) -> EventType {
     match event {
         "jira:issue_created" => EventType::NewWorkItem,
         "jira:issue_updated" if items.iter().any(|item| item.is("status")) => EventType::WorkItemStatusChanged,
@@ -207,13 +207,13 @@ fn kind_of(event: &str, items: &[Item<'_>]) -> EventType {
 }
 
 /// Whether the issue's own text is new, so that who stands in it is called.
-fn calls(kind: EventType, items: &[Item<'_>]) -> bool {
+fn calls(kind: EventType, items: &[JiraItem<'_>]) -> bool {
     kind == EventType::NewWorkItem || items.iter().any(|item| item.is("description") || item.is("summary"))
 }
 
 /// The identifier, where there is one, and the specified key; the key alone
 /// cannot tell two comments of one millisecond, or two events of no issue.
-fn marks(request: &Request<'_>, body: &Body<'_>, identifier: Option<&str>) -> Vec<u128> {
+fn marks(request: &Request<'_>, body: &JiraBody<'_>, identifier: Option<&str>) -> Vec<u128> {
     let connection = request.connection();
     let mut marks = Vec::with_capacity(2);
     if let Some(identifier) = identifier {
@@ -231,7 +231,7 @@ fn marks(request: &Request<'_>, body: &Body<'_>, identifier: Option<&str>) -> Ve
     marks
 }
 
-fn set_actor(event: &mut StandardEvent, body: &Body<'_>) {
+fn set_actor(event: &mut StandardEvent, body: &JiraBody<'_>) {
     let commenter = body.comment.get().and_then(|comment| comment.update_author.get().or(comment.author.get()));
     let Some(user) = body.user.get().or(commenter) else { return };
     let kind = if user.account_type.is("app") { ActorKind::Bot } else { ActorKind::Human };
@@ -260,7 +260,7 @@ fn task_of(issue: &Issue<'_>) -> Result<TaskRef, Rejected> {
         task.status = fields.status.get(|status| status.name.get()).map(str::to_owned);
         task.state = fields.status.full().and_then(Status::state);
         task.priority = fields.priority.get(|priority| priority.name.get()).map(str::to_owned);
-        task.assignees = fields.assignee.get().and_then(User::id).map(str::to_owned).into_iter().collect();
+        task.assignees = fields.assignee.get().and_then(JiraUser::id).map(str::to_owned).into_iter().collect();
     }
     Ok(task)
 }
@@ -272,11 +272,11 @@ fn text_of(raw: &Raw<'_>) -> Result<Option<(String, Option<String>)>, Rejected> 
         let document: Value = raw.read().map_err(unreadable)?;
         return Ok(Some((adf_to_plain(&document), Some(adf_to_markdown(&document)))));
     }
-    let text: Text<'_> = raw.read().map_err(unreadable)?;
+    let text: LenientText<'_> = raw.read().map_err(unreadable)?;
     Ok(text.owned().map(|text| (text, None)))
 }
 
-fn say(event: &mut StandardEvent, comment: &Comment<'_>) -> Result<(), Rejected> {
+fn say(event: &mut StandardEvent, comment: &JiraComment<'_>) -> Result<(), Rejected> {
     let (text, markdown) = text_of(&comment.body)?.unwrap_or_default();
     if matches!(event.kind, EventType::CommentPosted | EventType::CommentUpdated) {
         match &markdown {
@@ -297,8 +297,8 @@ fn say(event: &mut StandardEvent, comment: &Comment<'_>) -> Result<(), Rejected>
     Ok(())
 }
 
-fn change_of(item: &Item<'_>) -> Option<Change> {
-    let value = |name: &Text<'_>, id: &Text<'_>| name.or(id).map(Value::from);
+fn change_of(item: &JiraItem<'_>) -> Option<Change> {
+    let value = |name: &LenientText<'_>, id: &LenientText<'_>| name.or(id).map(Value::from);
     Some(Change {
         field: item.field.or(&item.field_id)?.to_owned(),
         before: value(&item.from_string, &item.from),

@@ -83,11 +83,11 @@ fn take<'de, T: Take<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D
     deserializer.deserialize_any(Taker(PhantomData))
 }
 
-/// Text, or a number as text. Empty text is none.
+/// LenientText, or a number as text. Empty text is none.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Text<'a>(Option<Cow<'a, str>>);
+pub(super) struct LenientText<'a>(Option<Cow<'a, str>>);
 
-impl Text<'_> {
+impl LenientText<'_> {
     pub fn get(&self) -> Option<&str> {
         self.0.as_deref()
     }
@@ -106,12 +106,12 @@ impl Text<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Take<'de> for Text<'a> {
+impl<'de: 'a, 'a> Take<'de> for LenientText<'a> {
     fn text(text: Cow<'de, str>) -> Self {
-        Text((!text.is_empty()).then_some(text))
+        LenientText((!text.is_empty()).then_some(text))
     }
     fn number(number: Number) -> Self {
-        Text(Some(Cow::Owned(match number {
+        LenientText(Some(Cow::Owned(match number {
             Number::Natural(number) => number.to_string(),
             Number::Negative(number) => number.to_string(),
             Number::Fraction(number) => number.to_string(),
@@ -119,7 +119,7 @@ impl<'de: 'a, 'a> Take<'de> for Text<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for LenientText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         take(deserializer)
     }
@@ -253,7 +253,7 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for NamedList<'a, T> {
 pub(super) enum Named<'a, T> {
     #[default]
     Nothing,
-    Plain(Text<'a>),
+    Plain(LenientText<'a>),
     Full(T),
 }
 
@@ -276,10 +276,10 @@ impl<T> Named<'_, T> {
 
 impl<'de: 'a, 'a, T: Deserialize<'de>> Take<'de> for Named<'a, T> {
     fn text(text: Cow<'de, str>) -> Self {
-        Named::Plain(Text::text(text))
+        Named::Plain(LenientText::text(text))
     }
     fn number(number: Number) -> Self {
-        Named::Plain(Text::number(number))
+        Named::Plain(LenientText::number(number))
     }
     fn map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
         T::deserialize(MapAccessDeserializer::new(map)).map(Named::Full)

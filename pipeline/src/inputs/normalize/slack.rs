@@ -18,7 +18,7 @@ use crate::{
     event::{Actor, ActorKind, EventType, Message, ProjectRef, StandardEvent, Trust},
     inputs::normalize::{
         Rejected,
-        lenient::{Flag, Maybe, Moment, Named, Raw, Text},
+        lenient::{Flag, LenientText, Maybe, Moment, Named, Raw},
         request::{Request, Said, actor, malformed, may_have_mark, mentions, parse, set_mark, subject, without_code},
     },
 };
@@ -28,43 +28,43 @@ const SLACKBOT: &str = "USLACKBOT";
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Envelope<'a> {
+struct SlackEnvelope<'a> {
     #[serde(rename = "type")]
-    kind: Text<'a>,
-    team_id: Text<'a>,
-    enterprise_id: Text<'a>,
-    event_id: Text<'a>,
+    kind: LenientText<'a>,
+    team_id: LenientText<'a>,
+    enterprise_id: LenientText<'a>,
+    event_id: LenientText<'a>,
     event_time: Moment,
     is_ext_shared_channel: Flag,
     event: Raw<'a>,
     // Interactive payloads have these instead of an event.
-    user: Named<'a, User<'a>>,
+    user: Named<'a, SlackUser<'a>>,
     channel: Named<'a, Channel<'a>>,
     team: Named<'a, Team<'a>>,
-    trigger_id: Text<'a>,
-    action_ts: Text<'a>,
+    trigger_id: LenientText<'a>,
+    action_ts: LenientText<'a>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Event<'a> {
     #[serde(rename = "type")]
-    kind: Text<'a>,
-    subtype: Text<'a>,
+    kind: LenientText<'a>,
+    subtype: LenientText<'a>,
     channel: Named<'a, Channel<'a>>,
-    user: Named<'a, User<'a>>,
-    bot_id: Text<'a>,
-    username: Text<'a>,
+    user: Named<'a, SlackUser<'a>>,
+    bot_id: LenientText<'a>,
+    username: LenientText<'a>,
     bot_profile: Maybe<BotProfile<'a>>,
-    text: Text<'a>,
-    ts: Text<'a>,
-    thread_ts: Text<'a>,
+    text: LenientText<'a>,
+    ts: LenientText<'a>,
+    thread_ts: LenientText<'a>,
     metadata: Raw<'a>,
-    event_ts: Text<'a>,
-    deleted_ts: Text<'a>,
+    event_ts: LenientText<'a>,
+    deleted_ts: LenientText<'a>,
     team: Named<'a, Team<'a>>,
-    user_team: Text<'a>,
-    source_team: Text<'a>,
+    user_team: LenientText<'a>,
+    source_team: LenientText<'a>,
     message: Maybe<Post<'a>>,
     previous_message: Maybe<Post<'a>>,
     // Of a post that was read afterwards, not of one that was sent.
@@ -74,53 +74,53 @@ struct Event<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Post<'a> {
-    user: Named<'a, User<'a>>,
-    bot_id: Text<'a>,
-    username: Text<'a>,
+    user: Named<'a, SlackUser<'a>>,
+    bot_id: LenientText<'a>,
+    username: LenientText<'a>,
     bot_profile: Maybe<BotProfile<'a>>,
-    text: Text<'a>,
-    ts: Text<'a>,
-    thread_ts: Text<'a>,
+    text: LenientText<'a>,
+    ts: LenientText<'a>,
+    thread_ts: LenientText<'a>,
     metadata: Raw<'a>,
-    team: Text<'a>,
-    user_team: Text<'a>,
-    source_team: Text<'a>,
+    team: LenientText<'a>,
+    user_team: LenientText<'a>,
+    source_team: LenientText<'a>,
     edited: Maybe<Edited<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Edited<'a> {
-    ts: Text<'a>,
+    ts: LenientText<'a>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct User<'a> {
-    id: Text<'a>,
-    name: Text<'a>,
-    username: Text<'a>,
+struct SlackUser<'a> {
+    id: LenientText<'a>,
+    name: LenientText<'a>,
+    username: LenientText<'a>,
     is_stranger: Flag,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct BotProfile<'a> {
-    name: Text<'a>,
+    name: LenientText<'a>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Channel<'a> {
-    id: Text<'a>,
-    name: Text<'a>,
-    creator: Text<'a>,
+    id: LenientText<'a>,
+    name: LenientText<'a>,
+    creator: LenientText<'a>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Team<'a> {
-    id: Text<'a>,
+    id: LenientText<'a>,
 }
 
 /// The event of a Slack request.
@@ -128,7 +128,7 @@ pub(super) fn read(request: &Request<'_>) -> Result<Vec<Draft>, Rejected> {
     if request.is_form() {
         return read_form(request).map(|draft| vec![draft]);
     }
-    let envelope: Envelope<'_> = request.parse()?;
+    let envelope: SlackEnvelope<'_> = request.parse()?;
     let draft = match envelope.event.get() {
         Some(event) => read_event(request, &envelope, parse(event, "slack event")?),
         None if envelope.kind.get().is_none() => {
@@ -139,7 +139,7 @@ pub(super) fn read(request: &Request<'_>) -> Result<Vec<Draft>, Rejected> {
     Ok(vec![draft])
 }
 
-fn read_event(request: &Request<'_>, envelope: &Envelope<'_>, event: Event<'_>) -> Draft {
+fn read_event(request: &Request<'_>, envelope: &SlackEnvelope<'_>, event: Event<'_>) -> Draft {
     let kind = kind_of(&event);
     let at_ms =
         event.event_ts.or(&event.ts).and_then(crate::inputs::normalize::times::from_text).or(envelope.event_time.0);
@@ -219,7 +219,7 @@ fn says_the_same(event: &Event<'_>) -> bool {
 /// by what it is about, since Slack repeats them under new ids.
 fn marks(
     request: &Request<'_>,
-    envelope: &Envelope<'_>,
+    envelope: &SlackEnvelope<'_>,
     event: &Event<'_>,
     kind: EventType,
     channel: Option<&str>,
@@ -262,15 +262,15 @@ fn marks(
 
 /// By what an edit is known that was not told of: its own `ts` is told by its
 /// event alone. Slack dates edits to the second, so the words are a part of it.
-fn edit_mark(about: Parts, of: &str, edited: &Maybe<Edited<'_>>, text: &Text<'_>) -> Option<u128> {
+fn edit_mark(about: Parts, of: &str, edited: &Maybe<Edited<'_>>, text: &LenientText<'_>) -> Option<u128> {
     let at = edited.get()?.ts.get()?;
     Some(about.add(of).add(at).add(text.or_empty()).finish())
 }
 
 fn author(
-    user: &Named<'_, User<'_>>,
-    bot: &Text<'_>,
-    shown: &Text<'_>,
+    user: &Named<'_, SlackUser<'_>>,
+    bot: &LenientText<'_>,
+    shown: &LenientText<'_>,
     profile: &Maybe<BotProfile<'_>>,
 ) -> Option<Actor> {
     let id = user.get(|user| user.id.get());
@@ -289,7 +289,12 @@ fn author(
 
 /// Whether an author is of the workspace, as far as the payload tells: by the
 /// author's own team; in a channel shared with others, never by the post's.
-fn judge(actor: &mut Option<Actor>, user: &Named<'_, User<'_>>, envelope: &Envelope<'_>, teams: [Option<&str>; 3]) {
+fn judge(
+    actor: &mut Option<Actor>,
+    user: &Named<'_, SlackUser<'_>>,
+    envelope: &SlackEnvelope<'_>,
+    teams: [Option<&str>; 3],
+) {
     let Some(actor) = actor.as_mut().filter(|actor| actor.kind == ActorKind::Human) else { return };
     let [own, source, post] = teams;
     let team = own.or(source).or(post.filter(|_| !envelope.is_ext_shared_channel.0));
@@ -309,7 +314,7 @@ fn place(channel: Option<&str>, name: Option<&str>) -> Option<ProjectRef> {
     Some(ProjectRef { slack_channel_id, name: name.map(str::to_owned), ..ProjectRef::default() })
 }
 
-fn say(event: &mut StandardEvent, text: &Text<'_>, thread_ts: Option<&str>, channel: Option<&str>) {
+fn say(event: &mut StandardEvent, text: &LenientText<'_>, thread_ts: Option<&str>, channel: Option<&str>) {
     let said = text.or_empty();
     let (text, markdown) =
         if is_bare(said) { (said.to_owned(), said.to_owned()) } else { slack_to_plain_and_markdown(said, &Ids) };
@@ -343,12 +348,12 @@ fn is_bare(text: &str) -> bool {
 }
 
 /// A button, a form, a shortcut, or a notice about the app itself.
-fn interaction(request: &Request<'_>, payload: &Envelope<'_>, content: &str) -> Draft {
+fn interaction(request: &Request<'_>, payload: &SlackEnvelope<'_>, content: &str) -> Draft {
     let at_ms = payload.action_ts.get().and_then(crate::inputs::normalize::times::from_text);
     let name = payload.kind.get().unwrap_or("unknown");
     let said = Said { event: name, at_ms, delivery: payload.trigger_id.get(), ..Said::default() };
     let mut draft = request.draft(EventType::Other, &said);
-    let (nobody, nothing) = (Text::default(), Maybe::default());
+    let (nobody, nothing) = (LenientText::default(), Maybe::default());
     draft.event.actor = author(&payload.user, &nobody, &nobody, &nothing);
     let channel = payload.channel.get(|channel| channel.id.get());
     draft.event.project = place(channel, payload.channel.full().and_then(|channel| channel.name.get()));
@@ -361,7 +366,7 @@ fn interaction(request: &Request<'_>, payload: &Envelope<'_>, content: &str) -> 
 fn read_form(request: &Request<'_>) -> Result<Draft, Rejected> {
     let field = |name: &str| udfs::form::field(request.body, name).ok().flatten();
     if let Some(payload) = field("payload") {
-        let parsed: Envelope<'_> =
+        let parsed: SlackEnvelope<'_> =
             serde_json::from_str(&payload).map_err(|error| malformed("slack payload", &error))?;
         return Ok(interaction(request, &parsed, &payload));
     }

@@ -43,7 +43,7 @@ pub struct MirrorContext<'a> {
 }
 
 /// Something that is wanted somewhere.
-pub struct Wish {
+pub struct Desired {
     pub source: String,
     pub aim: Aim,
     pub place: MirrorPlace,
@@ -74,7 +74,7 @@ impl<'a> MirrorContext<'a> {
 
 impl MirrorContext<'_> {
     /// Wants something that nobody wanted before; whether it is new.
-    pub fn post(&mut self, wish: Wish, turn: &mut Turn<'_>) -> bool {
+    pub fn post(&mut self, wish: Desired, turn: &mut Turn<'_>) -> bool {
         let key = key_of(self.tenant, &wish.source, wish.place.provider());
         if self.state.items.get(key).is_some() || self.put_together(&wish, turn) {
             return false;
@@ -129,7 +129,7 @@ impl MirrorContext<'_> {
     }
 
     /// What an agent says while its last words wait is put to them.
-    fn put_together(&mut self, wish: &Wish, turn: &Turn<'_>) -> bool {
+    fn put_together(&mut self, wish: &Desired, turn: &Turn<'_>) -> bool {
         let Some(agent) = wish.author.as_ref().and_then(|author| author.agent_id.as_deref()) else { return false };
         let Some(key) = self.state.lanes.last(lane_key(self.tenant, &wish.lane)) else { return false };
         let (Some(last), Some(more)) = (self.state.items.get(key), &wish.text) else { return false };
@@ -297,7 +297,7 @@ impl MirrorContext<'_> {
         }
         let Some(connection) = self.index.and_then(|index| index.outgoing("slack")).map(str::to_owned) else { return };
         let text = Some(render::root(known));
-        let wish = Wish {
+        let wish = Desired {
             source,
             aim: Aim::Root,
             place: MirrorPlace::Slack { channel_id: channel.to_owned(), thread_ts: None },

@@ -5,7 +5,7 @@
 
 use crate::{
     event::{LookupResult, MirrorPlace, MirrorResult, MirrorStage, OnListCreated},
-    stages::mirror::context::{MirrorContext, NAME, Wish},
+    stages::mirror::context::{Desired, MirrorContext, NAME},
     state::mirror::item::Aim,
     turn::Turn,
 };
@@ -27,7 +27,7 @@ impl MirrorContext<'_> {
             }
             OnListCreated::CreateChannel => {
                 let Some(connection) = index.outgoing("slack") else { return };
-                let wish = Wish {
+                let wish = Desired {
                     source: format!("{NAME}:channel:clickup:{list_id}"),
                     aim: Aim::Channel {
                         name: found.name.clone().unwrap_or_else(|| list_id.to_owned()),

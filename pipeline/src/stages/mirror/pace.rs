@@ -13,7 +13,7 @@ use crate::{
     governance::Detector,
     state::{
         ledger::key_of,
-        mirror::{lanes::lane_key, pace::Project},
+        mirror::{lanes::lane_key, pace::PacedProject},
     },
     turn::Turn,
 };
@@ -23,7 +23,7 @@ impl MirrorContext<'_> {
     /// issued from there.
     pub fn may_go(&mut self, key: u128, has_waited: bool, turn: &mut Turn<'_>) -> bool {
         let Some(project) = self.state.items.get(key).and_then(|item| item.project.clone()) else { return true };
-        let name: Project = (Arc::from(self.tenant), Arc::from(&*project));
+        let name: PacedProject = (Arc::from(self.tenant), Arc::from(&*project));
         let is_first = has_waited || !self.state.pace.has_queue(&name);
         if is_first && self.has_room(&project, turn) {
             return true;
@@ -64,7 +64,7 @@ impl MirrorContext<'_> {
 
     /// Issues what waits for a project, as far as there is room.
     pub fn release_project(&mut self, project: &str, turn: &mut Turn<'_>) {
-        let name: Project = (Arc::from(self.tenant), Arc::from(project));
+        let name: PacedProject = (Arc::from(self.tenant), Arc::from(project));
         let window = key_of(self.tenant, project);
         loop {
             let free = self.state.pace.windows.get(&window).map_or(1, |state| self.syncs.free(state, turn.now_ms));

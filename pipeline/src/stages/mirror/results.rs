@@ -6,7 +6,7 @@ use udfs::markup::{Document, notices};
 use crate::{
     event::{ActorKind, MirrorPlace, MirrorResult, MirrorStage, MirrorText, TaskState},
     stages::mirror::{
-        context::{MirrorContext, Wish, task_key},
+        context::{Desired, MirrorContext, task_key},
         render,
     },
     state::mirror::{
@@ -151,7 +151,7 @@ impl MirrorContext<'_> {
     pub fn lost(&mut self, key: u128, turn: &mut Turn<'_>) {
         let Some(item) = self.state.items.get(key) else { return };
         let rest = item.text.as_ref().and_then(|text| text.markdown.get(item.said_bytes?..)).map(str::trim_start);
-        let rest = rest.filter(|rest| !rest.is_empty()).map(|rest| Wish {
+        let rest = rest.filter(|rest| !rest.is_empty()).map(|rest| Desired {
             source: format!("{}:{}", item.source, item.wanted),
             aim: Aim::Message,
             place: item.place.clone(),

@@ -4,7 +4,7 @@ use crate::{
     draft::Draft,
     event::{EventType, MirrorAuthor, MirrorPlace, MirrorText, Task},
     stages::mirror::{
-        context::{MirrorContext, Wish, lane_of},
+        context::{Desired, MirrorContext, lane_of},
         filter, render,
         results::PROVIDERS,
     },
@@ -165,9 +165,9 @@ impl MirrorContext<'_> {
         target: Target,
         text: MirrorText,
         author: Option<MirrorAuthor>,
-    ) -> Wish {
+    ) -> Desired {
         let event = &draft.event;
-        Wish {
+        Desired {
             action: event.source.delivery_id.clone().filter(|_| event.source.provider == "nexus"),
             source,
             aim: Aim::Message,

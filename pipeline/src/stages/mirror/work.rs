@@ -8,7 +8,7 @@ use crate::{
     draft::Draft,
     event::{Change, MirrorAuthor, MirrorPlace, MirrorText, StandardEvent},
     stages::mirror::{
-        context::{MirrorContext, NAME, Wish, lane_of},
+        context::{Desired, MirrorContext, NAME, lane_of},
         render,
         say::Target,
     },
@@ -114,7 +114,7 @@ impl MirrorContext<'_> {
             });
         }
         if !says_so_already {
-            self.post(Wish { aim: Aim::Status { state, word }, text: None, ..wish }, turn);
+            self.post(Desired { aim: Aim::Status { state, word }, text: None, ..wish }, turn);
         }
     }
 
@@ -133,7 +133,7 @@ impl MirrorContext<'_> {
     pub fn notice(&mut self, task: u128, name: &str, said: &Document, draft: Option<&Draft>, turn: &mut Turn<'_>) {
         let Some((channel_id, thread_ts)) = self.thread_of(task) else { return };
         let Some(connection) = self.index.and_then(|index| index.outgoing("slack")).map(str::to_owned) else { return };
-        let wish = Wish {
+        let wish = Desired {
             source: format!("{NAME}:notice:{name}"),
             aim: Aim::Message,
             place: MirrorPlace::Slack { channel_id, thread_ts: Some(thread_ts) },
@@ -154,7 +154,7 @@ impl MirrorContext<'_> {
     pub fn whisper(&mut self, channel: &str, task: Option<u128>, user: &str, said: &str, turn: &mut Turn<'_>) {
         let Some(connection) = self.index.and_then(|index| index.outgoing("slack")).map(str::to_owned) else { return };
         let thread_ts = task.and_then(|task| self.thread_of(task)).map(|(_, thread_ts)| thread_ts);
-        let wish = Wish {
+        let wish = Desired {
             source: format!("{NAME}:whisper:{}:{user}", turn.id("mir", NAME, 2)),
             aim: Aim::Whisper { user_id: user.to_owned() },
             place: MirrorPlace::Slack { channel_id: channel.to_owned(), thread_ts },

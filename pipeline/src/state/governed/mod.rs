@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use crate::{
     event::{Severity, SocketStatus},
-    governance::{AgentState, Limits, TaskState, TaskTurn},
+    governance::{AgentState, Limits, TaskConversation, TaskTurn},
     settings::GovernSettings,
     state::{
         Stateful, StoredEntry,
@@ -37,7 +37,7 @@ use crate::{
 };
 
 pub use bars::Bars;
-pub use speech::{Speech, Verdict};
+pub use speech::{Speech, SpeechVerdict};
 pub use watch::Watch;
 
 /// The stage's name.
@@ -54,7 +54,7 @@ pub(super) const WATCHED: &str = "watched";
 /// What is remembered of the agents of one partition.
 pub struct Governed {
     agents: Ledger<AgentState>,
-    tasks: Ledger<TaskState>,
+    tasks: Ledger<TaskConversation>,
     bars: Bars,
     watch: Watch,
 }

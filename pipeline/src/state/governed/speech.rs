@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     event::{Act, Barred, Deed, Doer, Time},
-    governance::{Judgement, Level, Limits, Message},
+    governance::{Judgement, Level, Limits, SpokenMessage},
     ports::Headers,
     state::{governed::Governed, ledger::key_of},
     topics::Topic,
@@ -29,7 +29,7 @@ pub struct Speech<'a> {
 
 /// Whether it may be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct SpeechVerdict {
     /// Why not: the rule that refuses it, or `mutedByAdmin`.
     pub refused: Option<&'static str>,
     /// In how many milliseconds of the log's clock it may, where time can help.
@@ -43,10 +43,10 @@ const MUTED_BY_ADMIN: &str = "mutedByAdmin";
 
 impl Governed {
     /// Decides, remembers, and tells everybody who must know.
-    pub fn judge(&mut self, limits: &Limits, speech: &Speech<'_>, turn: &mut Turn<'_>) -> Verdict {
+    pub fn judge(&mut self, limits: &Limits, speech: &Speech<'_>, turn: &mut Turn<'_>) -> SpeechVerdict {
         let key = key_of(speech.tenant, speech.agent);
         if self.bars.is_muted(&key) {
-            return Verdict { refused: Some(MUTED_BY_ADMIN), ..Verdict::default() };
+            return SpeechVerdict { refused: Some(MUTED_BY_ADMIN), ..SpeechVerdict::default() };
         }
         let judged = match speech.words {
             Some(words) => self.judge_words(limits, &key, speech, words, turn.now_ms),
@@ -72,7 +72,7 @@ impl Governed {
             }
             _ => {}
         }
-        Verdict {
+        SpeechVerdict {
             refused: judged.refused_by,
             retry_after_ms: judged.retry_after_ms,
             nudge: nudge.filter(|_| judged.enforce == Some(Level::Nudge)),
@@ -80,7 +80,7 @@ impl Governed {
     }
 
     fn judge_words(&mut self, limits: &Limits, key: &str, speech: &Speech<'_>, words: &str, now_ms: u64) -> Judgement {
-        let message = Message::new(speech.agent, speech.task, words);
+        let message = SpokenMessage::new(speech.agent, speech.task, words);
         let mut agent = self.agents.take(key);
         let judged = match speech.task {
             None => limits.on_message(&mut agent, None, &message, now_ms),

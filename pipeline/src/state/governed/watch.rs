@@ -45,7 +45,7 @@ pub struct Watch {
     silent_ms: u64,
     ttl_ms: u64,
     clock: Awake,
-    agents: BTreeMap<Arc<str>, Seen>,
+    agents: BTreeMap<Arc<str>, AgentPresence>,
     /// When each is gone, unless it is heard of before.
     due: BTreeSet<(u64, Arc<str>)>,
     dirty: BTreeSet<Arc<str>>,
@@ -63,7 +63,7 @@ struct Awake {
 /// An agent that was online.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Seen {
+struct AgentPresence {
     sockets: Vec<Socket>,
     /// When it was last heard of.
     heard_ms: u64,
@@ -79,7 +79,7 @@ struct Socket {
     online: bool,
 }
 
-impl Seen {
+impl AgentPresence {
     fn is_online(&self) -> bool {
         self.sockets.iter().any(|socket| socket.online)
     }
@@ -177,13 +177,13 @@ impl Watch {
         }
     }
 
-    fn take(&mut self, key: &str) -> Seen {
-        let Some((key, seen)) = self.agents.remove_entry(key) else { return Seen::default() };
+    fn take(&mut self, key: &str) -> AgentPresence {
+        let Some((key, seen)) = self.agents.remove_entry(key) else { return AgentPresence::default() };
         self.due.remove(&(seen.due_ms(self.silent_ms, self.ttl_ms), key));
         seen
     }
 
-    fn put(&mut self, key: Arc<str>, seen: Seen) {
+    fn put(&mut self, key: Arc<str>, seen: AgentPresence) {
         if seen.gone_at_ms.is_none() {
             self.due.insert((seen.due_ms(self.silent_ms, self.ttl_ms), Arc::clone(&key)));
         }
@@ -205,7 +205,7 @@ impl Watch {
 
     /// Takes up an agent that an earlier run kept.
     pub fn restore(&mut self, kept: StoredEntry<'_>) {
-        if let Some(seen) = kept.data.and_then(|data| Seen::deserialize(data).ok()) {
+        if let Some(seen) = kept.data.and_then(|data| AgentPresence::deserialize(data).ok()) {
             self.put(key_of(kept.key.tenant, kept.key.id).into(), seen);
             self.dirty.clear();
         }

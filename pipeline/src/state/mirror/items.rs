@@ -33,7 +33,7 @@ const LOOKS_PER_TRIM_MAX: usize = 16;
 /// See the module.
 #[derive(Default)]
 pub struct Items {
-    by_key: HashMap<u128, Slot>,
+    by_key: HashMap<u128, ItemSlot>,
     remotes: HashMap<u128, u128>,
     commands: HashMap<u128, u128>,
     /// Which item said what in which lane; entries of forgotten hashes are
@@ -46,7 +46,7 @@ pub struct Items {
     dirty: Vec<u128>,
 }
 
-struct Slot {
+struct ItemSlot {
     tenant: Arc<str>,
     item: Item,
     touched: u64,
@@ -62,7 +62,7 @@ fn said_key(lane: u128, hash: &str) -> u128 {
     Parts::new().add("said").add(lane.to_be_bytes()).add(hash).finish()
 }
 
-impl Slot {
+impl ItemSlot {
     fn is_said(&self, said: u128) -> bool {
         let lane = lane_key(&self.tenant, &self.item.lane);
         self.item.hashes.iter().any(|(hash, _)| said_key(lane, hash) == said)
@@ -98,7 +98,7 @@ impl Items {
     /// Adds one.
     pub fn insert(&mut self, key: u128, tenant: &str, item: Item) {
         self.remove(key);
-        let slot = Slot { tenant: tenant.into(), item, touched: 0, bytes: 0, is_dirty: false };
+        let slot = ItemSlot { tenant: tenant.into(), item, touched: 0, bytes: 0, is_dirty: false };
         self.by_key.insert(key, slot);
         self.update(key, |_| {});
     }
@@ -149,7 +149,7 @@ impl Items {
         self.commands.remove(&name(tenant, "command", command));
     }
 
-    fn remove(&mut self, key: u128) -> Option<Slot> {
+    fn remove(&mut self, key: u128) -> Option<ItemSlot> {
         let slot = self.by_key.remove(&key)?;
         self.bytes -= slot.bytes;
         let (tenant, item) = (&*slot.tenant, &slot.item);

@@ -45,7 +45,7 @@ impl MirrorState {
     }
 
     /// The projects for which something waits, in a fixed order.
-    pub fn paced(&self) -> Vec<pace::Project> {
+    pub fn paced(&self) -> Vec<pace::PacedProject> {
         self.pace.projects()
     }
 

@@ -13,14 +13,14 @@ use crate::{governance::Rated, state::ledger::Ledger};
 pub const KIND: &str = "synced";
 
 /// A tenant and one of its projects.
-pub type Project = (Arc<str>, Arc<str>);
+pub type PacedProject = (Arc<str>, Arc<str>);
 
 /// See the module.
 pub struct Pace {
     /// What each project was allowed lately.
     pub windows: Ledger<Rated>,
     /// What waits for its project, by its place in its lane.
-    queues: BTreeMap<Project, BTreeMap<u64, u128>>,
+    queues: BTreeMap<PacedProject, BTreeMap<u64, u128>>,
 }
 
 impl Pace {
@@ -30,7 +30,7 @@ impl Pace {
     }
 
     /// The projects for which something waits.
-    pub fn projects(&self) -> Vec<Project> {
+    pub fn projects(&self) -> Vec<PacedProject> {
         self.queues.keys().cloned().collect()
     }
 
@@ -48,7 +48,7 @@ impl Pace {
     }
 
     /// Who has waited longest.
-    pub fn take_first(&mut self, project: &Project) -> Option<u128> {
+    pub fn take_first(&mut self, project: &PacedProject) -> Option<u128> {
         let queue = self.queues.get_mut(project)?;
         let first = queue.pop_first();
         if queue.is_empty() {
@@ -58,7 +58,7 @@ impl Pace {
     }
 
     /// Whether something waits for a project.
-    pub fn has_queue(&self, project: &Project) -> bool {
+    pub fn has_queue(&self, project: &PacedProject) -> bool {
         self.queues.contains_key(project)
     }
 }
