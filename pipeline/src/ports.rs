@@ -310,7 +310,8 @@ pub trait Session: Send {
     fn partition(&self) -> u32;
 
     /// Hands over every live record of a compacted topic's partition, oldest
-    /// first, as of the last commit of whoever had the partition before.
+    /// first, as of the last commit: this session's own, or that of whoever had
+    /// the partition before. May be called again at any time.
     fn restore<'a>(&'a mut self, topic: Topic, each: &'a mut (dyn FnMut(Record) + Send)) -> Pending<'a, ()>;
 
     /// Input records in the log's order, at most `records_max`, waiting at most

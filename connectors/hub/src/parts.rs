@@ -6,9 +6,9 @@ use axum::Router;
 use pipeline::{
     event::Tenant,
     flow,
-    operators::{deduplicate::Deduplicate, govern::Govern},
     ports::{Clock, Log},
     retry::Policy,
+    settings::{DeduplicateSettings, GovernSettings},
     worker::Progress,
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -388,15 +388,15 @@ async fn follow(directory: Arc<Directory>, log: Arc<dyn Log>, post: Post) -> Res
 
 fn settings(config: &Config) -> flow::Settings {
     flow::Settings {
-        deduplicate: Deduplicate {
+        deduplicate: DeduplicateSettings {
             window_ms: config.pipeline.deduplicate_hours.saturating_mul(3_600_000),
             events_max: config.pipeline.deduplicate_events_max,
         },
-        govern: Govern {
+        govern: GovernSettings {
             limits: config.governance.0.clone(),
             silent_ms: config.agents.silent_ms,
             presence_ttl_ms: gateway::PRESENCE_TTL_MS,
-            ..Govern::default()
+            ..GovernSettings::default()
         },
         ..flow::Settings::default()
     }

@@ -339,7 +339,10 @@ impl Session for KafkaSession {
     }
 
     fn restore<'a>(&'a mut self, topic: Topic, each: &'a mut (dyn FnMut(Record) + Send)) -> Pending<'a, ()> {
-        Box::pin(async move { self.restore_now(topic, each) })
+        Box::pin(async move {
+            self.settle_now()?;
+            self.restore_now(topic, each)
+        })
     }
 
     fn poll(&mut self, records_max: usize, patience: Duration) -> Pending<'_, Vec<Record>> {
