@@ -7,8 +7,8 @@
 //! process that is killed can be repeated.
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::rounds;
 use crate::{
     agents::socket::{Kind, Socket},
-    hub::{PATIENCE, client},
+    hub::{PATIENCE, Port, client},
     mirror::scene::{Scene, text, words_of},
     process::{Process, nexus},
 };
@@ -48,7 +48,7 @@ impl Dice {
 #[derive(Clone)]
 struct Home {
     directory: PathBuf,
-    port: u16,
+    port: Arc<Port>,
     settings: Vec<(&'static str, String)>,
 }
 
@@ -56,7 +56,7 @@ impl Home {
     fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = nexus();
         command.args(arguments).envs(self.settings.iter().map(|(name, value)| (*name, value.as_str())));
-        command.env("NEXUS_DATA_DIR", &self.directory).env("PORT", self.port.to_string());
+        command.env("NEXUS_DATA_DIR", &self.directory).env("PORT", self.port.number().to_string());
         command
     }
 
@@ -74,8 +74,6 @@ impl Home {
 }
 
 fn home(scene: &Scene, directory: &Path, kafka: Option<(&str, &str)>) -> Home {
-    // Let go at once: nobody else asks for that one so soon.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut settings = scene.settings();
     let own = [
         ("NEXUS_AUTH_BCRYPT_COST", "4".to_owned()),
@@ -91,7 +89,7 @@ fn home(scene: &Scene, directory: &Path, kafka: Option<(&str, &str)>) -> Home {
         settings.push(("NEXUS_KAFKA_TOPIC_PREFIX", prefix.to_owned()));
         settings.push(("NEXUS_KAFKA_GROUP_INSTANCE_ID", format!("{prefix}0")));
     }
-    Home { directory: directory.to_owned(), port, settings }
+    Home { directory: directory.to_owned(), port: Arc::new(Port::hold()), settings }
 }
 
 /// A message of somebody's, wherever it stands first.

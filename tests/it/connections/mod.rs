@@ -7,10 +7,7 @@ mod installs;
 mod mapping;
 mod pickers;
 
-use std::{
-    net::TcpListener,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use connectors::config::Config;
 use pipeline::topics::Topic;
@@ -20,7 +17,7 @@ use udfs::signature::{self, CLICKUP, GITHUB, SLACK, Scheme};
 
 use super::{
     api::{Api, text},
-    hub::{Answer, PATIENCE},
+    hub::{Answer, PATIENCE, Port},
     lookups::Provider,
 };
 
@@ -34,6 +31,7 @@ pub struct House {
     pub api: Api,
     pub provider: Provider,
     pub admin: String,
+    _port: Port,
 }
 
 impl House {
@@ -44,7 +42,8 @@ impl House {
     pub async fn open_with(change: impl FnOnce(&mut Config)) -> House {
         let provider = Provider::start().await;
         // The hub has to know how it is reached before it listens.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let held = Port::hold();
+        let port = held.number();
         let url = provider.url.clone();
         let api = Api::start_with(|config| {
             config.server.port = port;
@@ -76,7 +75,7 @@ impl House {
         .await;
         api.made("/admin/tenants", json!({ "id": "orchard", "name": "Orchard" })).await;
         let admin = api.client_of("orchard", "admin").await.1;
-        House { api, provider, admin }
+        House { api, provider, admin, _port: held }
     }
 
     pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
