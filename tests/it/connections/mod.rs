@@ -26,6 +26,9 @@ pub const TOKEN: &str = "hush-token-4711";
 /// The Slack app's signing secret.
 const SIGNING: &str = "hush-signing-4711";
 
+/// What is made there is a row, which the pipeline must know.
+const ROWS: [&str; 4] = ["/api/projects", "/api/workgroups", "/api/connections", "/api/agents"];
+
 /// A hub with a tenant `orchard`, whose administrator asks; the fakes beside it.
 pub struct House {
     pub api: Api,
@@ -56,6 +59,9 @@ impl House {
             config.webhooks.secrets.insert("slack".to_owned(), SIGNING.to_owned());
             config.upkeep.health_interval_ms = 100;
             config.upkeep.fresh_ms = 0;
+            // Its first turn comes at any time within the interval: what it found
+            // would be missing in what a test asks for.
+            config.upkeep.reconcile_interval_ms = 0;
             // What is mapped here is looked at by the test alone.
             config.upkeep.history_days = 0;
             let oauth = &mut config.oauth;
@@ -91,7 +97,22 @@ impl House {
     pub async fn make(&self, path: &str, body: Value) -> Value {
         let answer = self.ask("POST", path, Some(body)).await;
         assert!(answer.status.is_success(), "{path}: {}", answer.text);
-        answer.json()["data"].clone()
+        let made = answer.json()["data"].clone();
+        if ROWS.contains(&path) {
+            self.announced(&text(&made["id"])).await;
+        }
+        made
+    }
+
+    /// Waits until `control` has a row: what the log is given from then on, the
+    /// pipeline reads with the row known. The API shows a row before that.
+    pub async fn announced(&self, id: &str) {
+        self.until(&format!("the announcement of {id}"), || async {
+            let records = self.api.hub.records(Topic::Control, 0).await;
+            let is_it = |key: &[u8]| key.rsplit(|byte| *byte == b'/').next() == Some(id.as_bytes());
+            records.iter().any(|record| record.value.is_some() && is_it(&record.key)).then_some(())
+        })
+        .await;
     }
 
     /// A connection with a token; its id.
