@@ -16,6 +16,7 @@ use connectors::fakes::{
     limits::Limited,
     world::{SLACK_CHANNEL, World},
 };
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::rounds;
@@ -28,6 +29,8 @@ use crate::{
 
 const DEEDS: usize = 40;
 const KILLS: usize = 3;
+/// Seeds at the same time: each waits much more than it computes.
+const AT_ONCE: usize = 5;
 const TASKS: [&str; 2] = ["The checkout fails", "The basket forgets"];
 /// Slack's second, so that a test need not wait for it: the fake keeps it, too.
 const CHANNEL_MS: u64 = 20;
@@ -303,25 +306,29 @@ async fn story(seed: u64, kafka: Option<(&str, &str)>) {
     tokio::task::spawn_blocking(move || hub.kill()).await.unwrap();
 }
 
-/// The seeds, one after the other; the one that fails is named.
-async fn stories(count: usize, kafka: Option<(String, String)>) {
+/// The seeds, so many at a time; the one that fails is named.
+async fn stories(count: usize, at_once: usize, kafka: Option<(String, String)>) {
     let alone = std::env::var("NEXUS_CHAOS_SEED").ok().map(|seed| seed.parse().unwrap());
-    let seeds = alone.map_or(1..=count as u64, |seed| seed..=seed);
-    for seed in seeds {
-        let (begun, kafka) = (Instant::now(), kafka.clone());
-        let told = tokio::spawn(async move {
-            let prefix = kafka.as_ref().map(|(brokers, prefix)| (brokers.as_str(), format!("{prefix}{seed}-")));
-            story(seed, prefix.as_ref().map(|(brokers, prefix)| (*brokers, prefix.as_str()))).await;
-        });
-        if told.await.is_err() {
-            panic!("seed {seed} failed after {:?}; NEXUS_CHAOS_SEED={seed} runs it alone", begun.elapsed());
-        }
-    }
+    let seeds: Vec<u64> = alone.map_or(1..=count as u64, |seed| seed..=seed).collect();
+    stream::iter(seeds)
+        .for_each_concurrent(at_once, |seed| {
+            let (begun, kafka) = (Instant::now(), kafka.clone());
+            let told = tokio::spawn(async move {
+                let prefix = kafka.as_ref().map(|(brokers, prefix)| (brokers.as_str(), format!("{prefix}{seed}-")));
+                story(seed, prefix.as_ref().map(|(brokers, prefix)| (*brokers, prefix.as_str()))).await;
+            });
+            async move {
+                if told.await.is_err() {
+                    panic!("seed {seed} failed after {:?}; NEXUS_CHAOS_SEED={seed} runs it alone", begun.elapsed());
+                }
+            }
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_sides_agree_whatever_dies() {
-    stories(rounds(10), None).await;
+    stories(rounds(10), AT_ONCE, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -331,5 +338,5 @@ async fn both_sides_agree_on_kafka() {
         return;
     };
     let prefix = format!("chaos-mirror-{}-", std::process::id());
-    stories(rounds(3).min(5), Some((brokers, prefix))).await;
+    stories(rounds(3).min(5), 1, Some((brokers, prefix))).await;
 }
