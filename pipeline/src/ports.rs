@@ -314,7 +314,9 @@ pub trait Session: Send {
     fn restore<'a>(&'a mut self, topic: Topic, each: &'a mut (dyn FnMut(Record) + Send)) -> Pending<'a, ()>;
 
     /// Input records in the log's order, at most `records_max`, waiting at most
-    /// `patience` for the first; an empty answer when none came.
+    /// `patience` for the first; an empty answer when none came. A log without an
+    /// order between topics hands out what stood in tables (compacted inputs)
+    /// when the session began before anything of a stream.
     fn poll(&mut self, records_max: usize, patience: Duration) -> Pending<'_, Vec<Record>>;
 
     /// Hands the batch to the log: all of it will take effect, or nothing.
