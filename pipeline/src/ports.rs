@@ -293,6 +293,10 @@ pub trait Reader: Send {
 
     /// What there is now: like `next`, but an empty answer at the end.
     fn ready(&mut self, records_max: usize) -> Pending<'_, Vec<Record>>;
+
+    /// Everything before this offset that can ever be read was handed out. At the
+    /// end it may lie beyond the last record: a log's own marks have offsets too.
+    fn position(&self) -> u64;
 }
 
 /// A place in a consumer group.

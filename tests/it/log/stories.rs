@@ -42,6 +42,7 @@ pub async fn records_are_read_in_the_order_they_were_written(mut house: impl Hou
     assert!(offsets.is_sorted_by(|a, b| a < b));
     assert_eq!((records[0].at_ms, &records[0].key[..], &records[0].headers), (7, &b"acme"[..], &headers));
     assert!(reader.ready(10).await.expect("an answer").is_empty(), "nothing twice, nothing of other partitions");
+    assert_eq!(reader.position(), offsets[49] + 1);
 
     let middle = Start::Offset(offsets[20]);
     let records = take(&mut *super::reader(&*log, Topic::Events, 1, middle).await, 30).await;
