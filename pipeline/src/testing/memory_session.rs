@@ -50,6 +50,10 @@ impl Reader for LaneReader {
         let read = self.look(&log.lock(), records_max);
         Box::pin(std::future::ready(read))
     }
+
+    fn position(&self) -> u64 {
+        self.next.1
+    }
 }
 
 pub(super) struct Member {
