@@ -11,6 +11,8 @@ mod backfills;
 mod call;
 mod candidates;
 mod check;
+#[cfg(test)]
+mod check_oracle;
 mod clients;
 mod commands;
 mod connections;
