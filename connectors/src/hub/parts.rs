@@ -18,7 +18,7 @@ use crate::{
     agents::{self, Counts, Gateway},
     alerts::{Alerts, Herald},
     api::{self, Desk, Services},
-    auth::{Gate, Tokens},
+    auth::{Gate, Origins, Tokens, for_pages},
     brake::{Brake, Gauges, follow::Follower},
     clock::SystemClock,
     config::Config,
@@ -334,7 +334,11 @@ impl Parts {
             webhooks_health: config.server.webhooks_health,
         }));
         match &self.gateway {
-            Some(gateway) => router.merge(gateway.router()),
+            // A browser's client begins with polling, which is plain HTTP.
+            Some(gateway) => {
+                let origins = Arc::new(Origins::new(&config.server.cors_origins));
+                router.merge(for_pages(gateway.router(), &origins))
+            }
             None => router,
         }
     }
