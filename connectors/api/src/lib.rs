@@ -8,6 +8,8 @@ mod call;
 mod check;
 pub mod dead_letters;
 pub mod dry_run;
+#[cfg(test)]
+mod check_oracle;
 mod input;
 mod limits;
 mod operation;

@@ -26,7 +26,7 @@ use memory::{self, Memory, Recall};
 use mirror::{self, Mirror};
 use providers::{client::Ledger, credentials::Links};
 use runtime::{
-    auth::{Authenticate, Gate, Tokens},
+    auth::{Authenticate, Gate, Origins, Tokens, for_pages},
     clock::SystemClock,
     config::Config,
     directory::Directory,
@@ -334,7 +334,11 @@ impl Parts {
             webhooks_health: config.server.webhooks_health,
         }));
         match &self.gateway {
-            Some(gateway) => router.merge(gateway.router()),
+            // A browser's client begins with polling, which is plain HTTP.
+            Some(gateway) => {
+                let origins = Arc::new(Origins::new(&config.server.cors_origins));
+                router.merge(for_pages(gateway.router(), &origins))
+            }
             None => router,
         }
     }
