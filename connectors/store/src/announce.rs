@@ -32,7 +32,7 @@ use super::{
 use runtime::{
     config::Config,
     kill_switch::switch::{act_record, alert_record},
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 
 /// Rows that are appended together.
@@ -107,10 +107,10 @@ impl HouseRule {
 
 impl Announcer {
     /// Announces until told to stop.
-    pub async fn run(self, mut post: Post) -> Result<(), Failure> {
+    pub async fn run(self, mut context: RoleContext) -> Result<(), Failure> {
         self.introduce().await?;
         self.settle_house().await?;
-        post.running();
+        context.running();
         loop {
             if self.announce_some().await? > 0 {
                 // There may be one tenant more, or less.
@@ -120,7 +120,7 @@ impl Announcer {
             tokio::select! {
                 () = self.store.written.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = post.told_to_stop() => return Ok(()),
+                () = context.told_to_stop() => return Ok(()),
             }
         }
     }

@@ -28,12 +28,12 @@ use serde::de::DeserializeOwned;
 use self::traces::Traces;
 use crate::{
     Store,
-    batch_writer::{self, Gathering, RECORDS_AT_ONCE, Tray, Writes as _},
+    batch_writer::{self, BatchSender, BatchWriter, RECORDS_AT_ONCE, Writes as _},
 };
 use runtime::{
     acts,
     config::Prices,
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 
 pub use runtime::acts::cut_off;
@@ -103,13 +103,13 @@ pub struct Trail {
 
 impl Trail {
     /// Writes until told to stop.
-    pub async fn run(self, post: Post) -> Result<(), Failure> {
-        let mut gathering = Gathering::new();
+    pub async fn run(self, context: RoleContext) -> Result<(), Failure> {
+        let mut batch_writer = BatchWriter::new();
         for partition in 0..self.log.partitions() {
             let desk = self.desk(partition).await?;
-            gathering.reads(|tray| desk.read_on(tray));
+            batch_writer.reads(|sender| desk.read_on(sender));
         }
-        gathering.write_down(&self, post).await
+        batch_writer.write_down(&self, context).await
     }
 
     /// Writes all there is now, for tests and commands that end then.
@@ -183,7 +183,7 @@ struct Desk {
 
 impl Desk {
     /// Hands over what is read until the log fails.
-    async fn read_on(mut self, tray: Tray<Batch>) -> LogError {
+    async fn read_on(mut self, sender: BatchSender<Batch>) -> LogError {
         loop {
             let waiting = self.readers.iter_mut().enumerate().map(|(index, place)| {
                 let Place { reader, .. } = place;
@@ -196,7 +196,7 @@ impl Desk {
             };
             match batch {
                 Ok(batch) => {
-                    if tray.send((self.partition, batch)).await.is_err() {
+                    if sender.send((self.partition, batch)).await.is_err() {
                         return LogError::Closed;
                     }
                 }
