@@ -30,7 +30,7 @@ use runtime::{
     directory::Directory,
     http::server,
     process::raise_open_files,
-    supervisor::{Board, Post, Status},
+    supervisor::{Board, RoleContext, Status},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -140,13 +140,13 @@ async fn serve(arguments: &Arguments) {
         tokens: Arc::new(Tokens::new(SECRET, directory, Arc::new(SystemClock))),
         clock: Arc::new(SystemClock),
         counts: Arc::new(Counts::new().expect("counts")),
-        brake: runtime::kill_switch::Brake::free(),
+        kill_switch: runtime::kill_switch::KillSwitch::free(),
         settings: Settings::default(),
     });
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let board = Arc::new(Board::default());
-    let post = Post { role: "gateway", board: Arc::clone(&board), stop: stopped.clone() };
-    tokio::spawn(Arc::clone(&gateway).run(post));
+    let context = RoleContext { role: "gateway", board: Arc::clone(&board), stop: stopped.clone() };
+    tokio::spawn(Arc::clone(&gateway).run(context));
     while board.all().get("gateway") != Some(&Status::Running) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

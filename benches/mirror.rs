@@ -29,7 +29,7 @@ use runtime::{
     directory::Directory,
     keys::Keys,
     sealing::{Seal, new_key},
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 use serde_json::{Value, json};
 use store::Store;
@@ -272,7 +272,7 @@ async fn queue(
     tokio::spawn(directory.follow(Arc::new(log.clone()), || {}));
     let role = Mirror { log: Arc::new(log), bench: Arc::new(bench) };
     let (stop, stopped) = watch::channel(false);
-    let running = tokio::spawn(role.run(Post { role: "mirror", board: Arc::default(), stop: stopped }));
+    let running = tokio::spawn(role.run(RoleContext { role: "mirror", board: Arc::default(), stop: stopped }));
     let begun = Instant::now();
     let mut said = BTreeMap::<String, usize>::new();
     let mut evenness = None;

@@ -9,6 +9,7 @@ mod backfill;
 mod config;
 mod demo;
 mod doctor;
+mod dry_run;
 mod fakes;
 mod hub;
 mod migrate;
@@ -21,7 +22,7 @@ mod send;
 mod show;
 mod sql;
 mod streams;
-mod suppose;
+
 mod tail;
 mod token;
 

@@ -8,7 +8,7 @@ use clap::Args;
 use pipeline::{event::DeadLetter, ports::Log};
 use runtime::{clock::SystemClock, config::Config};
 
-use super::{remote::Remote, suppose::Supposed};
+use super::{dry_run::DryRun, remote::Remote};
 
 /// Send dead letters on their way once more. Each gets a nonce, so that it is
 /// not taken for a repeat of what it was before. With --dry-run nothing is sent:
@@ -28,14 +28,14 @@ pub struct Replay {
     #[arg(long, requires = "rules", conflicts_with_all = ["ids", "all"])]
     dry_run: bool,
     #[command(flatten)]
-    supposed: Supposed,
+    rehearsal: DryRun,
 }
 
 impl Replay {
     /// Sends them.
     pub async fn run(self, config: &Config) -> Result<()> {
         if self.dry_run {
-            return self.supposed.run(config).await;
+            return self.rehearsal.run(config).await;
         }
         if self.ids.is_empty() && !self.all {
             bail!("name dead letters, or say --all");

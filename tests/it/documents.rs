@@ -240,10 +240,8 @@ fn shape(path: &str) -> String {
 #[test]
 fn every_promised_route_is_served_or_said_to_be_missing() {
     let text = read("tests/it/promised_routes.txt");
-    let served: BTreeSet<(String, String)> = api::operations()
-        .iter()
-        .map(|operation| (operation.method.to_string(), shape(operation.path)))
-        .collect();
+    let served: BTreeSet<(String, String)> =
+        api::operations().iter().map(|operation| (operation.method.to_string(), shape(operation.path))).collect();
     let (mut promised, mut wrong) = (BTreeSet::new(), Vec::new());
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let mut parts = line.splitn(3, ' ');

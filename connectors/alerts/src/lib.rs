@@ -35,7 +35,7 @@ use runtime::{
     config::{AlertSettings, Config},
     directory::Directory,
     sealing::Seal,
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 
 /// The consumer group of all who tell people.
@@ -78,7 +78,7 @@ impl Counts {
 }
 
 /// What telling needs.
-pub struct Herald {
+pub struct AlertNotifier {
     /// What is counted.
     pub counts: Counts,
     directory: Arc<Directory>,
@@ -95,21 +95,21 @@ pub struct Alerts {
     /// Where alerts are.
     pub log: Arc<dyn Log>,
     /// Who tells them.
-    pub herald: Arc<Herald>,
+    pub notifier: Arc<AlertNotifier>,
 }
 
-impl Herald {
+impl AlertNotifier {
     /// One that tells whom the directory and the settings name.
     pub fn new(
         config: &Config,
         directory: Arc<Directory>,
         seal: Arc<Seal>,
         clock: Arc<dyn Clock>,
-    ) -> Result<Herald, Failure> {
+    ) -> Result<AlertNotifier, Failure> {
         let links = Links::new(config, Arc::clone(&directory), Arc::clone(&seal));
         let webhooks = Webhooks::new(config.providers.allow_private_targets, Arc::clone(&clock))?;
         let (counts, settings) = (Counts::new()?, config.alerts.clone());
-        Ok(Herald { counts, directory, links, seal, clock, settings, webhooks })
+        Ok(AlertNotifier { counts, directory, links, seal, clock, settings, webhooks })
     }
 
     /// Whom an alert is for: the tenant's people; of what is everybody's, all.
@@ -191,19 +191,19 @@ impl Herald {
 
 impl Alerts {
     /// Tells until told to stop, or until the log fails.
-    pub async fn run(self, mut post: Post) -> Result<(), Failure> {
+    pub async fn run(self, mut context: RoleContext) -> Result<(), Failure> {
         // Before the tenants are known, nobody could be told.
-        let mut changes = self.herald.directory.changes();
-        while !self.herald.directory.is_known() {
+        let mut changes = self.notifier.directory.changes();
+        while !self.notifier.directory.is_known() {
             tokio::select! {
                 changed = changes.changed() => changed?,
-                () = post.told_to_stop() => return Ok(()),
+                () = context.told_to_stop() => return Ok(()),
             }
         }
         let mut membership = self.log.join(GROUP, &[Topic::Alerts]).await?;
         let stopping = Arc::new(AtomicBool::new(false));
         let mut sessions = JoinSet::new();
-        post.running();
+        context.running();
         let failed = loop {
             tokio::select! {
                 session = membership.next() => match session {
@@ -217,7 +217,7 @@ impl Alerts {
                     Ok(Ok(Err(error))) => break Some(error),
                     _ => break Some(LogError::Unavailable { detail: "a session of the alerts died".to_owned() }),
                 },
-                () = post.told_to_stop() => break None,
+                () = context.told_to_stop() => break None,
             }
         };
         stopping.store(true, Relaxed);
@@ -233,11 +233,11 @@ impl Alerts {
         stopping: Arc<AtomicBool>,
     ) -> oneshot::Receiver<Result<(), LogError>> {
         let (tell, ended) = oneshot::channel();
-        let (herald, log, calls) = (Arc::clone(&self.herald), Arc::clone(&self.log), Handle::current());
+        let (notifier, log, calls) = (Arc::clone(&self.notifier), Arc::clone(&self.log), Handle::current());
         let name = format!("alerts-{}", session.partition());
         let work = move || {
             let result = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(drive(&mut *session, &*log, &herald, &calls, &stopping)),
+                Ok(runtime) => runtime.block_on(drive(&mut *session, &*log, &notifier, &calls, &stopping)),
                 Err(error) => Err(LogError::Unavailable { detail: format!("no timers for the alerts: {error}") }),
             };
             drop(session);
@@ -253,11 +253,11 @@ impl Alerts {
 async fn drive(
     session: &mut dyn Session,
     log: &dyn Log,
-    herald: &Arc<Herald>,
+    notifier: &Arc<AlertNotifier>,
     calls: &Handle,
     stopping: &AtomicBool,
 ) -> Result<(), LogError> {
-    let mut quiet = Quiet::new(herald.settings.repeat_after_s.saturating_mul(1_000));
+    let mut quiet = Quiet::new(notifier.settings.repeat_after_s.saturating_mul(1_000));
     while !stopping.load(Relaxed) {
         let records = session.poll(RECORDS_AT_ONCE, PATIENCE).await?;
         let Some(last) = records.last() else { continue };
@@ -266,19 +266,19 @@ async fn drive(
         for record in &records {
             let Some((id, alert)) = read(record, log.identity()) else { continue };
             if !quiet.lets(&alert) {
-                herald.counts.count("nobody", "repeated");
+                notifier.counts.count("nobody", "repeated");
                 continue;
             }
-            let tenants = herald.tenants(&alert);
-            let said = tenants.iter().filter_map(|tenant| herald.in_slack(tenant, &alert, &id, log.partitions()));
+            let tenants = notifier.tenants(&alert);
+            let said = tenants.iter().filter_map(|tenant| notifier.in_slack(tenant, &alert, &id, log.partitions()));
             let before = outputs.len();
             outputs.extend(said);
-            (before..outputs.len()).for_each(|_| herald.counts.count("slack", "asked"));
-            for (url, secret) in herald.to(&tenants) {
-                let (herald, alert, id) = (Arc::clone(herald), alert.clone(), id.clone());
+            (before..outputs.len()).for_each(|_| notifier.counts.count("slack", "asked"));
+            for (url, secret) in notifier.to(&tenants) {
+                let (notifier, alert, id) = (Arc::clone(notifier), alert.clone(), id.clone());
                 let post = async move {
-                    let taken = herald.webhooks.post(&url, &secret, &id, &alert).await;
-                    herald.counts.count("webhook", if taken { "taken" } else { "failed" });
+                    let taken = notifier.webhooks.post(&url, &secret, &id, &alert).await;
+                    notifier.counts.count("webhook", if taken { "taken" } else { "failed" });
                 };
                 posting.spawn_on(post, calls);
             }

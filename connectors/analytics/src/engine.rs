@@ -18,7 +18,7 @@ use runtime::{
     clock::SystemClock,
     config::Config,
     sql::{Cursor, Engine, Followed, Later, Question, Refused},
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 use tokio::{
     net::TcpListener,
@@ -205,14 +205,18 @@ impl Engine for Analysts {
         })
     }
 
-    fn serve(self: Arc<Self>, clients: Arc<dyn Authenticate>, mut post: Post) -> Later<'static, Result<(), Failure>> {
+    fn serve(
+        self: Arc<Self>,
+        clients: Arc<dyn Authenticate>,
+        mut context: RoleContext,
+    ) -> Later<'static, Result<(), Failure>> {
         Box::pin(async move {
             let Some(listener) = self.listener.get() else { return Err("nothing listens for SQL".into()) };
-            post.running();
+            context.running();
             loop {
                 let accepted = tokio::select! {
                     accepted = listener.accept() => accepted,
-                    _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+                    _ = context.stop.wait_for(|stop| *stop) => return Ok(()),
                 };
                 let (socket, peer) = match accepted {
                     Ok(accepted) => accepted,
@@ -227,7 +231,7 @@ impl Engine for Analysts {
                     tracing::warn!(%peer, "an SQL connection too many was refused");
                     continue;
                 };
-                let (clients, stop) = (Arc::clone(&clients), post.stop.clone());
+                let (clients, stop) = (Arc::clone(&clients), context.stop.clone());
                 let engine = Arc::clone(&self);
                 self.spawn(async move {
                     wire::serve(engine, clients, socket, peer, stop).await;
@@ -237,7 +241,7 @@ impl Engine for Analysts {
         })
     }
 
-    fn fill(self: Arc<Self>, post: Post) -> Later<'static, Result<(), Failure>> {
+    fn fill(self: Arc<Self>, context: RoleContext) -> Later<'static, Result<(), Failure>> {
         Box::pin(async move {
             let Source { log, lake, .. } = self.source.clone();
             let sink = Sink::new(log, Arc::clone(&self.clock), lake.files().clone(), self.filling.clone());
@@ -247,7 +251,7 @@ impl Engine for Analysts {
             // On one thread from end to end: the allocator keeps memory by thread,
             // and what goes through here is large.
             let handle = runtime.handle().clone();
-            runtime.spawn_blocking(move || handle.block_on(sink.run(post, &nudge))).await?
+            runtime.spawn_blocking(move || handle.block_on(sink.run(context, &nudge))).await?
         })
     }
 

@@ -44,10 +44,10 @@ use runtime::{
         problem::Problem,
         sse::Listeners,
     },
-    kill_switch::{Brake, switch::Switch},
+    kill_switch::{KillSwitch, switch::Switch},
     sealing::Seal,
     sql::Engine,
-    supervisor::{Board, Failure, Post},
+    supervisor::{Board, Failure, RoleContext},
     telemetry::metrics::Metrics,
 };
 use store::Store;
@@ -110,7 +110,7 @@ pub struct Desk {
     /// Asks the pipeline.
     pub commands: Arc<Commands>,
     /// Who is stopped.
-    pub brake: Arc<Brake>,
+    pub kill_switch: Arc<KillSwitch>,
     /// Stops.
     pub switch: Switch,
     /// Where agents' deployments are.
@@ -156,7 +156,7 @@ pub struct Parts {
     /// Seals connections' secrets.
     pub seal: Arc<Seal>,
     /// Who is stopped.
-    pub brake: Arc<Brake>,
+    pub kill_switch: Arc<KillSwitch>,
     /// Who is connected, where a gateway of this process keeps that; else the
     /// desk does.
     pub online: Option<Arc<Online>>,
@@ -170,8 +170,20 @@ impl Desk {
     /// With the limits of a configuration.
     pub fn new(config: &Config, parts: Parts) -> Desk {
         let server = &config.server;
-        let Parts { log, clock, store, recall, directory, tokens, gate, seal, brake, online, connections, engine } =
-            parts;
+        let Parts {
+            log,
+            clock,
+            store,
+            recall,
+            directory,
+            tokens,
+            gate,
+            seal,
+            kill_switch,
+            online,
+            connections,
+            engine,
+        } = parts;
         let online_followed = online.is_some();
         let online = online.unwrap_or_else(|| Online::new(Arc::clone(&directory), Arc::clone(&clock)));
         Desk {
@@ -193,10 +205,10 @@ impl Desk {
             limits: config.governance.0.clone(),
             dry_runs: Semaphore::new(1),
             trusted_proxies: server.trusted_proxies.clone(),
-            switch: Switch::new(Arc::clone(&log), Arc::clone(&brake), Arc::clone(&clock)),
+            switch: Switch::new(Arc::clone(&log), Arc::clone(&kill_switch), Arc::clone(&clock)),
             kubernetes: config.kubernetes.clone(),
             trace_links: TraceLinks::new(&config.traces.trace_link, &config.langfuse.host, &config.langfuse.project_id),
-            brake,
+            kill_switch,
             log,
             clock,
             store,
@@ -213,8 +225,8 @@ impl Desk {
 
     /// Follows what it must know of the log, until that fails or the role is to
     /// stop.
-    pub async fn run(self: Arc<Self>, mut post: Post) -> Result<(), Failure> {
-        let (running, log) = (post.clone(), Arc::clone(&self.log));
+    pub async fn run(self: Arc<Self>, mut context: RoleContext) -> Result<(), Failure> {
+        let (running, log) = (context.clone(), Arc::clone(&self.log));
         let presence = async {
             if self.online_followed {
                 return std::future::pending().await;
@@ -224,7 +236,7 @@ impl Desk {
         tokio::select! {
             ended = Arc::clone(&self.commands).listen(move || running.running()) => Ok(ended?),
             ended = presence => Ok(ended?),
-            () = post.told_to_stop() => Ok(()),
+            () = context.told_to_stop() => Ok(()),
         }
     }
 }

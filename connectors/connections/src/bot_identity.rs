@@ -29,8 +29,8 @@ use providers::{
 use runtime::{
     config::{Config, ProviderSettings},
     directory::Directory,
-    kill_switch::Brake,
-    supervisor::{Failure, Post},
+    kill_switch::KillSwitch,
+    supervisor::{Failure, RoleContext},
 };
 use store::{Store, StoreError};
 
@@ -53,14 +53,14 @@ const VIEWER: &str = "query { viewer { login } }";
 type Key = (Arc<str>, Arc<str>);
 
 /// Finds out, and writes it down.
-pub struct OwnIds {
+pub struct BotIdentity {
     store: Arc<Store>,
     directory: Arc<Directory>,
     links: Links,
     providers: ProviderSettings,
     caller: Caller,
     clock: Arc<dyn Clock>,
-    brake: Arc<Brake>,
+    kill_switch: Arc<KillSwitch>,
 }
 
 /// Why nobody told.
@@ -72,7 +72,7 @@ enum Unknown {
     NotNow(String),
 }
 
-impl OwnIds {
+impl BotIdentity {
     /// One that asks the providers of the settings.
     pub fn new(
         config: &Config,
@@ -80,22 +80,22 @@ impl OwnIds {
         directory: Arc<Directory>,
         links: Links,
         clock: Arc<dyn Clock>,
-        brake: Arc<Brake>,
-    ) -> Result<OwnIds, Failure> {
+        kill_switch: Arc<KillSwitch>,
+    ) -> Result<BotIdentity, Failure> {
         let providers = config.providers.clone();
         let limits = Limits { allow_private_targets: providers.allow_private_targets, ..Limits::default() };
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), Policies::default());
-        Ok(OwnIds { store, directory, links, providers, caller, clock, brake })
+        Ok(BotIdentity { store, directory, links, providers, caller, clock, kill_switch })
     }
 
     /// Keeps all connections' ids known until told to stop.
-    pub async fn run(self: Arc<Self>, mut post: Post) -> Result<(), Failure> {
+    pub async fn run(self: Arc<Self>, mut context: RoleContext) -> Result<(), Failure> {
         tokio::select! {
             () = self.directory.until_known() => {}
-            () = post.told_to_stop() => return Ok(()),
+            () = context.told_to_stop() => return Ok(()),
         }
-        post.running();
-        self.brake.leased().await;
+        context.running();
+        self.kill_switch.leased().await;
         let mut changes = self.directory.changes();
         // The settings may name another token than they did: once in a run they
         // are asked, whatever is written down.
@@ -110,7 +110,7 @@ impl OwnIds {
             for some in asked.chunks(CALLS_MAX) {
                 let told = tokio::select! {
                     told = join_all(some.iter().map(|key| self.look(key))) => told,
-                    () = post.told_to_stop() => return Ok(()),
+                    () = context.told_to_stop() => return Ok(()),
                 };
                 let now_ms = self.clock.now_ms();
                 let again = some.iter().zip(told).filter_map(|(key, again_ms)| Some((key.clone(), now_ms + again_ms?)));
@@ -122,7 +122,7 @@ impl OwnIds {
             tokio::select! {
                 changed = changes.changed() => changed?,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = post.told_to_stop() => return Ok(()),
+                () = context.told_to_stop() => return Ok(()),
             }
             tokio::time::sleep(GATHER).await;
         }
@@ -194,7 +194,7 @@ impl OwnIds {
             deadline_ms: None,
             while_down: WhileDown::Tell,
         };
-        let answered = self.brake.run(tenant, self.caller.call(&call)).await;
+        let answered = self.kill_switch.run(tenant, self.caller.call(&call)).await;
         // It only asks: cut off or never begun is the same.
         match answered.map_err(|_| Unknown::NotNow("the hub is stopped".to_owned()))? {
             Ok(answer) => {

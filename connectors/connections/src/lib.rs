@@ -1,5 +1,5 @@
 //! Connections to providers, beyond their rows: what there is to choose from
-//! ([`pick`]), how they are installed ([`install`]), their webhooks ([`hooks`]),
+//! ([`pickers`]), how they are installed ([`install`]), their webhooks ([`hooks`]),
 //! how they are ([`health`]), and what their webhooks did not tell
 //! ([`backfill`]).
 //!
@@ -14,9 +14,9 @@ mod counts;
 pub mod health;
 pub mod hooks;
 pub mod install;
-mod keeper;
+mod maintenance;
 pub mod mapping;
-pub mod pick;
+pub mod pickers;
 mod way;
 
 use std::sync::{
@@ -41,7 +41,7 @@ use providers::{
 use runtime::{
     config::{Config, OAuthSettings, ProviderSettings, UpkeepSettings},
     directory::Directory,
-    kill_switch::Brake,
+    kill_switch::KillSwitch,
     sealing::Seal,
     supervisor::Failure,
 };
@@ -71,7 +71,7 @@ pub struct Connections {
     settings: UpkeepSettings,
     public_url: Option<String>,
     caller: Caller,
-    brake: Arc<Brake>,
+    kill_switch: Arc<KillSwitch>,
     /// Whether requests of GitHub are believed by a secret of the settings.
     has_github_secret: bool,
     /// Something may be due now.
@@ -100,13 +100,13 @@ pub struct Parts {
     /// What the tokens have spent.
     pub ledger: Ledger,
     /// Whether anybody may be asked.
-    pub brake: Arc<Brake>,
+    pub kill_switch: Arc<KillSwitch>,
 }
 
 impl Connections {
     /// With the providers and limits of a configuration.
     pub fn new(config: &Config, parts: Parts) -> Result<Connections, Failure> {
-        let Parts { log, clock, store, directory, seal, ledger, brake } = parts;
+        let Parts { log, clock, store, directory, seal, ledger, kill_switch } = parts;
         let limits = Limits { allow_private_targets: config.providers.allow_private_targets, ..Limits::default() };
         let policies = Policies { retry: Policy { backoff_first_ms: 200, ..Policy::default() }, ..Policies::default() };
         let mut caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies);
@@ -116,7 +116,7 @@ impl Connections {
             counts: Counts::new()?,
             links: Links::new(config, Arc::clone(&directory), Arc::clone(&seal)),
             caller,
-            brake,
+            kill_switch,
             providers: config.providers.clone(),
             oauth: config.oauth.clone(),
             settings: config.upkeep.clone(),

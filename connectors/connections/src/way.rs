@@ -224,7 +224,7 @@ impl Connections {
             deadline_ms: Some(deadline_ms),
             while_down: WhileDown::Fail,
         };
-        let answered = match self.brake.run(tenant, self.caller.call(&call)).await {
+        let answered = match self.kill_switch.run(tenant, self.caller.call(&call)).await {
             Ok(answered) => answered.map_err(|stopped| halt_of(stopped, self.clock.now_ms())),
             Err(Cut::Before(halted)) => Err(Halt::Stopped(halted.to_string())),
             Err(Cut::Under(halted)) => {

@@ -83,7 +83,7 @@ fn look(gateway: &Gateway, token: Option<&str>) -> Result<Arc<Identity>, Refused
     if !row.is_some_and(|row| row.enabled) {
         return Err(forbidden("this agent takes no part; an administrator can enable it"));
     }
-    if let Some(reason) = gateway.brake.shut_out(&principal.tenant_id, &principal.subject, gateway.clock_ms()) {
+    if let Some(reason) = gateway.kill_switch.shut_out(&principal.tenant_id, &principal.subject, gateway.clock_ms()) {
         return Err(busy("stopped", &format!("agents are stopped: {reason}")));
     }
     if let Some(barred) = gateway.online().barred(&principal.tenant_id, &principal.subject) {

@@ -21,7 +21,7 @@ use super::{
     presence::{Changed, INSTANCE_SIGN, follow_table},
     session::Reason,
 };
-use runtime::supervisor::{Failure, Post};
+use runtime::supervisor::{Failure, RoleContext};
 
 /// Records of the inbox that are read at once.
 const RECORDS_AT_ONCE: usize = 256;
@@ -40,17 +40,17 @@ const REVOKED_PAUSE: Duration = Duration::from_millis(250);
 
 impl Gateway {
     /// Takes agents until told to stop, or until the log fails.
-    pub async fn run(self: Arc<Self>, mut post: Post) -> Result<(), Failure> {
+    pub async fn run(self: Arc<Self>, mut context: RoleContext) -> Result<(), Failure> {
         let mut tasks = JoinSet::new();
         self.begin(&mut tasks).await?;
         self.is_open.store(true, SeqCst);
-        post.running();
+        context.running();
         let failed = tokio::select! {
             ended = tasks.join_next() => match ended {
                 Some(Ok(Err(error))) => Some(Failure::from(error)),
                 _ => Some("a part of the gateway ended by itself".into()),
             },
-            () = post.told_to_stop() => None,
+            () = context.told_to_stop() => None,
         };
         if let Some(failure) = failed {
             // The sockets stay: they go on when the role does.
@@ -200,7 +200,7 @@ impl Gateway {
 
     /// Cuts the sockets of whoever is stopped, at once.
     async fn watch_brake(self: Arc<Self>) -> Result<(), LogError> {
-        let mut changes = self.brake.changes();
+        let mut changes = self.kill_switch.changes();
         loop {
             self.cut_stopped();
             if changes.changed().await.is_err() {

@@ -11,10 +11,6 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    routing::{any, get},
-};
 use bytes::Bytes;
 use pipeline::{
     event::{Act, AgentAction, Deed, Doer, GATEWAY, Presence, SocketStatus, Time},
@@ -27,9 +23,8 @@ use super::{
     Counts, Settings,
     by_agent::ByAgent,
     cursors::Cursors,
-    engine::{self, polls::Sessions},
     inbox::Partition,
-    plain,
+    polls::Sessions,
     presence::{Changed, Online},
     seat::{Identity, Seat, Transport},
     session::{Mark, Reason},
@@ -39,7 +34,7 @@ use runtime::{
     directory::Directory,
     http::body::Budget,
     identity::random_hex,
-    kill_switch::{Brake, switch::act_record},
+    kill_switch::{KillSwitch, switch::act_record},
 };
 
 /// Large bodies of polls, all together.
@@ -58,7 +53,7 @@ pub struct Parts {
     /// What is counted.
     pub counts: Arc<Counts>,
     /// Who may be here at all.
-    pub brake: Arc<Brake>,
+    pub kill_switch: Arc<KillSwitch>,
     /// How agents are treated.
     pub settings: Settings,
 }
@@ -72,7 +67,7 @@ pub struct Gateway {
     pub(super) tokens: Arc<Tokens>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) counts: Arc<Counts>,
-    pub(super) brake: Arc<Brake>,
+    pub(super) kill_switch: Arc<KillSwitch>,
     pub(super) settings: Settings,
     pub(super) instance: Arc<str>,
     pub(super) cursors: Cursors,
@@ -97,7 +92,7 @@ pub struct Gateway {
 impl Gateway {
     /// One that takes nobody until it runs.
     pub fn new(parts: Parts) -> Arc<Gateway> {
-        let Parts { log, directory, tokens, clock, counts, brake, settings } = parts;
+        let Parts { log, directory, tokens, clock, counts, kill_switch, settings } = parts;
         let partitions = (0..log.partitions()).map(|_| Partition::new(settings.bounds, 0)).collect();
         let online = Online::new(Arc::clone(&directory), Arc::clone(&clock));
         Arc::new(Gateway {
@@ -107,7 +102,7 @@ impl Gateway {
             tokens,
             clock,
             counts,
-            brake,
+            kill_switch,
             settings,
             cursors: Cursors::default(),
             polls: Sessions::default(),
@@ -123,15 +118,6 @@ impl Gateway {
             outbox: Mutex::default(),
             posted: Notify::new(),
         })
-    }
-
-    /// Its routes.
-    pub fn router(self: &Arc<Self>) -> Router {
-        Router::new()
-            .route("/agents/ws", get(plain::open))
-            .route("/socket.io/", any(engine::serve))
-            .route("/socket.io", any(engine::serve))
-            .with_state(Arc::clone(self))
     }
 
     /// Who is online, over all instances.
@@ -207,7 +193,7 @@ impl Gateway {
 
     /// Why an agent may have no socket now, if so.
     pub(super) fn shut_out(&self, identity: &Identity) -> Option<String> {
-        self.brake.shut_out(&identity.tenant, &identity.agent, self.clock_ms())
+        self.kill_switch.shut_out(&identity.tenant, &identity.agent, self.clock_ms())
     }
 
     /// Cuts the sockets of whoever may have none.

@@ -39,7 +39,7 @@ const HEAR_MAX: usize = 32;
 /// A socket, from its first word to its last.
 pub async fn serve(gateway: Arc<Gateway>, identity: Arc<Identity>, transport: Transport, wire: Wire) {
     // Under way until its last word: a stop is silent only then.
-    let _flight = gateway.brake.enter(&identity.tenant);
+    let _flight = gateway.kill_switch.enter(&identity.tenant);
     let seat = gateway.enter(identity, transport);
     let mut socket = Box::new(Socket::new(Arc::clone(&gateway), Arc::clone(&seat), wire));
     let reason = socket.run().await;

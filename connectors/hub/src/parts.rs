@@ -15,9 +15,9 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::Notice;
 use crate::{roles::Role, workers::Workers};
-use alerts::{Alerts, Herald};
+use alerts::{AlertNotifier, Alerts};
 use api::{self, Desk, Services, tools};
-use connections::{self, Connections, bot_identity::OwnIds};
+use connections::{self, Connections, bot_identity::BotIdentity};
 use gateway::{self, Counts, Gateway};
 use ingest::Ingest;
 use log::{Opened, embedded::JournalMetrics};
@@ -32,10 +32,10 @@ use runtime::{
     directory::Directory,
     epoch,
     keys::Keys,
-    kill_switch::{Brake, Gauges, follow::Follower},
+    kill_switch::{Gauges, KillSwitch, follow::Follower},
     sealing::Seal,
     sql::{Engine, MakeEngine},
-    supervisor::{Board, Failure, Post, Status, supervise},
+    supervisor::{Board, Failure, RoleContext, Status, supervise},
     telemetry::{
         metrics::Metrics,
         traces::{self, Exporter},
@@ -44,7 +44,7 @@ use runtime::{
 use store::{
     Store,
     announce::{Announcer, HouseRule},
-    audit::Trail,
+    audit::AuditProjector,
     project::Projector,
 };
 
@@ -60,7 +60,7 @@ pub(super) struct Parts {
     pub progress: Arc<Progress>,
     pub seal: Arc<Seal>,
     pub directory: Arc<Directory>,
-    pub brake: Arc<Brake>,
+    pub kill_switch: Arc<KillSwitch>,
     pub exporter: Option<Arc<Exporter>>,
     pub store: Option<Arc<Store>>,
     pub recall: Option<Arc<Recall>>,
@@ -102,8 +102,8 @@ impl Parts {
         }
         let Keys { jwt_secret, seal } = Keys::load(config)?;
         let (seal, directory) = (Arc::new(seal), Arc::new(Directory::default()));
-        let brake = Brake::set();
-        metrics.include(vec![Box::new(Gauges::new(Arc::clone(&brake))?)])?;
+        let kill_switch = KillSwitch::set();
+        metrics.include(vec![Box::new(Gauges::new(Arc::clone(&kill_switch))?)])?;
         let tokens = Arc::new(Tokens::new(&jwt_secret, Arc::clone(&directory), Arc::clone(&clock)));
         let gate = Arc::new(gate(config, notice, &directory, &tokens));
         let store = match has(Role::Api) || has(Role::Memory) {
@@ -127,7 +127,7 @@ impl Parts {
                 tokens: Arc::clone(&tokens),
                 clock: Arc::clone(&clock),
                 counts,
-                brake: Arc::clone(&brake),
+                kill_switch: Arc::clone(&kill_switch),
                 settings: gateway::Settings::of(&config.agents, epoch),
             }))
         } else {
@@ -143,7 +143,7 @@ impl Parts {
                     directory: Arc::clone(&directory),
                     seal: Arc::clone(&seal),
                     ledger: ledger.clone(),
-                    brake: Arc::clone(&brake),
+                    kill_switch: Arc::clone(&kill_switch),
                 };
                 let connections = Arc::new(Connections::new(config, parts)?);
                 metrics.include(connections.counts.collectors())?;
@@ -167,7 +167,7 @@ impl Parts {
                 gate: Arc::clone(&gate),
                 seal: Arc::clone(&seal),
                 engine: engine.clone(),
-                brake: Arc::clone(&brake),
+                kill_switch: Arc::clone(&kill_switch),
                 online: gateway.as_ref().map(|gateway| gateway.online()),
             };
             Arc::new(Desk::new(config, parts))
@@ -181,7 +181,7 @@ impl Parts {
             progress,
             seal,
             directory,
-            brake,
+            kill_switch,
             exporter,
             store,
             recall,
@@ -215,29 +215,35 @@ impl Parts {
     /// Puts everybody to work.
     pub fn man(&self, crew: &mut Crew, config: &Config, roles: &[Role]) -> Result<(), Failure> {
         let (directory, log) = (Arc::clone(&self.directory), Arc::clone(&self.log));
-        crew.man("directory", move |post| follow(Arc::clone(&directory), Arc::clone(&log), post));
+        crew.man("directory", move |context| follow(Arc::clone(&directory), Arc::clone(&log), context));
         let follower = Follower {
-            brake: Arc::clone(&self.brake),
+            kill_switch: Arc::clone(&self.kill_switch),
             log: Arc::clone(&self.log),
             clock: Arc::clone(&self.clock),
             roles: roles.iter().map(|role| role.name().to_owned()).collect(),
         };
-        crew.man("brake", move |post| follower.clone().run(post));
+        crew.man("kill_switch", move |context| follower.clone().run(context));
         if let Some(exporter) = self.exporter.clone() {
-            crew.man("traces", move |post| Arc::clone(&exporter).run(post));
+            crew.man("traces", move |context| Arc::clone(&exporter).run(context));
         }
         if let (Some(announcer), Some(store)) = (self.announcer(config), &self.store) {
-            crew.man("announcer", move |post| announcer.clone().run(post));
+            crew.man("announcer", move |context| announcer.clone().run(context));
             let projector = Projector { store: Arc::clone(store), log: Arc::clone(&self.log) };
-            crew.man("projector", move |post| projector.clone().run(post));
+            crew.man("projector", move |context| projector.clone().run(context));
             let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
             let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
-            let own_ids =
-                Arc::new(OwnIds::new(config, Arc::clone(store), directory, links, clock, Arc::clone(&self.brake))?);
-            crew.man("own_ids", move |post| Arc::clone(&own_ids).run(post));
+            let own_ids = Arc::new(BotIdentity::new(
+                config,
+                Arc::clone(store),
+                directory,
+                links,
+                clock,
+                Arc::clone(&self.kill_switch),
+            )?);
+            crew.man("own_ids", move |context| Arc::clone(&own_ids).run(context));
             let prices = Arc::new(config.usage.prices.clone());
-            let trail = Trail { store: Arc::clone(store), log: Arc::clone(&self.log), prices };
-            crew.man("trail", move |post| trail.clone().run(post));
+            let trail = AuditProjector { store: Arc::clone(store), log: Arc::clone(&self.log), prices };
+            crew.man("trail", move |context| trail.clone().run(context));
         }
         roles.iter().try_for_each(|role| self.man_role(crew, config, *role))
     }
@@ -251,29 +257,29 @@ impl Parts {
                     settings: settings(config),
                     progress: Arc::clone(&self.progress),
                 };
-                crew.man(role.name(), move |post| workers.clone().run(post));
+                crew.man(role.name(), move |context| workers.clone().run(context));
             }
             Role::Lookups => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
                 let desk = lookups::Desk::new(config, links, Arc::clone(&self.clock), Arc::clone(&self.metrics))?;
-                let desk = desk.counting_in(&self.ledger).under(Arc::clone(&self.brake));
+                let desk = desk.counting_in(&self.ledger).under(Arc::clone(&self.kill_switch));
                 let (log, directory) = (Arc::clone(&self.log), Arc::clone(&self.directory));
                 let lookups = Lookups { log, directory, desk: Arc::new(desk) };
-                crew.man(role.name(), move |post| lookups.clone().run(post));
+                crew.man(role.name(), move |context| lookups.clone().run(context));
             }
             Role::Mirror => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
                 let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
                 let bench = mirror::Bench::new(config, links, directory, clock)?.counting_in(&self.ledger);
-                let bench = Arc::new(bench.under(Arc::clone(&self.brake)));
+                let bench = Arc::new(bench.under(Arc::clone(&self.kill_switch)));
                 self.metrics.include(bench.counts.collectors())?;
                 let mirror = Mirror { log: Arc::clone(&self.log), bench };
-                crew.man(role.name(), move |post| mirror.clone().run(post));
+                crew.man(role.name(), move |context| mirror.clone().run(context));
                 let (directory, seal) = (Arc::clone(&self.directory), Arc::clone(&self.seal));
-                let herald = Herald::new(config, directory, seal, Arc::clone(&self.clock))?;
-                self.metrics.include(herald.counts.collectors())?;
-                let alerts = Alerts { log: Arc::clone(&self.log), herald: Arc::new(herald) };
-                crew.man("alerts", move |post| alerts.clone().run(post));
+                let notifier = AlertNotifier::new(config, directory, seal, Arc::clone(&self.clock))?;
+                self.metrics.include(notifier.counts.collectors())?;
+                let alerts = Alerts { log: Arc::clone(&self.log), notifier: Arc::new(notifier) };
+                crew.man("alerts", move |context| alerts.clone().run(context));
             }
             Role::Memory => {
                 if let Some(recall) = &self.recall {
@@ -282,38 +288,38 @@ impl Parts {
                     self.metrics.include(counts.collectors())?;
                     let bench = memory::role::Bench { recall: Arc::clone(recall), policy, counts };
                     let memory = Memory { log: Arc::clone(&self.log), bench: Arc::new(bench) };
-                    crew.man(role.name(), move |post| memory.clone().run(post));
+                    crew.man(role.name(), move |context| memory.clone().run(context));
                 }
             }
             Role::Gateway => {
                 if let Some(gateway) = self.gateway.clone() {
-                    crew.man(role.name(), move |post| Arc::clone(&gateway).run(post));
+                    crew.man(role.name(), move |context| Arc::clone(&gateway).run(context));
                 }
             }
             Role::Ingest => {
                 if let Some(ingest) = self.ingest.clone() {
-                    crew.man(role.name(), move |post| Arc::clone(&ingest).follow(post));
+                    crew.man(role.name(), move |context| Arc::clone(&ingest).follow(context));
                 }
             }
             Role::Lake => {
                 if let Some(engine) = self.engine.clone() {
-                    crew.man(role.name(), move |post| Arc::clone(&engine).fill(post));
+                    crew.man(role.name(), move |context| Arc::clone(&engine).fill(context));
                 }
             }
             Role::Api => {
                 if let Some(desk) = self.desk.clone() {
                     let tools = tools::worker::Worker { log: Arc::clone(&self.log), desk: Arc::clone(&desk) };
-                    crew.man("tools", move |post| tools.clone().run(post));
+                    crew.man("tools", move |context| tools.clone().run(context));
                     let connections = Arc::clone(&desk.connections);
                     if let Some(engine) = desk.engine.clone() {
                         let desk = Arc::clone(&desk);
-                        crew.man("sql", move |post| {
+                        crew.man("sql", move |context| {
                             let clients: Arc<dyn Authenticate> = desk.clone();
-                            Arc::clone(&engine).serve(clients, post)
+                            Arc::clone(&engine).serve(clients, context)
                         });
                     }
-                    crew.man(role.name(), move |post| Arc::clone(&desk).run(post));
-                    crew.man("connections", move |post| Arc::clone(&connections).run(post));
+                    crew.man(role.name(), move |context| Arc::clone(&desk).run(context));
+                    crew.man("connections", move |context| Arc::clone(&connections).run(context));
                 }
             }
         }
@@ -358,15 +364,15 @@ impl Crew {
         Crew { tasks: JoinSet::new(), metrics, board, stop }
     }
 
-    fn man<F>(&mut self, role: &'static str, run: impl Fn(Post) -> F + Send + 'static)
+    fn man<F>(&mut self, role: &'static str, run: impl Fn(RoleContext) -> F + Send + 'static)
     where
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
         // At once, so that nobody takes a part that has not begun for ready.
         self.board.set(role, Status::Starting);
-        let post = Post { role, board: Arc::clone(&self.board), stop: self.stop.clone() };
+        let context = RoleContext { role, board: Arc::clone(&self.board), stop: self.stop.clone() };
         let metrics = Arc::clone(&self.metrics);
-        self.tasks.spawn(supervise(post, move |role| metrics.restarted(role), run));
+        self.tasks.spawn(supervise(context, move |role| metrics.restarted(role), run));
     }
 }
 
@@ -382,10 +388,10 @@ fn gate(config: &Config, notice: &Notice, directory: &Arc<Directory>, tokens: &A
 }
 
 /// Follows `control` until told to stop.
-async fn follow(directory: Arc<Directory>, log: Arc<dyn Log>, post: Post) -> Result<(), Failure> {
-    let mut stop = post.stop.clone();
+async fn follow(directory: Arc<Directory>, log: Arc<dyn Log>, context: RoleContext) -> Result<(), Failure> {
+    let mut stop = context.stop.clone();
     tokio::select! {
-        failed = directory.follow(log, move || post.running()) => Ok(failed?),
+        failed = directory.follow(log, move || context.running()) => Ok(failed?),
         _ = stop.wait_for(|stop| *stop) => Ok(()),
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use runtime::{
     sessions::{Owned, PIPELINE_GROUP, Sessions, Stop},
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 
 /// How often time is written into every partition.
@@ -36,7 +36,7 @@ pub struct Workers {
 
 impl Workers {
     /// Works until told to stop, or until the log fails.
-    pub async fn run(self, post: Post) -> Result<(), Failure> {
+    pub async fn run(self, context: RoleContext) -> Result<(), Failure> {
         let sessions = Sessions::join(&*self.log, PIPELINE_GROUP, INPUTS, "worker").await?;
         let owned = sessions.owned();
         let workers = self.clone();
@@ -52,9 +52,9 @@ impl Workers {
                 self.tick(&owned);
             }
         };
-        post.running();
+        context.running();
         tokio::select! {
-            ended = sessions.run(post.stop.clone(), work) => Ok(ended?),
+            ended = sessions.run(context.stop.clone(), work) => Ok(ended?),
             () = ticking => Ok(()),
         }
     }

@@ -53,7 +53,7 @@ use runtime::{
         problem::Problem,
     },
     sealing::Seal,
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
     telemetry::metrics::Metrics,
 };
 
@@ -161,7 +161,7 @@ impl Ingest {
     }
 
     /// Keeps up with the directory until told to stop.
-    pub async fn follow(self: Arc<Self>, mut post: Post) -> Result<(), Failure> {
+    pub async fn follow(self: Arc<Self>, mut context: RoleContext) -> Result<(), Failure> {
         let mut changes = self.rows.changes();
         loop {
             // Before they are read: what changes meanwhile is another change.
@@ -170,13 +170,13 @@ impl Ingest {
                 let (ingest, begun) = (Arc::clone(&self), Instant::now());
                 // Each secret is opened: with many that takes its time.
                 tokio::task::spawn_blocking(move || ingest.refresh()).await?;
-                post.running();
+                context.running();
                 let pause = begun.elapsed() * REFRESH_PAUSE_TIMES;
                 tokio::time::sleep(pause.clamp(REFRESH_PAUSE_MIN, REFRESH_PAUSE_MAX)).await;
             }
             tokio::select! {
                 changed = changes.changed() => changed?,
-                () = post.told_to_stop() => return Ok(()),
+                () = context.told_to_stop() => return Ok(()),
             }
         }
     }

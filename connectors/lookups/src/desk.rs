@@ -27,7 +27,7 @@ use providers::{
 };
 use runtime::{
     config::{Config, ProviderSettings},
-    kill_switch::Brake,
+    kill_switch::KillSwitch,
     supervisor::Failure,
     telemetry::metrics::Metrics,
 };
@@ -64,7 +64,7 @@ pub struct Desk {
 /// Makes the calls, fairly.
 struct Calls {
     caller: Caller,
-    brake: Arc<Brake>,
+    kill_switch: Arc<KillSwitch>,
     clock: Arc<dyn Clock>,
     places: Semaphore,
     tenants: Mutex<HashMap<String, Arc<Semaphore>>>,
@@ -88,7 +88,7 @@ impl Desk {
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies(attempts_max));
         let calls = Calls {
             caller,
-            brake: Brake::free(),
+            kill_switch: KillSwitch::free(),
             clock: Arc::clone(&clock),
             places: Semaphore::new(CALLS_MAX),
             tenants: Mutex::default(),
@@ -98,10 +98,10 @@ impl Desk {
         Ok(Desk { links, clickup, clock, metrics, flights, calls: Arc::new(calls) })
     }
 
-    /// Under this brake.
-    pub fn under(mut self, brake: Arc<Brake>) -> Desk {
+    /// Under this kill switch.
+    pub fn under(mut self, kill_switch: Arc<KillSwitch>) -> Desk {
         if let Some(calls) = Arc::get_mut(&mut self.calls) {
-            calls.brake = brake;
+            calls.kill_switch = kill_switch;
         }
         self
     }
@@ -200,8 +200,8 @@ impl Calls {
         // in the queue that all share. (The semaphores are never closed.)
         let _own = tenant.acquire().await;
         let _all = self.places.acquire().await;
-        self.brake.leased().await;
-        match self.brake.run(&errand.tenant, self.caller.call(&errand.call)).await {
+        self.kill_switch.leased().await;
+        match self.kill_switch.run(&errand.tenant, self.caller.call(&errand.call)).await {
             Ok(Ok(answer)) => self.read(&errand, &answer),
             Ok(Err(stopped)) => Err(self.explain(&errand, &stopped)),
             // What is asked for changes nothing out there: it need not be known

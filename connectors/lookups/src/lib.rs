@@ -27,7 +27,7 @@ use tokio::runtime::Handle;
 use runtime::{
     directory::Directory,
     sessions::{Sessions, Stop},
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 
 pub use desk::Desk;
@@ -52,11 +52,11 @@ pub struct Lookups {
 
 impl Lookups {
     /// Works until told to stop, or until the log fails.
-    pub async fn run(self, mut post: Post) -> Result<(), Failure> {
+    pub async fn run(self, mut context: RoleContext) -> Result<(), Failure> {
         // Before its connections are known, every request would be refused.
         tokio::select! {
             () = self.directory.until_known() => {}
-            () = post.told_to_stop() => return Ok(()),
+            () = context.told_to_stop() => return Ok(()),
         }
         let sessions = Sessions::join(&*self.log, GROUP, &[Topic::LookupsRequests], "lookups").await?;
         // The calls are made here, where the other waiting is done.
@@ -64,7 +64,7 @@ impl Lookups {
         let work = async move |session: &mut dyn Session, stop: &Stop| {
             session::drive(session, &*lookups.log, &lookups.desk, &calls, stop).await
         };
-        post.running();
-        Ok(sessions.run(post.stop.clone(), work).await?)
+        context.running();
+        Ok(sessions.run(context.stop.clone(), work).await?)
     }
 }

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use super::{recall::Recall, session};
 use runtime::{
     sessions::{Sessions, Stop},
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 
 /// The consumer group of all memories.
@@ -68,7 +68,7 @@ pub struct Memory {
 
 impl Memory {
     /// Works until told to stop, or until the log fails.
-    pub async fn run(self, post: Post) -> Result<(), Failure> {
+    pub async fn run(self, context: RoleContext) -> Result<(), Failure> {
         if let Some(notice) = self.bench.recall.embedder.notice() {
             tracing::info!("{notice}");
         }
@@ -78,7 +78,7 @@ impl Memory {
         let work = async move |session: &mut dyn Session, stop: &Stop| {
             session::drive(session, &*memory.log, &memory.bench, &hands, stop).await
         };
-        post.running();
-        Ok(sessions.run(post.stop.clone(), work).await?)
+        context.running();
+        Ok(sessions.run(context.stop.clone(), work).await?)
     }
 }

@@ -26,16 +26,16 @@ mod counts;
 mod github;
 mod jira;
 mod job;
-mod keeping;
 pub mod lanes;
 mod line;
 mod perform;
 mod providers;
+mod reconcile;
+mod render;
 mod role;
 mod scheduler;
 mod session;
 mod slack;
-mod words;
 
 pub use counts::Counts;
 pub use role::{GROUP, Mirror};

@@ -14,7 +14,7 @@ use providers::{
 };
 use runtime::{
     config::ProviderSettings,
-    kill_switch::{Brake, Cut},
+    kill_switch::{Cut, KillSwitch},
 };
 
 /// Why something was not done.
@@ -44,7 +44,7 @@ pub(super) enum Halt {
 pub(super) struct Line<'a> {
     pub caller: &'a Caller,
     pub counts: &'a Counts,
-    pub brake: &'a Arc<Brake>,
+    pub kill_switch: &'a Arc<KillSwitch>,
     /// Whose it is.
     pub tenant: String,
     /// What circuits go by: connections' ids are a tenant's own.
@@ -62,12 +62,12 @@ impl<'a> Line<'a> {
         connection: &str,
         link: &Link,
         providers: &ProviderSettings,
-        (caller, counts, brake): (&'a Caller, &'a Counts, &'a Arc<Brake>),
+        (caller, counts, kill_switch): (&'a Caller, &'a Counts, &'a Arc<KillSwitch>),
     ) -> Result<Line<'a>, Halt> {
         let refused = |(code, detail): NoWay| Halt::Refused { code, detail: detail.to_owned() };
         let Way { provider, base, credential } = link.way(providers).map_err(refused)?;
         let (name, own_ids) = (format!("{tenant}/{connection}"), link.own_ids.clone());
-        Ok(Line { caller, counts, brake, tenant: tenant.to_owned(), name, provider, base, credential, own_ids })
+        Ok(Line { caller, counts, kill_switch, tenant: tenant.to_owned(), name, provider, base, credential, own_ids })
     }
 
     /// An address below the API's, made of these parts, each of which stays one.
@@ -95,7 +95,7 @@ impl<'a> Line<'a> {
     pub async fn ask(&self, request: Request, scope: Option<&str>) -> Result<Value, Halt> {
         let is_repeatable = request.is_repeatable;
         let call = self.call(request, scope);
-        let answered = self.brake.run(&self.tenant, self.caller.call(&call)).await;
+        let answered = self.kill_switch.run(&self.tenant, self.caller.call(&call)).await;
         let result = match answered {
             Err(Cut::Before(halted)) => Err(Halt::Stopped { why: halted.word() }),
             Err(Cut::Under(_)) => Err(Halt::CutOff),

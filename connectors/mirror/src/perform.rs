@@ -16,13 +16,13 @@ use udfs::{
 
 use super::{
     job::{Job, Progress, Said, Standing, provider_of},
-    keeping::{clear, keep, take_up, within},
     lanes::Pause,
     line::{Halt, Line},
     providers,
+    reconcile::{clear, keep, take_up, within},
+    render::{Face, Paper, Words, dialect},
     scheduler::Bench,
     slack,
-    words::{Face, Paper, Words, dialect},
 };
 
 /// What became of an attempt.
@@ -56,13 +56,14 @@ impl Bench {
     pub(super) async fn perform(&self, job: &mut Job) -> Step {
         let command = Arc::clone(&job.command);
         let now_ms = self.clock.now_ms();
-        if self.brake.is_dropped(&command.id) {
+        if self.kill_switch.is_dropped(&command.id) {
             return self.dropped(job);
         }
-        if let Some(halted) = self.brake.halted(&command.tenant_id) {
+        if let Some(halted) = self.kill_switch.halted(&command.tenant_id) {
             return self.halted(job, None, Halt::Stopped { why: halted.word() });
         }
-        let deadline_ms = self.brake.deadline_ms(&command.tenant_id, command.at.as_ms(), command.deadline.as_ms());
+        let deadline_ms =
+            self.kill_switch.deadline_ms(&command.tenant_id, command.at.as_ms(), command.deadline.as_ms());
         if now_ms >= deadline_ms {
             let detail = "its deadline passed before it could be done".to_owned();
             return match job.state.unsure_ms {
@@ -99,7 +100,7 @@ impl Bench {
             code: "no_connection",
             detail: "the connection is not there, or switched off".to_owned(),
         })?;
-        Line::open(tenant, connection, &link, &self.providers, (&self.caller, &self.counts, &self.brake))
+        Line::open(tenant, connection, &link, &self.providers, (&self.caller, &self.counts, &self.kill_switch))
     }
 
     /// Has it written down that this is about to be done; whether it was.
@@ -299,7 +300,7 @@ impl Bench {
     /// have been done is not known for it.
     fn dropped(&self, job: &Job) -> Step {
         let detail = "it was dropped by an administrator".to_owned();
-        self.brake.has_ended(&job.command.id);
+        self.kill_switch.has_ended(&job.command.id);
         if job.state.unsure_ms.is_some() {
             return self.uncertain(job, detail);
         }

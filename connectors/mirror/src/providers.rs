@@ -10,8 +10,8 @@ use udfs::{
 use super::{
     clickup, github, jira,
     line::{Halt, Line, elsewhere},
+    render::Face,
     slack,
-    words::Face,
 };
 use providers::client::Provider;
 

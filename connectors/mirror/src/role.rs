@@ -15,7 +15,7 @@ use super::{
 };
 use runtime::{
     sessions::{Sessions, Stop},
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 
 /// The consumer group of all mirrors.
@@ -32,11 +32,11 @@ pub struct Mirror {
 
 impl Mirror {
     /// Works until told to stop, or until the log fails.
-    pub async fn run(self, mut post: Post) -> Result<(), Failure> {
+    pub async fn run(self, mut context: RoleContext) -> Result<(), Failure> {
         // Before its connections are known, every command would be refused.
         tokio::select! {
             () = self.bench.directory.until_known() => {}
-            () = post.told_to_stop() => return Ok(()),
+            () = context.told_to_stop() => return Ok(()),
         }
         let sessions = Sessions::join(&*self.log, GROUP, &[Topic::MirrorCommands], "mirror").await?;
         let (orders, ordered) = mpsc::unbounded_channel();
@@ -47,8 +47,8 @@ impl Mirror {
         let work = async move |session: &mut dyn Session, stop: &Stop| {
             session::drive(session, &*mirror.log, &mirror.bench, &tell, stop).await
         };
-        post.running();
-        let mut stop = post.stop.clone();
+        context.running();
+        let mut stop = context.stop.clone();
         let scheduler = async {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => {}
@@ -60,7 +60,7 @@ impl Mirror {
             std::future::pending().await
         };
         tokio::select! {
-            ended = sessions.run(post.stop.clone(), work) => Ok(ended?),
+            ended = sessions.run(context.stop.clone(), work) => Ok(ended?),
             () = scheduler => Err(LogError::Unavailable { detail: "the scheduler of the mirror died".to_owned() }.into()),
         }
     }

@@ -33,7 +33,7 @@ use providers::{
 use runtime::{
     config::{Config, MirrorSettings, ProviderSettings, RetrySettings},
     directory::Directory,
-    kill_switch::Brake,
+    kill_switch::KillSwitch,
     supervisor::Failure,
 };
 
@@ -51,7 +51,7 @@ pub struct Bench {
     pub(super) directory: Arc<Directory>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) caller: Caller,
-    pub(super) brake: Arc<Brake>,
+    pub(super) kill_switch: Arc<KillSwitch>,
     /// Jobs in memory, of all sessions.
     pub(super) in_hand: AtomicUsize,
     pub(super) parked: AtomicUsize,
@@ -77,8 +77,20 @@ impl Bench {
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies);
         let (in_hand, parked) = Default::default();
         let counts = Counts::new()?;
-        let brake = Brake::free();
-        Ok(Bench { counts, settings, providers, retries, links, directory, clock, caller, brake, in_hand, parked })
+        let kill_switch = KillSwitch::free();
+        Ok(Bench {
+            counts,
+            settings,
+            providers,
+            retries,
+            links,
+            directory,
+            clock,
+            caller,
+            kill_switch,
+            in_hand,
+            parked,
+        })
     }
 
     pub(super) fn attempts_max(&self, provider: &str) -> u32 {
@@ -91,9 +103,9 @@ impl Bench {
         self
     }
 
-    /// Under this brake.
-    pub fn under(mut self, brake: Arc<Brake>) -> Bench {
-        self.brake = brake;
+    /// Under this kill switch.
+    pub fn under(mut self, kill_switch: Arc<KillSwitch>) -> Bench {
+        self.kill_switch = kill_switch;
         self
     }
 

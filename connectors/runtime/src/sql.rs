@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::{
     auth::Authenticate,
     config::Config,
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 
 /// An answer that comes later.
@@ -171,10 +171,14 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Serves that address until told to stop. Whoever connects is let in by
     /// `clients`.
-    fn serve(self: Arc<Self>, clients: Arc<dyn Authenticate>, post: Post) -> Later<'static, Result<(), Failure>>;
+    fn serve(
+        self: Arc<Self>,
+        clients: Arc<dyn Authenticate>,
+        context: RoleContext,
+    ) -> Later<'static, Result<(), Failure>>;
 
     /// Keeps the streams as files until told to stop: the role `lake`.
-    fn fill(self: Arc<Self>, post: Post) -> Later<'static, Result<(), Failure>>;
+    fn fill(self: Arc<Self>, context: RoleContext) -> Later<'static, Result<(), Failure>>;
 
     /// Takes what is a tenant's out of those files: all that was written until
     /// now. Whether that is done already, or waits for the process that has the

@@ -58,7 +58,7 @@ impl Board {
 
 /// What a supervised role is given.
 #[derive(Clone)]
-pub struct Post {
+pub struct RoleContext {
     /// Its name.
     pub role: &'static str,
     /// Where to say how it is.
@@ -67,7 +67,7 @@ pub struct Post {
     pub stop: watch::Receiver<bool>,
 }
 
-impl Post {
+impl RoleContext {
     /// Says that it is at work.
     pub fn running(&self) {
         self.board.set(self.role, Status::Running);
@@ -81,18 +81,18 @@ impl Post {
 
 /// Runs a role until it is told to stop and has. `restarted` is told each time
 /// that it begins again.
-pub async fn supervise<F>(mut post: Post, restarted: impl Fn(&'static str), run: impl Fn(Post) -> F)
+pub async fn supervise<F>(mut context: RoleContext, restarted: impl Fn(&'static str), run: impl Fn(RoleContext) -> F)
 where
     F: Future<Output = Result<(), Failure>> + Send + 'static,
 {
     let mut failures = 0;
     loop {
-        post.board.set(post.role, Status::Starting);
+        context.board.set(context.role, Status::Starting);
         let begun = Instant::now();
         // A task of its own, so that a panic ends the task and not the process.
-        let ended = tokio::spawn(run(post.clone())).await;
-        if *post.stop.borrow() {
-            post.board.set(post.role, Status::Stopping);
+        let ended = tokio::spawn(run(context.clone())).await;
+        if *context.stop.borrow() {
+            context.board.set(context.role, Status::Stopping);
             return;
         }
         let error = match ended {
@@ -102,12 +102,12 @@ where
         };
         failures = if begun.elapsed() >= WELL_AFTER { 1 } else { failures + 1 };
         let wait = BACKOFF_FIRST.saturating_mul(1 << (failures - 1).min(10)).min(BACKOFF_MAX);
-        tracing::error!(role = post.role, %error, failures, ?wait, "a role failed and begins again");
-        restarted(post.role);
-        post.board.set(post.role, Status::Restarting { error, failures });
+        tracing::error!(role = context.role, %error, failures, ?wait, "a role failed and begins again");
+        restarted(context.role);
+        context.board.set(context.role, Status::Restarting { error, failures });
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = post.told_to_stop() => return,
+            () = context.told_to_stop() => return,
         }
     }
 }
@@ -117,35 +117,35 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-    fn post() -> (Post, watch::Sender<bool>) {
+    fn post() -> (RoleContext, watch::Sender<bool>) {
         let (stop, stopped) = watch::channel(false);
-        (Post { role: "test", board: Arc::default(), stop: stopped }, stop)
+        (RoleContext { role: "test", board: Arc::default(), stop: stopped }, stop)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_role_that_fails_or_panics_begins_again_and_says_so() {
-        let (post, stop) = post();
-        let board = Arc::clone(&post.board);
+        let (context, stop) = post();
+        let board = Arc::clone(&context.board);
         let runs = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&runs);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let notes = Arc::clone(&seen);
-        let run = move |mut post: Post| {
+        let run = move |mut context: RoleContext| {
             let (run, notes) = (counted.fetch_add(1, Relaxed), Arc::clone(&notes));
             async move {
-                notes.lock().expect("unpoisoned").push(post.board.all()["test"].clone());
+                notes.lock().expect("unpoisoned").push(context.board.all()["test"].clone());
                 match run {
                     0 => Err("first failure".into()),
                     1 => panic!("second failure"),
                     _ => {
-                        post.running();
-                        post.told_to_stop().await;
+                        context.running();
+                        context.told_to_stop().await;
                         Ok(())
                     }
                 }
             }
         };
-        let supervised = tokio::spawn(supervise(post, |_| (), run));
+        let supervised = tokio::spawn(supervise(context, |_| (), run));
         while board.all().get("test") != Some(&Status::Running) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -157,8 +157,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stop_is_heard_between_two_runs() {
-        let (post, stop) = post();
-        let supervised = tokio::spawn(supervise(post, |_| (), |_| async { Err("no".into()) }));
+        let (context, stop) = post();
+        let supervised = tokio::spawn(supervise(context, |_| (), |_| async { Err("no".into()) }));
         tokio::time::sleep(Duration::from_secs(120)).await;
         stop.send_replace(true);
         supervised.await.expect("ends");

@@ -25,14 +25,15 @@ use super::{
     Paging, Store, StoreError,
     database::Line,
     from_json,
+    outbox::{ACT, ALERT, COMMAND},
     rows::{PAGE_ROWS_MAX, Stored},
     sql,
-    work::{ACT, ALERT, COMMAND, Work},
+    work::Work,
 };
 use runtime::{
     config::Config,
     kill_switch::switch::{act_record, alert_record},
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 
 /// Rows that are appended together.
@@ -107,10 +108,10 @@ impl HouseRule {
 
 impl Announcer {
     /// Announces until told to stop.
-    pub async fn run(self, mut post: Post) -> Result<(), Failure> {
+    pub async fn run(self, mut context: RoleContext) -> Result<(), Failure> {
         self.introduce().await?;
         self.settle_house().await?;
-        post.running();
+        context.running();
         loop {
             if self.announce_some().await? > 0 {
                 // There may be one tenant more, or less.
@@ -120,7 +121,7 @@ impl Announcer {
             tokio::select! {
                 () = self.store.written.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = post.told_to_stop() => return Ok(()),
+                () = context.told_to_stop() => return Ok(()),
             }
         }
     }

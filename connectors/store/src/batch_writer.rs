@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::StoreError;
-use runtime::supervisor::{Failure, Post};
+use runtime::supervisor::{Failure, RoleContext};
 
 /// Records that are read at once.
 pub(crate) const RECORDS_AT_ONCE: usize = 500;
@@ -41,35 +41,35 @@ pub(crate) trait Writes: Sync {
 }
 
 /// Where readers lay what they read of a partition.
-pub(crate) type Tray<B> = mpsc::Sender<(u32, B)>;
+pub(crate) type BatchSender<B> = mpsc::Sender<(u32, B)>;
 
 /// Readers, one a partition, and what they have read.
-pub(crate) struct Gathering<B> {
-    tray: Tray<B>,
+pub(crate) struct BatchWriter<B> {
+    sender: BatchSender<B>,
     batches: mpsc::Receiver<(u32, B)>,
     readers: JoinSet<LogError>,
 }
 
-impl<B: Batch> Gathering<B> {
+impl<B: Batch> BatchWriter<B> {
     /// Nobody reads yet.
     pub fn new() -> Self {
-        let (tray, batches) = mpsc::channel(BATCHES_AHEAD);
-        Gathering { tray, batches, readers: JoinSet::new() }
+        let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+        BatchWriter { sender, batches, readers: JoinSet::new() }
     }
 
     /// One more reads, until the log fails.
-    pub fn reads<F>(&mut self, read: impl FnOnce(Tray<B>) -> F)
+    pub fn reads<F>(&mut self, read: impl FnOnce(BatchSender<B>) -> F)
     where
         F: Future<Output = LogError> + Send + 'static,
     {
-        self.readers.spawn(read(self.tray.clone()));
+        self.readers.spawn(read(self.sender.clone()));
     }
 
     /// Writes down what they read, until told to stop.
-    pub async fn write_down(self, writer: &impl Writes<Batch = B>, mut post: Post) -> Result<(), Failure> {
-        let Gathering { tray, mut batches, mut readers } = self;
-        drop(tray);
-        post.running();
+    pub async fn write_down(self, writer: &impl Writes<Batch = B>, mut context: RoleContext) -> Result<(), Failure> {
+        let BatchWriter { sender, mut batches, mut readers } = self;
+        drop(sender);
+        context.running();
         let mut pending: BTreeMap<u32, B> = BTreeMap::new();
         let mut due = Instant::now() + IDLE;
         loop {
@@ -94,7 +94,7 @@ impl<B: Batch> Gathering<B> {
                     writer.write(std::mem::take(&mut pending)).await?;
                     due = Instant::now() + IDLE;
                 }
-                () = post.told_to_stop() => return Ok(writer.write(pending).await?),
+                () = context.told_to_stop() => return Ok(writer.write(pending).await?),
             }
         }
     }

@@ -17,11 +17,11 @@ use serde_json::Value as Json;
 
 use super::{
     Store, StoreError,
-    database::{Tx, Value},
+    database::{INDEXED_CHARS_MAX, Tx, Value},
     sql, tasks,
 };
-use crate::batch_writer::{Batch, Gathering, RECORDS_AT_ONCE, Tray, Writes};
-use runtime::supervisor::{Failure, Post};
+use crate::batch_writer::{Batch, BatchSender, BatchWriter, RECORDS_AT_ONCE, Writes};
+use runtime::supervisor::{Failure, RoleContext};
 
 /// The tables: the kind of their entries, and their statements.
 struct Table {
@@ -79,13 +79,13 @@ pub struct Projector {
 
 impl Projector {
     /// Projects until told to stop.
-    pub async fn run(self, post: Post) -> Result<(), Failure> {
-        let mut gathering = Gathering::new();
+    pub async fn run(self, context: RoleContext) -> Result<(), Failure> {
+        let mut batch_writer = BatchWriter::new();
         for partition in 0..self.log.partitions() {
             let (reader, from) = self.reader(partition).await?;
-            gathering.reads(|tray| read(reader, partition, from, tray));
+            batch_writer.reads(|sender| read(reader, partition, from, sender));
         }
-        gathering.write_down(&self, post).await
+        batch_writer.write_down(&self, context).await
     }
 
     /// Projects all there is now, for tests and commands that end then.
@@ -219,7 +219,7 @@ async fn apply(tx: &mut Tx, partition: u32, change: Change) -> Result<(), StoreE
 }
 
 /// Hands over what is read until the log fails.
-async fn read(mut reader: Box<dyn Reader>, partition: u32, mut from: u64, tray: Tray<Read>) -> LogError {
+async fn read(mut reader: Box<dyn Reader>, partition: u32, mut from: u64, sender: BatchSender<Read>) -> LogError {
     loop {
         let records = match reader.next(RECORDS_AT_ONCE).await {
             Ok(records) => records,
@@ -228,7 +228,7 @@ async fn read(mut reader: Box<dyn Reader>, partition: u32, mut from: u64, tray: 
         let Some(last) = records.last() else { continue };
         let next = last.position.offset + 1;
         let changes = records.iter().filter_map(change).collect();
-        if tray.send((partition, Read { from, next, changes })).await.is_err() {
+        if sender.send((partition, Read { from, next, changes })).await.is_err() {
             return LogError::Closed;
         }
         from = next;
@@ -241,7 +241,7 @@ fn change(record: &Record) -> Option<Change> {
     let mut parts = key.splitn(3, '/');
     let (tenant, kind, id) = (parts.next()?, parts.next()?, parts.next()?);
     let table = TABLES.iter().find(|table| table.kind == kind)?;
-    if key.chars().nth(tasks::INDEXED_CHARS_MAX).is_some() {
+    if key.chars().nth(INDEXED_CHARS_MAX).is_some() {
         tracing::warn!(tenant, kind, "an entry's id is too long for a table");
         return None;
     }

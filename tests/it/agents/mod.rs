@@ -28,8 +28,8 @@ use runtime::{
     clock::SystemClock,
     directory::Directory,
     http::server,
-    kill_switch::Brake,
-    supervisor::{Board, Post, Status},
+    kill_switch::KillSwitch,
+    supervisor::{Board, RoleContext, Status},
 };
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -166,7 +166,7 @@ impl World {
             tokens: Arc::clone(&self.tokens),
             clock: Arc::new(SystemClock),
             counts: Arc::clone(&counts),
-            brake: Brake::free(),
+            kill_switch: KillSwitch::free(),
             settings,
         });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -174,8 +174,8 @@ impl World {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let board = Arc::new(Board::default());
-        let post = Post { role: "gateway", board: Arc::clone(&board), stop: stopped.clone() };
-        let running = runtime.spawn(Arc::clone(&gateway).run(post));
+        let context = RoleContext { role: "gateway", board: Arc::clone(&board), stop: stopped.clone() };
+        let running = runtime.spawn(Arc::clone(&gateway).run(context));
         let router = gateway.router();
         let serving = server::Settings {
             connections_max: 20_000,

@@ -7,7 +7,7 @@ use hub::workers::Workers;
 use pipeline::{flow::Settings, operators::govern::Govern, topics::Topic};
 use runtime::{
     clock::SystemClock,
-    supervisor::{Board, Post},
+    supervisor::{Board, RoleContext},
 };
 use serde_json::Value;
 use tokio::sync::watch;
@@ -20,8 +20,8 @@ fn work(world: &World) -> watch::Sender<bool> {
     let settings = Settings { govern: Govern { silent_ms: 3_000, ..Govern::default() }, ..Settings::default() };
     let workers =
         Workers { log: Arc::clone(&world.log), clock: Arc::new(SystemClock), settings, progress: Arc::default() };
-    let post = Post { role: "pipeline", board: Arc::new(Board::default()), stop: stopped };
-    tokio::spawn(workers.run(post));
+    let context = RoleContext { role: "pipeline", board: Arc::new(Board::default()), stop: stopped };
+    tokio::spawn(workers.run(context));
     stop
 }
 

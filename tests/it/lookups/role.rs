@@ -19,7 +19,7 @@ use runtime::{
     clock::SystemClock,
     directory::Directory,
     sealing::{Seal, new_key},
-    supervisor::Post,
+    supervisor::RoleContext,
     telemetry::metrics::Metrics,
 };
 use serde_json::json;
@@ -125,11 +125,11 @@ impl Office {
         let following = Arc::clone(&directory).follow(Arc::new(self.log.clone()), || {});
         let role = Lookups { log: Arc::new(self.log.clone()), directory, desk };
         let (stop, stopped) = watch::channel(false);
-        let post = Post { role: "lookups", board: Arc::default(), stop: stopped };
+        let context = RoleContext { role: "lookups", board: Arc::default(), stop: stopped };
         let running = tokio::spawn(async move {
             // A log that crashes under it is what some tests are about.
             tokio::select! {
-                _ = role.run(post) => {}
+                _ = role.run(context) => {}
                 _ = following => {}
             }
         });

@@ -31,7 +31,7 @@ use runtime::{
     config::Config,
     directory::Directory,
     sealing::{Seal, new_key},
-    supervisor::Post,
+    supervisor::RoleContext,
 };
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};
@@ -142,11 +142,11 @@ impl Office {
         let following = directory.follow(Arc::new(self.log.clone()), || {});
         let role = Mirror { log: Arc::new(self.log.clone()), bench: Arc::new(bench) };
         let (stop, stopped) = watch::channel(false);
-        let post = Post { role: "mirror", board: Arc::default(), stop: stopped };
+        let context = RoleContext { role: "mirror", board: Arc::default(), stop: stopped };
         let running = tokio::spawn(async move {
             // A log that crashes under it is what some tests are about.
             tokio::select! {
-                _ = role.run(post) => {}
+                _ = role.run(context) => {}
                 _ = following => {}
             }
         });

@@ -8,7 +8,7 @@ use pipeline::{
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
-use runtime::supervisor::Post;
+use runtime::supervisor::RoleContext;
 use serde_json::{Value, json};
 use store::{Paging, Store, StoreError, TaskFilter, project::Projector};
 use tokio::sync::watch;
@@ -120,8 +120,8 @@ async fn it_follows_while_it_runs_and_writes_what_is_left_when_it_stops() {
     on_each("following", |bench| async move {
         let log = MemoryLog::new(PARTITIONS);
         let (stop, stopped) = watch::channel(false);
-        let post = Post { role: "projector", board: Arc::default(), stop: stopped };
-        let running = tokio::spawn(projector(&bench, &log).await.run(post));
+        let context = RoleContext { role: "projector", board: Arc::default(), stop: stopped };
+        let running = tokio::spawn(projector(&bench, &log).await.run(context));
         for number in 0..50 {
             append(&log, &format!("a/task/{number:02}"), Some(task(&format!("{number:02}"), "p", "TODO"))).await;
         }

@@ -9,7 +9,7 @@ use pipeline::{
 };
 use runtime::{
     config::LakeSettings as Settings,
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 
 use super::{files::Files, manifest::Manifest, merge, note::Note, topics, write};
@@ -43,17 +43,17 @@ impl Sink {
 
     /// Writes until told to stop; what has been read by then is written. A nudge
     /// has it begin at once.
-    pub async fn run(&self, mut post: Post, nudge: &Notify) -> Result<(), Failure> {
+    pub async fn run(&self, mut context: RoleContext, nudge: &Notify) -> Result<(), Failure> {
         let mut manifest = self.open().await?;
-        post.running();
-        let told = post.stop.clone();
+        context.running();
+        let told = context.stop.clone();
         let stop = move || *told.borrow();
         loop {
             self.turn_until(&mut manifest, &stop).await?;
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(self.settings.flush_ms)) => {}
                 () = nudge.notified() => {}
-                _ = post.stop.wait_for(|stop| *stop) => return Ok(()),
+                _ = context.stop.wait_for(|stop| *stop) => return Ok(()),
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::{
 use connections::{
     Halt,
     hooks::{Registered, Wish},
-    pick::{Asked, Choice, Picked, TaskChoice},
+    pickers::{Asked, Choice, Picked, TaskChoice},
 };
 use runtime::{auth::Access, http::problem::Problem};
 

@@ -29,7 +29,7 @@ use runtime::{
 };
 use store::{
     PAGE_ROWS_MAX, Paging,
-    black_box::{Waiting, WaitingFilter},
+    audit::query::{Waiting, WaitingFilter},
 };
 
 /// Commands that one request drops at most; the answer says whether there are
@@ -215,16 +215,16 @@ async fn resume(call: Call, Perhaps(form): Perhaps<ResumeForm>) -> Result<Data<T
 }
 
 async fn state(call: Call, (): ()) -> Result<Data<State>, Problem> {
-    let (brake, switch) = (&call.desk.brake, &call.desk.switch);
+    let (kill_switch, switch) = (&call.desk.kill_switch, &call.desk.switch);
     let scopes = [EVERYBODY.to_owned(), call.tenant.clone()];
     let tenants = (call.who.role == Role::Platform).then(|| {
-        let stops = brake.stops().into_iter().map(|(scope, _)| scope);
+        let stops = kill_switch.stops().into_iter().map(|(scope, _)| scope);
         stops.filter(|scope| scope != EVERYBODY).collect()
     });
     Ok(Data(State {
-        stopped: brake.stopped(&call.tenant).is_some(),
-        everybody: brake.stop_of(EVERYBODY),
-        tenant: brake.stop_of(&call.tenant),
+        stopped: kill_switch.stopped(&call.tenant).is_some(),
+        everybody: kill_switch.stop_of(EVERYBODY),
+        tenant: kill_switch.stop_of(&call.tenant),
         stopped_tenants: tenants,
         instances: switch.instances(|(_, worker)| switch.state_of(worker, &scopes)),
     }))
@@ -246,7 +246,7 @@ async fn list(call: Call, (): ()) -> Result<Page<Waiting>, Problem> {
     };
     let page = call.desk.store.waiting_commands(&filter, &call.paging()).await.map_err(problem_of)?;
     let mut rows = page.rows;
-    rows.iter_mut().for_each(|row| row.dropped = call.desk.brake.is_dropped(&row.id));
+    rows.iter_mut().for_each(|row| row.dropped = call.desk.kill_switch.is_dropped(&row.id));
     Ok(Page { rows, next: page.next })
 }
 
@@ -267,7 +267,7 @@ async fn drop_some(call: Call, Body(form): Body<DropForm>) -> Result<Data<Droppe
     let (mut found, mut paging) = (Vec::new(), Paging { limit: PAGE_ROWS_MAX, after: None });
     let more = loop {
         let page = call.desk.store.waiting_commands(&filter, &paging).await.map_err(problem_of)?;
-        let fits = page.rows.into_iter().filter(|row| is_wanted(&row.id) && !call.desk.brake.is_dropped(&row.id));
+        let fits = page.rows.into_iter().filter(|row| is_wanted(&row.id) && !call.desk.kill_switch.is_dropped(&row.id));
         found.extend(fits.map(|row| (row.act.tenant_id, row.id)));
         match page.next {
             _ if found.len() >= DROPPED_MAX => break true,

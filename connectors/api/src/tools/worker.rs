@@ -26,7 +26,7 @@ use crate::Desk;
 use runtime::{
     in_flight::Open,
     sessions::{Sessions, Stop},
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 
 /// The consumer group of all who use tools.
@@ -52,13 +52,13 @@ pub struct Worker {
 
 impl Worker {
     /// Works until told to stop, or until the log fails.
-    pub async fn run(self, post: Post) -> Result<(), Failure> {
+    pub async fn run(self, context: RoleContext) -> Result<(), Failure> {
         let sessions = Sessions::join(&*self.log, GROUP, &[Topic::MemoryRequests], "tools").await?;
         // The tools are used here, where the other waiting is done.
         let (worker, hands) = (self.clone(), Handle::current());
         let work = async move |session: &mut dyn Session, stop: &Stop| worker.drive(session, &hands, stop).await;
-        post.running();
-        Ok(sessions.run(post.stop.clone(), work).await?)
+        context.running();
+        Ok(sessions.run(context.stop.clone(), work).await?)
     }
 
     async fn drive(&self, session: &mut dyn Session, work: &Handle, stop: &Stop) -> Result<(), LogError> {

@@ -6,7 +6,7 @@ use udfs::markup::{Body, Part};
 
 use super::super::{
     line::{Halt, Line, unsure, word},
-    words::Face,
+    render::Face,
 };
 
 /// Says something in a channel or a thread; its `ts`.

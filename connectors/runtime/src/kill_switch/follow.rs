@@ -14,8 +14,8 @@ use pipeline::{
 };
 use serde::de::DeserializeOwned;
 
-use super::Brake;
-use crate::supervisor::{Failure, Post};
+use super::KillSwitch;
+use crate::supervisor::{Failure, RoleContext};
 
 /// How often the lease is renewed: three times may fail before it ends.
 const RENEW: Duration = Duration::from_millis(250);
@@ -64,7 +64,7 @@ pub(super) fn record<R: Row>(id: &str, row: Option<&R>, at: Time, partitions: u3
 #[derive(Clone)]
 pub struct Follower {
     /// Whom it keeps up to date.
-    pub brake: Arc<Brake>,
+    pub kill_switch: Arc<KillSwitch>,
     /// Where the rows are.
     pub log: Arc<dyn Log>,
     /// The wall clock.
@@ -75,18 +75,18 @@ pub struct Follower {
 
 impl Follower {
     /// Follows until told to stop, or until the log fails.
-    pub async fn run(self, mut post: Post) -> Result<(), Failure> {
-        let failed = self.follow(&mut post).await;
+    pub async fn run(self, mut context: RoleContext) -> Result<(), Failure> {
+        let failed = self.follow(&mut context).await;
         // Whoever is not followed lets nothing begin.
-        self.brake.end_lease();
-        self.brake.tell();
+        self.kill_switch.end_lease();
+        self.kill_switch.tell();
         let goodbye = self.log.append(vec![goodbye(self.sign(None))]);
         let _ = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
         Ok(failed?)
     }
 
-    async fn follow(&self, post: &mut Post) -> Result<(), LogError> {
-        let (brake, partition) = (&self.brake, partition_of(HUB, self.log.partitions()));
+    async fn follow(&self, context: &mut RoleContext) -> Result<(), LogError> {
+        let (kill_switch, partition) = (&self.kill_switch, partition_of(HUB, self.log.partitions()));
         let mut reader = self.log.read(Topic::Control, partition, Start::Oldest, Visibility::Durable).await?;
         // The name is written down before anything is begun under it.
         let mut signing: Option<Pending<'static, Vec<Position>>> = Some(self.log.append(vec![self.sign(Some(()))]));
@@ -94,7 +94,7 @@ impl Follower {
         let (mut leaving, mut busy_at, mut told_at) = (None::<Instant>, Instant::now(), Instant::now());
         loop {
             if let Some(leaving) = leaving {
-                if brake.under_way(EVERYBODY) > 0 {
+                if kill_switch.under_way(EVERYBODY) > 0 {
                     busy_at = Instant::now();
                 }
                 if busy_at.elapsed() >= LEAVE_QUIET || leaving.elapsed() >= LEAVE_TIMEOUT {
@@ -108,20 +108,20 @@ impl Follower {
                     if records.is_empty() {
                         break;
                     }
-                    records.iter().for_each(|record| brake.apply(record));
+                    records.iter().for_each(|record| kill_switch.apply(record));
                 }
                 read_at = Some(then);
-                if signed_at.is_some_and(|signed| signed <= then) && brake.knows_itself() {
-                    brake.extend_lease(then);
-                    post.running();
+                if signed_at.is_some_and(|signed| signed <= then) && kill_switch.knows_itself() {
+                    kill_switch.extend_lease(then);
+                    context.running();
                 }
             }
-            if signing.is_none() && signed_at.is_some() && !brake.knows_itself() {
+            if signing.is_none() && signed_at.is_some() && !kill_switch.knows_itself() {
                 // Somebody took us for dead.
-                brake.end_lease();
-                brake.tell();
+                kill_switch.end_lease();
+                kill_switch.tell();
                 signing = Some(self.log.append(vec![self.sign(Some(()))]));
-            } else if signing.is_none() && (brake.fell_silent() || told_at.elapsed() >= SIGN_AGAIN) {
+            } else if signing.is_none() && (kill_switch.fell_silent() || told_at.elapsed() >= SIGN_AGAIN) {
                 told_at = Instant::now();
                 signing = Some(self.log.append(vec![self.sign(Some(()))]));
             } else if signing.is_none()
@@ -129,9 +129,9 @@ impl Follower {
             {
                 signing = Some(self.log.append(records));
             }
-            let pace = if leaving.is_some() || brake.must_fall_silent() { LOOK } else { RENEW };
+            let pace = if leaving.is_some() || kill_switch.must_fall_silent() { LOOK } else { RENEW };
             tokio::select! {
-                records = reader.next(RECORDS_AT_ONCE) => records?.iter().for_each(|record| brake.apply(record)),
+                records = reader.next(RECORDS_AT_ONCE) => records?.iter().for_each(|record| kill_switch.apply(record)),
                 done = async { match &mut signing {
                     Some(signing) => signing.await,
                     None => std::future::pending().await,
@@ -142,7 +142,7 @@ impl Follower {
                     read_at = None;
                 }
                 () = tokio::time::sleep(pace) => {}
-                () = post.told_to_stop(), if leaving.is_none() => {
+                () = context.told_to_stop(), if leaving.is_none() => {
                     (leaving, busy_at) = (Some(Instant::now()), Instant::now());
                 }
             }
@@ -152,24 +152,24 @@ impl Follower {
     /// This process among the workers, as it is now; or its goodbye.
     fn sign(&self, lives: Option<()>) -> NewRecord {
         let at = Time::from_ms(self.clock.now_ms());
-        let worker = lives.map(|()| Worker { roles: self.roles.clone(), silent: self.brake.silences(), at });
-        record(&self.brake.instance, worker.as_ref(), at, self.log.partitions())
+        let worker = lives.map(|()| Worker { roles: self.roles.clone(), silent: self.kill_switch.silences(), at });
+        record(&self.kill_switch.instance, worker.as_ref(), at, self.log.partitions())
     }
 
     /// What makes the log forget dropped commands that have ended, and processes
     /// that have died.
     fn leftovers(&self) -> Option<Vec<NewRecord>> {
-        let finished = std::mem::take(&mut *self.brake.finished.lock().unwrap_or_else(PoisonError::into_inner));
+        let finished = std::mem::take(&mut *self.kill_switch.finished.lock().unwrap_or_else(PoisonError::into_inner));
         let (at, partitions) = (Time::from_ms(self.clock.now_ms()), self.log.partitions());
         let ended = finished.iter().map(|command| record::<Dropped>(command, None, at, partitions));
-        let dead = self.brake.dead(at.as_ms());
+        let dead = self.kill_switch.dead(at.as_ms());
         let dead = dead.iter().map(|worker| record::<Worker>(worker, None, at, partitions));
         let records: Vec<_> = ended.chain(dead).collect();
         (!records.is_empty()).then_some(records)
     }
 }
 
-impl Brake {
+impl KillSwitch {
     /// Takes up one record of the hub's own partition of `control`.
     pub(super) fn apply(&self, record: &Record) {
         let mut state = self.lock();

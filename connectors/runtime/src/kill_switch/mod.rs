@@ -1,4 +1,4 @@
-//! The brake of a process: what everybody asks who acts in the outside world.
+//! The kill switch of a process: what everybody asks who acts in the outside world.
 //!
 //! In: the hub's own rows of `control` ([`follow`]). Out: whether a tenant is
 //! stopped, calls and sockets that end when it is, and the word to all others
@@ -106,7 +106,7 @@ struct State {
 }
 
 /// See the module.
-pub struct Brake {
+pub struct KillSwitch {
     instance: Box<str>,
     begun: Instant,
     /// In ms since `begun`.
@@ -119,9 +119,9 @@ pub struct Brake {
     finished: Mutex<Vec<String>>,
 }
 
-impl Brake {
-    fn new(lease_until_ms: u64) -> Arc<Brake> {
-        Arc::new(Brake {
+impl KillSwitch {
+    fn new(lease_until_ms: u64) -> Arc<KillSwitch> {
+        Arc::new(KillSwitch {
             instance: random_hex()[..16].into(),
             begun: Instant::now(),
             lease_until_ms: AtomicU64::new(lease_until_ms),
@@ -133,13 +133,13 @@ impl Brake {
     }
 
     /// One that lets nothing begin until it is followed.
-    pub fn set() -> Arc<Brake> {
-        Brake::new(0)
+    pub fn set() -> Arc<KillSwitch> {
+        KillSwitch::new(0)
     }
 
     /// One that nobody uses: where there is no hub around.
-    pub fn free() -> Arc<Brake> {
-        Brake::new(FOR_EVER)
+    pub fn free() -> Arc<KillSwitch> {
+        KillSwitch::new(FOR_EVER)
     }
 
     /// The name of this process among the workers.
@@ -234,7 +234,7 @@ impl Brake {
     /// Counts something of a tenant that is under way, until it is dropped.
     pub fn enter(self: &Arc<Self>, tenant: &str) -> Flight {
         *self.lock().under_way.entry(tenant.into()).or_default() += 1;
-        Flight { brake: Arc::clone(self), tenant: tenant.into(), has_begun: true }
+        Flight { kill_switch: Arc::clone(self), tenant: tenant.into(), has_begun: true }
     }
 
     /// Does something in the outside world, if that may be begun, and no longer
@@ -322,7 +322,7 @@ impl State {
 
 /// Something that is under way.
 pub struct Flight {
-    brake: Arc<Brake>,
+    kill_switch: Arc<KillSwitch>,
     tenant: Box<str>,
     /// What only asked whether it may leaves nothing behind.
     has_begun: bool,
@@ -330,7 +330,7 @@ pub struct Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let mut state = self.brake.lock();
+        let mut state = self.kill_switch.lock();
         if self.has_begun && state.stopped(&self.tenant).is_some() {
             state.ended = Some(Instant::now());
         }

@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    Brake, LEASE,
+    KillSwitch, LEASE,
     follow::{goodbye, record},
 };
 use crate::identity::random_hex;
@@ -73,7 +73,7 @@ pub struct Instance {
 /// See the module.
 pub struct Switch {
     log: Arc<dyn Log>,
-    brake: Arc<Brake>,
+    kill_switch: Arc<KillSwitch>,
     clock: Arc<dyn Clock>,
     /// One at a time: epochs are counted here.
     busy: tokio::sync::Mutex<()>,
@@ -81,8 +81,8 @@ pub struct Switch {
 
 impl Switch {
     /// The switch of a log.
-    pub fn new(log: Arc<dyn Log>, brake: Arc<Brake>, clock: Arc<dyn Clock>) -> Switch {
-        Switch { log, brake, clock, busy: tokio::sync::Mutex::default() }
+    pub fn new(log: Arc<dyn Log>, kill_switch: Arc<KillSwitch>, clock: Arc<dyn Clock>) -> Switch {
+        Switch { log, kill_switch, clock, busy: tokio::sync::Mutex::default() }
     }
 
     /// Stops a scope; answers when it is silent.
@@ -90,7 +90,7 @@ impl Switch {
         let begun = Instant::now();
         let _turn = self.busy.lock().await;
         let now = Time::from_ms(self.clock.now_ms());
-        let before = self.brake.stop_of(scope).unwrap_or_default();
+        let before = self.kill_switch.stop_of(scope).unwrap_or_default();
         let stop = Stop {
             epoch: self.next_epoch(&before, now),
             stopped: true,
@@ -115,7 +115,7 @@ impl Switch {
         let begun = Instant::now();
         let _turn = self.busy.lock().await;
         let now = Time::from_ms(self.clock.now_ms());
-        let before = self.brake.stop_of(scope).unwrap_or_default();
+        let before = self.kill_switch.stop_of(scope).unwrap_or_default();
         let scaled = before.scaled.clone();
         let stop = match before.stopped {
             false => before,
@@ -141,7 +141,7 @@ impl Switch {
     /// before they are.
     pub async fn remember_scaled(&self, scope: &str, scaled: Vec<Scaled>) -> Result<(), LogError> {
         let _turn = self.busy.lock().await;
-        let Some(mut stop) = self.brake.stop_of(scope).filter(|stop| stop.stopped) else { return Ok(()) };
+        let Some(mut stop) = self.kill_switch.stop_of(scope).filter(|stop| stop.stopped) else { return Ok(()) };
         for one in scaled {
             if !stop.scaled.iter().any(|known| known.name == one.name) {
                 stop.scaled.push(one);
@@ -169,7 +169,7 @@ impl Switch {
 
     /// The processes that act, and how they are.
     pub fn instances(&self, state: impl Fn(&(String, Worker)) -> &'static str) -> Vec<Instance> {
-        let workers = self.brake.workers().into_iter();
+        let workers = self.kill_switch.workers().into_iter();
         let shown = workers.map(|worker| {
             let state = state(&worker);
             Instance { instance: worker.0, roles: worker.1.roles, state }
@@ -180,7 +180,7 @@ impl Switch {
     /// How a process is, as far as it has told.
     pub fn state_of(&self, worker: &Worker, scopes: &[String]) -> &'static str {
         let told = |scope: &String| {
-            let epoch = self.brake.stop_of(scope).filter(|stop| stop.stopped).map(|stop| stop.epoch);
+            let epoch = self.kill_switch.stop_of(scope).filter(|stop| stop.stopped).map(|stop| stop.epoch);
             epoch.is_some_and(|epoch| worker.silent.get(scope).is_some_and(|told| *told >= epoch))
         };
         if scopes.iter().any(told) { "silent" } else { "running" }
@@ -227,8 +227,8 @@ impl Switch {
 
     /// Waits until this process knows all before an offset.
     async fn read_back(&self, next: u64, until: Instant) {
-        let mut changes = self.brake.changes();
-        while self.brake.position() < next && Instant::now() < until {
+        let mut changes = self.kill_switch.changes();
+        while self.kill_switch.position() < next && Instant::now() < until {
             tokio::select! {
                 _ = changes.changed() => {}
                 () = tokio::time::sleep(Duration::from_millis(1)) => {}
@@ -242,10 +242,10 @@ impl Switch {
         // Once this is read, so is the name of everybody who may still act.
         self.read_back(next, until).await;
         loop {
-            let heard = self.brake.told_of_workers.notified();
-            let is_read = self.brake.position() >= next && !self.brake.somebody_may_live();
+            let heard = self.kill_switch.told_of_workers.notified();
+            let is_read = self.kill_switch.position() >= next && !self.kill_switch.somebody_may_live();
             let is_silent = |worker: &Worker| worker.silent.get(scope).is_some_and(|told| *told >= epoch);
-            if is_read && self.brake.workers().iter().all(|(_, worker)| is_silent(worker)) {
+            if is_read && self.kill_switch.workers().iter().all(|(_, worker)| is_silent(worker)) {
                 return self.instances(|_| "silent");
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -328,7 +328,7 @@ fn act(action: &str, tenant: &str, subject: Deed, cause: &Cause, at: Time, parti
     act_record(&act, partitions)
 }
 
-impl Brake {
+impl KillSwitch {
     /// Whether somebody was just taken off the list who may still have a lease.
     fn somebody_may_live(&self) -> bool {
         self.lock().taken_for_dead.is_some_and(|at| at.elapsed() < LEASE + CLOCKS_DIFFER)

@@ -11,7 +11,9 @@
 //! with it. What retention took before it was read leaves a row that says so.
 
 pub mod chain;
+pub mod query;
 pub mod spending;
+pub mod tables;
 mod traces;
 mod write;
 
@@ -28,16 +30,15 @@ use serde::de::DeserializeOwned;
 use self::traces::Traces;
 use crate::{
     Store,
-    batch_writer::{self, Gathering, RECORDS_AT_ONCE, Tray, Writes as _},
+    batch_writer::{self, BatchSender, BatchWriter, RECORDS_AT_ONCE, Writes as _},
 };
 use runtime::{
     acts,
     config::Prices,
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 
 pub use runtime::acts::cut_off;
-pub(crate) use write::next_hash;
 
 /// What is read. Commands come first: a result needs to know what it ends.
 pub const TOPICS: [Topic; 6] = [
@@ -92,7 +93,7 @@ pub(crate) struct Batch {
 
 /// Writes a log's acts into a store.
 #[derive(Clone)]
-pub struct Trail {
+pub struct AuditProjector {
     /// Into which store.
     pub store: Arc<Store>,
     /// From which log.
@@ -101,15 +102,15 @@ pub struct Trail {
     pub prices: Arc<Prices>,
 }
 
-impl Trail {
+impl AuditProjector {
     /// Writes until told to stop.
-    pub async fn run(self, post: Post) -> Result<(), Failure> {
-        let mut gathering = Gathering::new();
+    pub async fn run(self, context: RoleContext) -> Result<(), Failure> {
+        let mut batch_writer = BatchWriter::new();
         for partition in 0..self.log.partitions() {
             let desk = self.desk(partition).await?;
-            gathering.reads(|tray| desk.read_on(tray));
+            batch_writer.reads(|sender| desk.read_on(sender));
         }
-        gathering.write_down(&self, post).await
+        batch_writer.write_down(&self, context).await
     }
 
     /// Writes all there is now, for tests and commands that end then.
@@ -183,7 +184,7 @@ struct Desk {
 
 impl Desk {
     /// Hands over what is read until the log fails.
-    async fn read_on(mut self, tray: Tray<Batch>) -> LogError {
+    async fn read_on(mut self, sender: BatchSender<Batch>) -> LogError {
         loop {
             let waiting = self.readers.iter_mut().enumerate().map(|(index, place)| {
                 let Place { reader, .. } = place;
@@ -196,7 +197,7 @@ impl Desk {
             };
             match batch {
                 Ok(batch) => {
-                    if tray.send((self.partition, batch)).await.is_err() {
+                    if sender.send((self.partition, batch)).await.is_err() {
                         return LogError::Closed;
                     }
                 }

@@ -26,7 +26,7 @@ use super::{
 use crate::config::{LangfuseSettings, TraceSettings};
 use crate::{
     identity::random_hex,
-    supervisor::{Failure, Post},
+    supervisor::{Failure, RoleContext},
 };
 
 /// Batches that wait for a destination that is slow.
@@ -135,12 +135,12 @@ impl Exporter {
     }
 
     /// Sends spans until told to stop, and then what is left.
-    pub async fn run(self: Arc<Self>, mut post: Post) -> Result<(), Failure> {
+    pub async fn run(self: Arc<Self>, mut context: RoleContext) -> Result<(), Failure> {
         let mut seen = self.seen.lock().await;
         let (seen, builder) = &mut *seen;
         let mut sending = JoinSet::new();
         let ways: Vec<_> = self.destinations.iter().map(|to| self.way(to.clone(), &mut sending)).collect();
-        post.running();
+        context.running();
         let (mut spans, mut due) = (Vec::new(), Instant::now() + self.schedule_delay);
         loop {
             tokio::select! {
@@ -154,7 +154,7 @@ impl Exporter {
                     None => break,
                 },
                 () = sleep_until(due) => {}
-                () = post.told_to_stop() => break,
+                () = context.told_to_stop() => break,
             }
             due = Instant::now() + self.schedule_delay;
             self.hand_over(&ways, std::mem::take(&mut spans));

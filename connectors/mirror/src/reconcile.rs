@@ -10,7 +10,7 @@ use super::{
     job::{Progress, Standing},
     line::{Halt, Line},
     providers::{self, Found},
-    words::Face,
+    render::Face,
 };
 
 /// Says the parts. Of a message that stands there at least one part stays.

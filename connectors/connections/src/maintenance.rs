@@ -21,7 +21,7 @@ use super::{
     install::{GRANT, STATE, TICKET},
     way::Halt,
 };
-use runtime::supervisor::{Failure, Post};
+use runtime::supervisor::{Failure, RoleContext};
 use store::Note;
 
 /// The kind of note that a project's mapping was seen with.
@@ -59,16 +59,16 @@ fn below(bound: u64) -> u64 {
 
 impl Connections {
     /// Looks after connections until told to stop.
-    pub async fn run(self: Arc<Self>, mut post: Post) -> Result<(), Failure> {
+    pub async fn run(self: Arc<Self>, mut context: RoleContext) -> Result<(), Failure> {
         let mut changes = self.directory.changes();
         while !self.directory.is_known() {
             tokio::select! {
                 changed = changes.changed() => changed?,
-                () = post.told_to_stop() => return Ok(()),
+                () = context.told_to_stop() => return Ok(()),
             }
         }
-        post.running();
-        self.brake.leased().await;
+        context.running();
+        self.kill_switch.leased().await;
         let (mut known, mut checks, mut backfills) = (Known::default(), JoinSet::new(), JoinSet::new());
         let (mut has_changed, mut is_noticed) = (true, true);
         loop {
@@ -88,7 +88,7 @@ impl Connections {
                 (has_changed, is_noticed) = (true, true);
             }
             tokio::select! {
-                () = post.told_to_stop() => break,
+                () = context.told_to_stop() => break,
                 changed = changes.changed() => {
                     changed?;
                     has_changed = true;
@@ -111,7 +111,7 @@ impl Connections {
         let now_ms = self.clock.now_ms();
         let upkeep = self.store.upkeep();
         for mut note in upkeep.due(now_ms as i64, NOTES_AT_ONCE).await? {
-            if self.brake.halted(&note.tenant).is_some() {
+            if self.kill_switch.halted(&note.tenant).is_some() {
                 let (later_ms, data) = (now_ms + STOPPED_MS, note.data.clone());
                 upkeep.change(&mut note, Some(later_ms as i64), data).await?;
                 continue;

@@ -17,7 +17,7 @@ use super::{remote::Remote, show};
 
 /// The other limits, and the time that they are tried on.
 #[derive(Args)]
-pub struct Supposed {
+pub struct DryRun {
     /// Limits in TOML (as [governance]) or JSON (as the API takes them); what
     /// is left out is as it is in force
     #[arg(long, value_name = "FILE", requires = "dry_run")]
@@ -66,7 +66,7 @@ impl When {
     }
 }
 
-impl Supposed {
+impl DryRun {
     /// Asks the hub, or reads the log of the data directory where none runs.
     pub async fn run(&self, config: &Config) -> Result<()> {
         let path = self.rules.as_ref().context("name the limits: --rules FILE")?;
