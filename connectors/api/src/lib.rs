@@ -6,10 +6,10 @@
 
 mod call;
 mod check;
-pub mod dead_letters;
-pub mod dry_run;
 #[cfg(test)]
 mod check_oracle;
+pub mod dead_letters;
+pub mod dry_run;
 mod input;
 mod limits;
 mod operation;
@@ -23,7 +23,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, middleware};
 use pipeline::{
-    detect,
+    governance,
     ports::{Clock, Log},
     worker::Progress,
 };
@@ -124,7 +124,7 @@ pub struct Desk {
     /// How bodies are read.
     pub bodies: Bodies,
     /// The limits of tenants that set none of their own.
-    pub limits: detect::Limits,
+    pub limits: governance::Limits,
     /// One at a time looks through the whole log.
     pub dry_runs: Semaphore,
     /// Whose word on a request's origin is taken.

@@ -99,7 +99,7 @@ impl fmt::Display for Table {
         for line in table.lines() {
             writeln!(f, "{}", line.trim_end())?;
         }
-        writeln!(f, "({} row{})", rows.len(), if rows.len() == 1 { "" } else { "s" })
+        writeln!(f, "({} row{})", self.rows.len(), if self.rows.len() == 1 { "" } else { "s" })
     }
 }
 

@@ -141,7 +141,7 @@ async fn a_status_is_judged_by_the_log_however_far_its_row_lags_behind() {
     };
     shown("TODO").await;
     house.change_rows("DELETE FROM tasks WHERE external_id = 't1'").await;
-    connectors::fakes::clickup::change(
+    fakes::clickup::change(
         house.provider.fakes.world().clickup_tasks.get_mut("t1").unwrap(),
         &json!({ "status": "complete" }),
         now_s() * 1000 + 999,

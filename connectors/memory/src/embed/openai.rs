@@ -105,7 +105,7 @@ impl Transport {
         // The library would log the whole of what it cannot read.
         serde_json::from_slice::<IgnoredAny>(&answer.body)
             .map_err(|error| ModelError::Down(format!("not JSON: {error}")))?;
-        Ok(axum::http::Response::new(answer.body).into())
+        Ok(http::Response::new(answer.body).into())
     }
 }
 
