@@ -119,7 +119,11 @@ impl Chain {
 
     /// What a stage has let go on takes the rest of the way.
     fn resume(&mut self, turn: &mut Turn<'_>) {
-        while let Some(resumed) = self.state.resumed.pop_front() {
+        if self.state.resumed.is_empty() {
+            return;
+        }
+        // Taken at once: the first of them comes by here, too.
+        for resumed in std::mem::take(&mut self.state.resumed) {
             self.onward(Draft::resumed(resumed), turn);
         }
     }

@@ -134,17 +134,13 @@ fn poll<T>(future: impl Future<Output = T>) -> Option<T> {
     })
 }
 
+/// Appended one by one: records of one append have no order between topics.
 fn append(log: &MemoryLog, records: &[Record]) {
-    let new = records.iter().cloned().map(|Record { position, at_ms, key, value, headers }| NewRecord {
-        topic: position.topic,
-        partition: 0,
-        at_ms,
-        key,
-        value,
-        headers,
-    });
-    // Not answered while the log holds everything back.
-    let _ = poll(log.append(new.collect()));
+    for Record { position, at_ms, key, value, headers } in records.iter().cloned() {
+        let record = NewRecord { topic: position.topic, partition: 0, at_ms, key, value, headers };
+        // Not answered while the log holds everything back.
+        let _ = poll(log.append(vec![record]));
+    }
 }
 
 /// A worker's life: it restores, is given one batch after the other, and ends.
@@ -214,6 +210,17 @@ fn undisturbed(inputs: &[Record], buried: &BTreeMap<(String, u64), DeadLetter>) 
     }
     flow.flush(inputs.last().expect("an input"), &mut outputs);
     written(outputs.into_iter().map(|output| (output.topic, output.key, output.value, output.headers)))
+}
+
+/// An entry of state, but for the number that an item of the mirror was given in
+/// its lane: only the order of these is kept, and a restart counts from the
+/// highest that it finds.
+fn entry(value: &Bytes) -> Value {
+    let mut entry: Value = serde_json::from_slice(value).expect("JSON");
+    if let Some(item) = entry["data"].as_object_mut().filter(|data| data.contains_key("aim")) {
+        item.remove("turn");
+    }
+    entry
 }
 
 /// How a batch is worked on.
@@ -294,7 +301,7 @@ proptest! {
         }
         prop_assert_eq!(calm.0.keys().collect::<Vec<_>>(), shaken.0.keys().collect::<Vec<_>>());
         for (key, value) in &calm.1 {
-            prop_assert_eq!(Some(value), shaken.1.get(key), "{:?}", key);
+            prop_assert_eq!(Some(entry(value)), shaken.1.get(key).map(entry), "{:?}", key);
         }
         prop_assert_eq!(calm.1.len(), shaken.1.len());
     }

@@ -122,6 +122,7 @@ impl Stateful for MirrorState {
             _ => {}
         }
         let Some((key, item)) = self.items.restore(kept) else { return };
+        self.lanes.skip_to(item.turn);
         if item.is_pending() {
             let mut item = item.clone();
             self.lanes.join(kept.key.tenant, key, &mut item);
