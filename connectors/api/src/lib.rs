@@ -8,6 +8,7 @@ mod call;
 mod check;
 pub mod dead_letters;
 pub mod dry_run;
+mod guard;
 mod input;
 mod limits;
 mod operation;

@@ -16,7 +16,7 @@ use udfs::recall::ngrams::normalise;
 use super::{Embedder, Embedding, ModelError};
 use crate::vectors::Model;
 use providers::client::{
-    Call, Caller, Credential, Http, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown,
+    Call, Caller, Credential, Http, Ledger, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown,
 };
 use runtime::{config::MemorySettings, supervisor::Failure};
 
@@ -63,7 +63,8 @@ impl Client {
             body_max_bytes: 32 << 20,
             ..Limits::default()
         };
-        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), Policies::default());
+        // Nobody else calls with this key.
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), Policies::default(), Ledger::default());
         Ok(Client { caller, url, credential, clock, timeout_ms: settings.model_timeout_ms })
     }
 
