@@ -44,7 +44,7 @@ use runtime::{
 use store::{
     Store,
     announce::{Announcer, HouseRule},
-    audit::Trail,
+    audit::AuditProjector,
     project::Projector,
 };
 
@@ -236,7 +236,7 @@ impl Parts {
                 Arc::new(BotIdentity::new(config, Arc::clone(store), directory, links, clock, self.guards())?);
             crew.man("own_ids", move |context| Arc::clone(&own_ids).run(context));
             let prices = Arc::new(config.usage.prices.clone());
-            let trail = Trail { store: Arc::clone(store), log: Arc::clone(&self.log), prices };
+            let trail = AuditProjector { store: Arc::clone(store), log: Arc::clone(&self.log), prices };
             crew.man("trail", move |context| trail.clone().run(context));
         }
         roles.iter().try_for_each(|role| self.man_role(crew, config, *role))

@@ -29,9 +29,9 @@ use rdkafka::{
 
 use super::{
     ASK_TIMEOUT,
+    assignment::{Assignment, Member, Tenure},
     config::{COMMIT_TIMEOUT, RECORD_BYTES_MAX, Settings},
     feed::{Bell, Feed, Feeds, Quiet},
-    group::{Desk, Member, Tenure},
     record::{broken, describe, outgoing, unavailable, weight},
 };
 
@@ -48,7 +48,7 @@ const RESTORE_RECORDS_MAX: usize = 4_096;
 pub(super) struct Opening {
     pub(super) settings: Arc<Settings>,
     pub(super) feeds: Arc<Feeds>,
-    pub(super) desk: Arc<Desk>,
+    pub(super) assignment: Arc<Assignment>,
     pub(super) member: Weak<BaseConsumer<Member>>,
     pub(super) group: String,
     pub(super) inputs: Vec<Topic>,
@@ -359,6 +359,6 @@ impl Drop for KafkaSession {
     fn drop(&mut self) {
         // The partition is given back before it is offered again.
         self.inputs.clear();
-        self.opening.desk.offer_again(&self.tenure);
+        self.opening.assignment.offer_again(&self.tenure);
     }
 }

@@ -1,22 +1,18 @@
-//! The tables of the black box: the audit trail, the mirror's waiting commands,
-//! usage and budgets. Here is what writes, within a transaction of
-//! [`crate::audit`]; [`super::trail`] reads for people.
+//! The audit trail's tables: acts, the mirror's waiting commands, usage and
+//! budgets. Here is what writes, within a transaction of the projector
+//! ([`super`]); [`super::query`] reads for people.
 
 use pipeline::{
-    event::{Act, Alert, EVERYBODY, MirrorCommand, MirrorWork, Row, Time},
+    event::{Act, EVERYBODY, MirrorCommand, MirrorWork},
     topics::Topic,
 };
 
-use super::{
-    database::{Line, Tx, Value},
+use super::{chain::next_hash, spending::Period};
+use crate::{
+    database::{INDEXED_CHARS_MAX, Line, Tx, Value},
     error::StoreError,
     from_json, json, sql,
-    tasks::INDEXED_CHARS_MAX,
-    work::{ACT, ALERT},
 };
-use crate::audit::{next_hash, spending::Period};
-
-pub use super::trail::{ActFilter, Entry, UsageFilter, UsageOfDay, Waiting, WaitingFilter};
 
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
@@ -42,7 +38,7 @@ pub async fn set_position(tx: &mut Tx, topic: Topic, partition: u32, log: u64, n
 }
 
 /// What a row of the trail is found by: its agent, task and trace.
-pub(super) fn found_by(act: &Act) -> [Option<String>; 3] {
+pub(crate) fn found_by(act: &Act) -> [Option<String>; 3] {
     let short = |text: &Option<String>| text.as_ref().map(|text| text.chars().take(INDEXED_CHARS_MAX).collect());
     [short(&act.agent_id), short(&act.task_id), short(&act.trace_id)]
 }
@@ -142,7 +138,7 @@ pub struct Budget {
     pub hard_stop: bool,
 }
 
-pub(super) fn budget(line: &Line) -> Result<Budget, StoreError> {
+pub(crate) fn budget(line: &Line) -> Result<Budget, StoreError> {
     Ok(Budget {
         scope: line.text(0)?,
         period: Period::from_name(&line.text(1)?),
@@ -175,40 +171,5 @@ pub async fn told(tx: &mut Tx, tenant: &str, scope: &str) -> Result<Option<(Stri
 pub async fn set_told(tx: &mut Tx, tenant: &str, scope: &str, period: &str, percent: i64) -> Result<(), StoreError> {
     let values = [tenant.into(), scope.into(), period.into(), percent.into()];
     tx.execute(sql!("budget_told_set"), &values).await?;
-    Ok(())
-}
-
-/// An alert, which the announcer takes to its topic.
-pub async fn post_alert(tx: &mut Tx, alert: &Alert) -> Result<(), StoreError> {
-    post(tx, &alert.tenant_id, ALERT, &alert.kind, Some(json(alert)), alert.at).await
-}
-
-/// An act, which the announcer takes to its topic.
-pub async fn post_act(tx: &mut Tx, act: &Act) -> Result<(), StoreError> {
-    post(tx, &act.tenant_id, ACT, &act.id, Some(json(act)), act.at).await
-}
-
-/// A row of `control`, which the announcer takes there.
-pub async fn post_row<R: Row>(
-    tx: &mut Tx,
-    tenant: &str,
-    kind: &str,
-    id: &str,
-    row: Option<&R>,
-    at: Time,
-) -> Result<(), StoreError> {
-    post(tx, tenant, kind, id, row.map(|row| json(row)), at).await
-}
-
-async fn post(
-    tx: &mut Tx,
-    tenant: &str,
-    kind: &str,
-    id: &str,
-    data: Option<String>,
-    at: Time,
-) -> Result<(), StoreError> {
-    let values = [tenant.into(), kind.into(), id.into(), data.into(), at.0.into()];
-    tx.execute(sql!("outbox_insert"), &values).await?;
     Ok(())
 }

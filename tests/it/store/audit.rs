@@ -17,8 +17,11 @@ use serde_json::json;
 use store::{
     Paging, Store, StoreError,
     announce::Announcer,
-    audit::{Trail, spending::Period},
-    black_box::{ActFilter, Budget, UsageFilter, WaitingFilter},
+    audit::{AuditProjector, spending::Period},
+    audit::{
+        query::{ActFilter, UsageFilter, WaitingFilter},
+        tables::Budget,
+    },
 };
 
 use super::{Bench, on_each};
@@ -70,9 +73,9 @@ async fn used(log: &MemoryLog, agent: &str, model: &str, tokens: u64) {
     append(log, Topic::AgentsActions, "usage", &action).await;
 }
 
-fn trail(store: &Arc<Store>, log: &MemoryLog) -> Trail {
+fn trail(store: &Arc<Store>, log: &MemoryLog) -> AuditProjector {
     let prices = BTreeMap::from([("m*".to_owned(), Price { input: 1.0, output: 1.0 })]);
-    Trail { store: Arc::clone(store), log: Arc::new(log.clone()), prices: Arc::new(prices) }
+    AuditProjector { store: Arc::clone(store), log: Arc::new(log.clone()), prices: Arc::new(prices) }
 }
 
 fn budget(scope: &str, limit_micros: i64) -> Budget {

@@ -1,17 +1,14 @@
-//! The black box, as people and commands read it.
+//! The audit trail, usage and budgets, as people and commands read them.
 
 use pipeline::event::Act;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    Page, Paging, Store,
-    black_box::{Budget, budget, found_by, spent},
-    database::Line,
-    error::StoreError,
-    from_json, sql,
+    chain::{Fault, Link, ROOT, Walk},
+    tables::{Budget, budget, found_by, spent},
 };
-use crate::audit::chain::{Fault, Link, ROOT, Walk};
+use crate::{Page, Paging, Store, database::Line, error::StoreError, from_json, sql};
 
 /// Rows that a walk over the trail reads at once.
 const ROWS_AT_ONCE: i64 = 500;
@@ -19,7 +16,7 @@ const ROWS_AT_ONCE: i64 = 500;
 /// A row of the trail, for people.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Entry {
+pub struct AuditEntry {
     /// Its place in its tenant's chain.
     pub number: i64,
     /// What was done.
@@ -124,7 +121,12 @@ const SEPARATOR: char = '\u{1f}';
 
 impl Store {
     /// A tenant's acts, the newest first.
-    pub async fn acts(&self, tenant: &str, filter: &ActFilter, paging: &Paging) -> Result<Page<Entry>, StoreError> {
+    pub async fn acts(
+        &self,
+        tenant: &str,
+        filter: &ActFilter,
+        paging: &Paging,
+    ) -> Result<Page<AuditEntry>, StoreError> {
         let before = paging.after.as_deref().map(|after| after.parse::<i64>().map_err(|_| bad_cursor())).transpose()?;
         let values = [
             tenant.into(),
@@ -139,7 +141,7 @@ impl Store {
         ];
         let lines = self.database.rows(sql!("audit_page"), &values).await?;
         let entry = |line: &Line| {
-            let entry = Entry { number: line.number(0)?, act: from_json(&line.text(1)?)?, hash: line.text(2)? };
+            let entry = AuditEntry { number: line.number(0)?, act: from_json(&line.text(1)?)?, hash: line.text(2)? };
             Ok((entry.number.to_string(), entry))
         };
         let rows = lines.iter().map(entry).collect::<Result<Vec<_>, StoreError>>()?;
