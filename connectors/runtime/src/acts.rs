@@ -16,6 +16,9 @@ use udfs::{
 /// `audit`: an alert alone does not say whether anything was.
 const ALERTS_THAT_ARE_ACTS: &[&str] = &["project.throttled", "agent.offline", "agent.online"];
 
+/// An agent may name an action that is none; a name is no longer than ids are.
+const ID_BYTES_MAX: usize = 128;
+
 /// The id of what a record tells, the same however often it is read.
 pub fn id_of(log: u64, record: &Record) -> String {
     let at = record.position;
@@ -171,6 +174,10 @@ pub fn of_decision(entry: &InboxEntry, id: String) -> Act {
 /// A trace that an agent named later for one of its actions: the row joins both.
 pub fn of_trace(action: &AgentAction, id: String) -> Option<Act> {
     let TraceOf { action_id, trace_id } = serde_json::from_value(action.data.clone()).ok()?;
+    let is_trace = trace_id.len() == 32 && trace_id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if !is_trace || action_id.len() > ID_BYTES_MAX {
+        return None;
+    }
     Some(Act {
         id,
         tenant_id: action.tenant_id.clone(),
@@ -282,6 +289,28 @@ mod tests {
         assert_eq!(outcome(denied), told("refused", Some("stopped: runaway")));
         assert_eq!(outcome(serde_json::json!({ "result": {} })), told("done", None));
         assert_eq!(outcome(serde_json::json!({ "result": {}, "error": null })), told("done", None));
+    }
+
+    #[test]
+    fn a_trace_that_comes_later_names_its_action() {
+        let traced = |action_id: &str, trace_id: &str| {
+            let action = AgentAction {
+                id: "act_2".to_owned(),
+                tenant_id: "acme".to_owned(),
+                agent_id: "agt_1".to_owned(),
+                name: "trace".to_owned(),
+                data: serde_json::json!({ "actionId": action_id, "traceId": trace_id }),
+                at: Time(7),
+                trace_id: None,
+                correlation_id: None,
+            };
+            of_trace(&action, "aud_1".to_owned())
+        };
+        let trace = "a".repeat(32);
+        let act = traced("act_1", &trace).expect("an act");
+        assert_eq!((&*act.action, act.subject.id.as_deref()), ("action.traced", Some("act_1")));
+        assert_eq!((act.trace_id, act.agent_id.as_deref(), act.at), (Some(trace.clone()), Some("agt_1"), Time(7)));
+        assert!(traced("act_1", "no trace").is_none() && traced(&"x".repeat(129), &trace).is_none());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::Speaker;
 use crate::{
     agents::socket::{Kind, Socket},
     api::{Api, text},
-    black_box::now_ms,
+    audit::now_ms,
     hub::PATIENCE,
 };
 

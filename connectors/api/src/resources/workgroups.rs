@@ -11,11 +11,12 @@ use crate::{
     check::{ID, LINE},
     input::Body,
     operation::{Operation, operation},
-    output::Data,
+    output::{Data, Part},
+    query::{CURSOR, LIMIT},
     rows::{Resource, Shown, resource},
 };
 use runtime::{auth::Access, http::problem::Problem};
-use store::Entry;
+use store::{Entry, Paging};
 
 /// What people write of a workgroup.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
