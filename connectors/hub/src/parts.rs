@@ -6,9 +6,9 @@ use axum::Router;
 use pipeline::{
     event::Tenant,
     flow,
-    operators::{deduplicate::Deduplicate, govern::Govern},
     ports::{Clock, Log},
     retry::Policy,
+    settings::{DeduplicateSettings, GovernSettings},
     worker::Progress,
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -26,7 +26,7 @@ use memory::{self, Memory, Recall};
 use mirror::{self, Mirror};
 use providers::{client::Ledger, credentials::Links};
 use runtime::{
-    auth::{Authenticate, Gate, Tokens},
+    auth::{Authenticate, Gate, Origins, Tokens, for_pages},
     clock::SystemClock,
     config::Config,
     directory::Directory,
@@ -338,7 +338,11 @@ impl Parts {
             webhooks_health: config.server.webhooks_health,
         }));
         match &self.gateway {
-            Some(gateway) => router.merge(gateway.router()),
+            // A browser's client begins with polling, which is plain HTTP.
+            Some(gateway) => {
+                let origins = Arc::new(Origins::new(&config.server.cors_origins));
+                router.merge(for_pages(gateway.router(), &origins))
+            }
             None => router,
         }
     }
@@ -392,15 +396,15 @@ async fn follow(directory: Arc<Directory>, log: Arc<dyn Log>, context: RoleConte
 
 fn settings(config: &Config) -> flow::Settings {
     flow::Settings {
-        deduplicate: Deduplicate {
+        deduplicate: DeduplicateSettings {
             window_ms: config.pipeline.deduplicate_hours.saturating_mul(3_600_000),
             events_max: config.pipeline.deduplicate_events_max,
         },
-        govern: Govern {
+        govern: GovernSettings {
             limits: config.governance.0.clone(),
             silent_ms: config.agents.silent_ms,
             presence_ttl_ms: gateway::PRESENCE_TTL_MS,
-            ..Govern::default()
+            ..GovernSettings::default()
         },
         ..flow::Settings::default()
     }
