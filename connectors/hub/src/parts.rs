@@ -102,7 +102,7 @@ impl Parts {
         }
         let Keys { jwt_secret, seal } = Keys::load(config)?;
         let (seal, directory) = (Arc::new(seal), Arc::new(Directory::default()));
-        let kill_switch = KillSwitch::set();
+        let kill_switch = KillSwitch::new();
         metrics.include(vec![Box::new(Gauges::new(Arc::clone(&kill_switch))?)])?;
         let tokens = Arc::new(Tokens::new(&jwt_secret, Arc::clone(&directory), Arc::clone(&clock)));
         let gate = Arc::new(gate(config, notice, &directory, &tokens));
@@ -232,20 +232,19 @@ impl Parts {
             crew.man("projector", move |context| projector.clone().run(context));
             let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
             let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
-            let own_ids = Arc::new(BotIdentity::new(
-                config,
-                Arc::clone(store),
-                directory,
-                links,
-                clock,
-                Arc::clone(&self.kill_switch),
-            )?);
+            let own_ids =
+                Arc::new(BotIdentity::new(config, Arc::clone(store), directory, links, clock, self.guards())?);
             crew.man("own_ids", move |context| Arc::clone(&own_ids).run(context));
             let prices = Arc::new(config.usage.prices.clone());
             let trail = AuditProjector { store: Arc::clone(store), log: Arc::clone(&self.log), prices };
             crew.man("trail", move |context| trail.clone().run(context));
         }
         roles.iter().try_for_each(|role| self.man_role(crew, config, *role))
+    }
+
+    /// What everybody asks who calls providers.
+    fn guards(&self) -> (Ledger, Arc<KillSwitch>) {
+        (self.ledger.clone(), Arc::clone(&self.kill_switch))
     }
 
     fn man_role(&self, crew: &mut Crew, config: &Config, role: Role) -> Result<(), Failure> {
@@ -261,8 +260,8 @@ impl Parts {
             }
             Role::Lookups => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
-                let desk = lookups::Desk::new(config, links, Arc::clone(&self.clock), Arc::clone(&self.metrics))?;
-                let desk = desk.counting_in(&self.ledger).under(Arc::clone(&self.kill_switch));
+                let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
+                let desk = lookups::Desk::new(config, links, clock, metrics, self.guards())?;
                 let (log, directory) = (Arc::clone(&self.log), Arc::clone(&self.directory));
                 let lookups = Lookups { log, directory, desk: Arc::new(desk) };
                 crew.man(role.name(), move |context| lookups.clone().run(context));
@@ -270,8 +269,7 @@ impl Parts {
             Role::Mirror => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
                 let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
-                let bench = mirror::Bench::new(config, links, directory, clock)?.counting_in(&self.ledger);
-                let bench = Arc::new(bench.under(Arc::clone(&self.kill_switch)));
+                let bench = Arc::new(mirror::Bench::new(config, links, directory, clock, self.guards())?);
                 self.metrics.include(bench.counts.collectors())?;
                 let mirror = Mirror { log: Arc::clone(&self.log), bench };
                 crew.man(role.name(), move |context| mirror.clone().run(context));

@@ -14,7 +14,7 @@ use pipeline::{
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
-use providers::credentials::Links;
+use providers::{client::Ledger, credentials::Links};
 use runtime::{
     clock::SystemClock,
     directory::Directory,
@@ -72,7 +72,8 @@ fn desk(provider: &Provider, directory: Arc<Directory>, seal: Arc<Seal>, token: 
     config.providers.allow_private_targets = true;
     directory.apply(&house_of_acme());
     let links = Links::new(&config, directory, seal);
-    Desk::new(&config, links, Arc::new(SystemClock), Metrics::new().unwrap()).unwrap()
+    let guards = (Ledger::default(), hub::kill_switch());
+    Desk::new(&config, links, Arc::new(SystemClock), Metrics::new().unwrap(), guards).unwrap()
 }
 
 impl Office {
