@@ -3,10 +3,7 @@
 //! whose end has passed, is archived. A project's beginning is no gate: what is
 //! said before it belongs to it.
 
-use pipeline::{
-    event::{Candidate, OnListCreated, Project, Time, Workgroup},
-    ports::Clock,
-};
+use pipeline::event::{Candidate, OnListCreated, Project, Time, Workgroup};
 
 use super::{Connections, way::Halt};
 use runtime::identity::random_hex;
