@@ -1,4 +1,4 @@
-//! Keeps roles running: one that fails, or panics, begins again after a while
+//! Keeps tasks running: one that fails, or panics, begins again after a while
 //! and takes no other with it. How each is, stands on the [`Board`].
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 
 /// The first wait before a role begins again; each further one is twice as
 /// long, up to the second.
@@ -79,9 +79,45 @@ impl RoleContext {
     }
 }
 
-/// Runs a role until it is told to stop and has. `restarted` is told each time
+/// Runs the tasks of a process.
+pub struct Supervisor {
+    tasks: JoinSet<()>,
+    board: Arc<Board>,
+    stop: watch::Receiver<bool>,
+    restarted: Arc<dyn Fn(&'static str) + Send + Sync>,
+}
+
+impl Supervisor {
+    /// No task yet. `restarted` is told each time that one begins again.
+    pub fn new(
+        board: Arc<Board>,
+        stop: watch::Receiver<bool>,
+        restarted: impl Fn(&'static str) + Send + Sync + 'static,
+    ) -> Supervisor {
+        Supervisor { tasks: JoinSet::new(), board, stop, restarted: Arc::new(restarted) }
+    }
+
+    /// Runs one more, under this name.
+    pub fn spawn<F>(&mut self, role: &'static str, run: impl Fn(RoleContext) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        // At once, so that nobody takes a task that has not begun for ready.
+        self.board.set(role, Status::Starting);
+        let context = RoleContext { role, board: Arc::clone(&self.board), stop: self.stop.clone() };
+        let restarted = Arc::clone(&self.restarted);
+        self.tasks.spawn(supervise(context, move |role| restarted(role), run));
+    }
+
+    /// All of them, to wait for.
+    pub fn into_tasks(self) -> JoinSet<()> {
+        self.tasks
+    }
+}
+
+/// Runs a task until it is told to stop and has. `restarted` is told each time
 /// that it begins again.
-pub async fn supervise<F>(mut context: RoleContext, restarted: impl Fn(&'static str), run: impl Fn(RoleContext) -> F)
+async fn supervise<F>(mut context: RoleContext, restarted: impl Fn(&'static str), run: impl Fn(RoleContext) -> F)
 where
     F: Future<Output = Result<(), Failure>> + Send + 'static,
 {
