@@ -7,8 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pipeline::topics::Topic;
 use serde::Serialize;
 use tokio::{sync::watch, task::JoinSet};
+
+use crate::consumer::GroupLoad;
 
 /// The first wait before a role begins again; each further one is twice as
 /// long, up to the second.
@@ -40,19 +43,34 @@ pub enum Status {
     Stopping,
 }
 
-/// How every role of this process is.
+/// How every role of this process is, and what its consumer groups have in hand.
 #[derive(Default)]
-pub struct Board(Mutex<BTreeMap<&'static str, Status>>);
+pub struct Board {
+    roles: Mutex<BTreeMap<&'static str, Status>>,
+    groups: Mutex<BTreeMap<&'static str, (Topic, Arc<GroupLoad>)>>,
+}
 
 impl Board {
     /// Notes how a role is.
     pub fn set(&self, role: &'static str, status: Status) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(role, status);
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner).insert(role, status);
     }
 
     /// How all of them are.
     pub fn all(&self) -> BTreeMap<&'static str, Status> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a group that reads this topic has in hand.
+    pub fn load_of(&self, group: &'static str, topic: Topic) -> Arc<GroupLoad> {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&groups.entry(group).or_insert_with(|| (topic, Arc::default())).1)
+    }
+
+    /// All groups that were joined here: what they read, and have in hand.
+    pub fn groups(&self) -> Vec<(&'static str, Topic, Arc<GroupLoad>)> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.iter().map(|(group, (topic, load))| (*group, *topic, Arc::clone(load))).collect()
     }
 }
 

@@ -14,7 +14,10 @@ mod memory;
 mod mirror;
 pub mod pipeline;
 
-use runtime::supervisor::{Failure, Supervisor};
+use runtime::{
+    sql::Later,
+    supervisor::{Failure, Supervisor},
+};
 
 use crate::{context::Context, endpoints::Endpoints};
 
@@ -67,17 +70,20 @@ impl Role {
         ROLES.iter().map(|(_, role, _)| *role).collect()
     }
 
-    /// Makes the role, and what it needs.
-    pub(crate) async fn create(self, context: &Context) -> Result<Box<dyn Part>, Failure> {
-        Ok(match self {
-            Role::Ingest => Box::new(ingest::IngestRole::create(context)),
-            Role::Pipeline => Box::new(pipeline::PipelineRole::create(context)),
-            Role::Gateway => Box::new(gateway::GatewayRole::create(context)?),
-            Role::Lookups => Box::new(lookups::LookupsRole::create(context)?),
-            Role::Mirror => Box::new(mirror::MirrorRole::create(context)?),
-            Role::Memory => Box::new(memory::MemoryRole::create(context).await?),
-            Role::Lake => Box::new(lake::LakeRole::create(context).await?),
-            Role::Api => Box::new(api::ApiRole::create(context).await?),
+    /// Makes the role, and what it needs. Boxed: what opens a store is deep, and
+    /// whoever starts a hub need not be.
+    pub(crate) fn create(self, context: &Context) -> Later<'_, Result<Box<dyn Part>, Failure>> {
+        Box::pin(async move {
+            Ok::<Box<dyn Part>, Failure>(match self {
+                Role::Ingest => Box::new(ingest::IngestRole::create(context)),
+                Role::Pipeline => Box::new(pipeline::PipelineRole::create(context)),
+                Role::Gateway => Box::new(gateway::GatewayRole::create(context)?),
+                Role::Lookups => Box::new(lookups::LookupsRole::create(context)?),
+                Role::Mirror => Box::new(mirror::MirrorRole::create(context)?),
+                Role::Memory => Box::new(memory::MemoryRole::create(context).await?),
+                Role::Lake => Box::new(lake::LakeRole::create(context).await?),
+                Role::Api => Box::new(api::ApiRole::create(context).await?),
+            })
         })
     }
 }
