@@ -27,6 +27,8 @@ mod lanes;
 mod load;
 mod parking;
 mod partition;
+#[cfg(test)]
+mod tests;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
