@@ -1,7 +1,11 @@
 //! A hub in this process, and a client that reads as sentences:
 //! `hub.webhook(…).await`, `hub.events().await`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use hub::{Hub as Running, roles::Role};
 use pipeline::{
@@ -16,12 +20,31 @@ use runtime::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 /// The secret of all connections of the tests.
 pub const SECRET: &str = "test-secret";
 /// How long anything may take that does happen, on a machine that is busy with
 /// other things. Only a failing test waits that long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A port that nobody else is given for as long as this lives. It is bound and
+/// not listened at: that keeps it from whoever asks for any port, and leaves it
+/// to who asks for this one by its number, again and again.
+pub struct Port(TcpSocket);
+
+impl Port {
+    pub fn hold() -> Port {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        Port(socket)
+    }
+
+    pub fn number(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+}
 
 /// A hub with its directory.
 pub struct Hub {

@@ -9,6 +9,7 @@ use api::{Desk, Services};
 use axum::Router;
 use gateway::Gateway;
 use ingest::Ingest;
+use runtime::auth::{Origins, for_pages};
 
 use crate::context::Context;
 
@@ -40,7 +41,11 @@ impl Endpoints {
             webhooks_health: context.config.server.webhooks_health,
         }));
         match &self.gateway {
-            Some(gateway) => router.merge(gateway.router()),
+            // A browser's client begins with polling, which is plain HTTP.
+            Some(gateway) => {
+                let origins = Arc::new(Origins::new(&context.config.server.cors_origins));
+                router.merge(for_pages(gateway.router(), &origins))
+            }
             None => router,
         }
     }

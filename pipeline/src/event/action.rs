@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use crate::event::Time;
 
 /// The value of `agents.actions` (schema `nexus.action.v1`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{TaskState, Time};
+use crate::event::{TaskState, Time};
 
 /// The value of `commands` (schema `nexus.command.v1`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

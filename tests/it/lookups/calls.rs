@@ -176,7 +176,7 @@ async fn a_pause_is_kept_when_there_is_time_for_it() {
     assert!(matches!(outcome(caller.call(&task(&provider)).await), Outcome::RateLimited { .. }));
     let asked = provider.asked("t1");
     assert!(matches!(caller.call(&task(&provider)).await, Err(Stopped::Spent { .. })), "the token is paused");
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "it was waited for: {:?}", begun.elapsed());
     assert_eq!(provider.asked("t1"), asked, "it was not asked");
 }
 

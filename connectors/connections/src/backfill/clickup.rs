@@ -33,6 +33,8 @@ pub(super) async fn list(work: &mut Work<'_>, list: &str, number: u32) -> Result
     ];
     let page = work.way.get(&["list", list, "task"], &query).await?;
     let rows = rows_at(&page, "/tasks")?;
+    // A job may take long: what was told by itself meanwhile is not told again.
+    work.office.learn_more(&mut work.known, work.way.tenant, work.way.id, work.is_history).await?;
     let mut more = Vec::new();
     // Newest first, as they are told.
     for task in rows.iter().rev() {
@@ -67,10 +69,11 @@ async fn look_at(work: &mut Work<'_>, id: &str, task: &Value) -> Result<(), Halt
         work.known.tell("task", id, "");
         return Ok(());
     }
-    let (Some(row), Some(status)) = (row.filter(|_| !work.is_history), word_at(task, "/status/status")) else {
-        return Ok(());
-    };
-    let known = row.status.filter(|known| !known.eq_ignore_ascii_case(&status));
+    let Some(status) = word_at(task, "/status/status").filter(|_| !work.is_history) else { return Ok(()) };
+    // The row follows the log at a distance, so it is asked only of a task whose
+    // last event is older than what was read of the log.
+    let published = work.known.status_of("clickup", id).map(str::to_owned);
+    let known = published.or_else(|| row?.status).filter(|known| !known.eq_ignore_ascii_case(&status));
     // What has just changed may still be on its way, and has no mark in common.
     let age_ms = work.office.clock.now_ms().saturating_sub(ms_at(task, "/date_updated"));
     if let Some(known) = known.filter(|_| age_ms >= work.office.settings.fresh_ms) {

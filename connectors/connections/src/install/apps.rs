@@ -158,10 +158,7 @@ impl App {
             let all = own.iter().chain(fields).map(|(name, value)| ((*name).to_owned(), json!(value)));
             request = request.json(&Value::Object(all.collect()));
         } else {
-            // As a query is written, so is a form.
-            let mut form = self.token.clone();
-            form.query_pairs_mut().clear().extend_pairs(own.iter().chain(fields));
-            let form = form.query().unwrap_or_default().to_owned();
+            let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(own.iter().chain(fields)).finish();
             request.body = Some(("application/x-www-form-urlencoded", form.into()));
         }
         let now_ms = office.clock.now_ms();

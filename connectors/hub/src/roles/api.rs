@@ -16,7 +16,7 @@ use runtime::{
 };
 use store::{
     announce::{Announcer, HouseRule},
-    audit::Trail,
+    audit::AuditProjector,
     project::Projector,
 };
 
@@ -98,7 +98,7 @@ impl Part for ApiRole {
     fn run(self: Box<Self>, supervisor: &mut Supervisor) {
         let ApiRole { desk, announcer, own_ids, prices, .. } = *self;
         let (store, log) = (Arc::clone(&desk.store), Arc::clone(&desk.log));
-        let trail = Trail { store: Arc::clone(&store), log: Arc::clone(&log), prices };
+        let trail = AuditProjector { store: Arc::clone(&store), log: Arc::clone(&log), prices };
         let projector = Projector { store, log: Arc::clone(&log) };
         let tools = Worker { log, desk: Arc::clone(&desk) };
         let connections = Arc::clone(&desk.connections);

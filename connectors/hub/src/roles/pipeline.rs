@@ -7,8 +7,8 @@ use bytes::Bytes;
 use pipeline::{
     event::{Command, Time},
     flow::{INPUTS, Settings},
-    operators::{deduplicate::Deduplicate, govern::Govern},
     ports::{Clock, Headers, Log, NewRecord, Session},
+    settings::{DeduplicateSettings, GovernSettings},
     topics::{CLOCK, Topic},
     worker::{Progress, drive},
 };
@@ -110,15 +110,15 @@ impl Workers {
 
 fn settings(config: &Config) -> Settings {
     Settings {
-        deduplicate: Deduplicate {
+        deduplicate: DeduplicateSettings {
             window_ms: config.pipeline.deduplicate_hours.saturating_mul(3_600_000),
             events_max: config.pipeline.deduplicate_events_max,
         },
-        govern: Govern {
+        govern: GovernSettings {
             limits: config.governance.0.clone(),
             silent_ms: config.agents.silent_ms,
             presence_ttl_ms: ::gateway::PRESENCE_TTL_MS,
-            ..Govern::default()
+            ..GovernSettings::default()
         },
         ..Settings::default()
     }

@@ -33,9 +33,9 @@ mod tests;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use pipeline::{
-    operators::Turn,
     ports::{Log, LogError, NewRecord, Record, Session},
     topics::Topic,
+    turn::Turn,
 };
 use tokio::{
     runtime::Handle,
