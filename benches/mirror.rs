@@ -22,7 +22,7 @@ use pipeline::{
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
-use providers::credentials::Links;
+use providers::{client::Ledger, credentials::Links};
 use runtime::{
     clock::SystemClock,
     config::Config,
@@ -268,7 +268,8 @@ async fn queue(
     log.append(rows).await?;
     let directory = Arc::new(Directory::default());
     let links = Links::new(&config, Arc::clone(&directory), seal);
-    let bench = Bench::new(&config, links, Arc::clone(&directory), clock)?;
+    let bench =
+        Bench::new(&config, links, Arc::clone(&directory), clock, (Ledger::default(), nexus_benches::kill_switch()))?;
     tokio::spawn(directory.follow(Arc::new(log.clone()), || {}));
     let role = Mirror { log: Arc::new(log), bench: Arc::new(bench) };
     let (stop, stopped) = watch::channel(false);

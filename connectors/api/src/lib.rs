@@ -10,6 +10,7 @@ mod check;
 mod check_oracle;
 pub mod dead_letters;
 pub mod dry_run;
+mod guard;
 mod input;
 mod limits;
 mod operation;

@@ -23,7 +23,7 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use providers::{
-    client::{Call, Caller, Fault, Http, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown},
+    client::{Call, Caller, Fault, Http, Ledger, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown},
     credentials::{Link, Links, Way},
 };
 use runtime::{
@@ -80,11 +80,11 @@ impl BotIdentity {
         directory: Arc<Directory>,
         links: Links,
         clock: Arc<dyn Clock>,
-        kill_switch: Arc<KillSwitch>,
+        (ledger, kill_switch): (Ledger, Arc<KillSwitch>),
     ) -> Result<BotIdentity, Failure> {
         let providers = config.providers.clone();
         let limits = Limits { allow_private_targets: providers.allow_private_targets, ..Limits::default() };
-        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), Policies::default());
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), Policies::default(), ledger);
         Ok(BotIdentity { store, directory, links, providers, caller, clock, kill_switch })
     }
 

@@ -109,8 +109,7 @@ impl Connections {
         let Parts { log, clock, store, directory, seal, ledger, kill_switch } = parts;
         let limits = Limits { allow_private_targets: config.providers.allow_private_targets, ..Limits::default() };
         let policies = Policies { retry: Policy { backoff_first_ms: 200, ..Policy::default() }, ..Policies::default() };
-        let mut caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies);
-        caller.count_in(&ledger);
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies, ledger);
         let public = config.server.public_url.trim_end_matches('/');
         Ok(Connections {
             counts: Counts::new()?,

@@ -87,7 +87,7 @@ impl Context {
         if let Some(exporter) = &exporter {
             metrics.include(exporter.counts().collectors())?;
         }
-        let kill_switch = KillSwitch::set();
+        let kill_switch = KillSwitch::new();
         metrics.include(vec![Box::new(Gauges::new(Arc::clone(&kill_switch))?)])?;
         let Keys { jwt_secret, seal } = Keys::load(config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -146,6 +146,11 @@ impl Context {
     /// The providers' tokens.
     pub fn links(&self) -> Links {
         Links::new(&self.config, Arc::clone(&self.directory), Arc::clone(&self.seal))
+    }
+
+    /// What everybody asks who calls providers.
+    pub fn guards(&self) -> (Ledger, Arc<KillSwitch>) {
+        (self.ledger.clone(), Arc::clone(&self.kill_switch))
     }
 
     /// Runs what every process has, whatever its roles.

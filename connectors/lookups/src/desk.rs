@@ -79,16 +79,23 @@ struct Errand {
 }
 
 impl Desk {
-    /// A desk that asks the providers of the settings.
-    pub fn new(config: &Config, links: Links, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Result<Desk, Failure> {
+    /// A desk that asks the providers of the settings, under a kill switch, and
+    /// counts calls where all others of the process count theirs.
+    pub fn new(
+        config: &Config,
+        links: Links,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        (ledger, kill_switch): (Ledger, Arc<KillSwitch>),
+    ) -> Result<Desk, Failure> {
         let ProviderSettings { clickup_api_url, allow_private_targets, .. } = &config.providers;
         let clickup = clickup_api_url.parse().map_err(|error| format!("providers.clickup_api_url: {error}"))?;
         let limits = Limits { allow_private_targets: *allow_private_targets, ..Limits::default() };
         let attempts_max = config.retries.attempts(&config.retries.lookups, "clickup");
-        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies(attempts_max));
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies(attempts_max), ledger);
         let calls = Calls {
             caller,
-            kill_switch: KillSwitch::free(),
+            kill_switch,
             clock: Arc::clone(&clock),
             places: Semaphore::new(CALLS_MAX),
             tenants: Mutex::default(),
@@ -96,23 +103,6 @@ impl Desk {
         };
         let flights = Flights::new(Arc::clone(&clock), KEEP_MS);
         Ok(Desk { links, clickup, clock, metrics, flights, calls: Arc::new(calls) })
-    }
-
-    /// Under this kill switch.
-    pub fn under(mut self, kill_switch: Arc<KillSwitch>) -> Desk {
-        if let Some(calls) = Arc::get_mut(&mut self.calls) {
-            calls.kill_switch = kill_switch;
-        }
-        self
-    }
-
-    /// The same, counting calls where others count theirs.
-    pub fn counting_in(mut self, ledger: &Ledger) -> Desk {
-        // Nobody else has them before the desk is at work.
-        if let Some(calls) = Arc::get_mut(&mut self.calls) {
-            calls.caller.count_in(ledger);
-        }
-        self
     }
 
     pub(super) fn now_ms(&self) -> u64 {

@@ -26,12 +26,12 @@ const OPEN_MAX: usize = 200_000;
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Hands commands to the scheduler.
-pub(super) struct Commands {
+pub(super) struct CommandConsumer {
     pub mirror: Mirror,
     pub orders: mpsc::UnboundedSender<Order>,
 }
 
-impl Consumer for Commands {
+impl Consumer for CommandConsumer {
     /// A command, and its record, to be put away whole.
     type Request = (MirrorCommand, Record);
     type Partition = Claims;

@@ -9,7 +9,7 @@ use pipeline::{
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
-    commands::Commands,
+    commands::CommandConsumer,
     scheduler::{Bench, Order, Scheduler},
 };
 use runtime::{
@@ -42,7 +42,7 @@ impl Mirror {
         // The calls are made where the scheduler is.
         let mut scheduling = JoinSet::new();
         scheduling.spawn(Scheduler::new(Arc::clone(&self.bench), load).run(ordered));
-        let commands = Commands { mirror: self.clone(), orders: orders.clone() };
+        let commands = CommandConsumer { mirror: self.clone(), orders: orders.clone() };
         let mut stop = context.stop.clone();
         let scheduler = async {
             tokio::select! {

@@ -50,12 +50,14 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A bench that calls the providers of the settings.
+    /// A bench that calls the providers of the settings, under a kill switch, and
+    /// counts calls where all others of the process count theirs.
     pub fn new(
         config: &Config,
         links: Links,
         directory: Arc<Directory>,
         clock: Arc<dyn Clock>,
+        (ledger, kill_switch): (Ledger, Arc<KillSwitch>),
     ) -> Result<Bench, Failure> {
         let (settings, providers, retries) = (config.mirror.clone(), config.providers.clone(), config.retries.clone());
         let limits = Limits {
@@ -66,26 +68,13 @@ impl Bench {
         // One attempt a call: what is tried again waits its turn again.
         let retry = Policy { attempts_max: 1, ..Policy::default() };
         let policies = Policies { retry, slack_channel_ms: settings.slack_channel_ms, ..Policies::default() };
-        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies);
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies, ledger);
         let counts = Counts::new()?;
-        let kill_switch = KillSwitch::free();
         Ok(Bench { counts, settings, providers, retries, links, directory, clock, caller, kill_switch })
     }
 
     pub(super) fn attempts_max(&self, provider: &str) -> u32 {
         self.retries.attempts(&self.retries.mirror, provider)
-    }
-
-    /// The same, counting calls where others count theirs.
-    pub fn counting_in(mut self, ledger: &Ledger) -> Bench {
-        self.caller.count_in(ledger);
-        self
-    }
-
-    /// Under this kill switch.
-    pub fn under(mut self, kill_switch: Arc<KillSwitch>) -> Bench {
-        self.kill_switch = kill_switch;
-        self
     }
 
     pub(super) fn now(&self) -> Time {

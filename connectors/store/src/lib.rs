@@ -117,6 +117,19 @@ impl Store {
         self.database.rows(sql!("store_ping"), &[]).await.map(drop)
     }
 
+    /// How many connections, of all tenants, have a secret that requests are
+    /// verified with.
+    pub async fn verifiable_connections(&self) -> Result<i64, StoreError> {
+        let lines = self.database.rows(sql!("connections_verifiable"), &[]).await?;
+        lines.first().map_or(Ok(0), |line| line.number(0))
+    }
+
+    /// Whether there is a store of this configuration, as far as that can be told
+    /// without making one.
+    pub fn exists(config: &Config) -> bool {
+        !config.store.url.is_empty() || config.data_dir.join(FILE).exists()
+    }
+
     /// Begins to write, for who writes no rows of the directory.
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
         self.database.begin().await

@@ -12,8 +12,9 @@
 //! the call goes to `memory.requests` with the projects that the agent reaches,
 //! and its answer comes back as a command. A tool that is not the hub's goes
 //! there for a signed leave if the agent's capabilities name it (`tool:NAME`,
-//! `tool:NAME.ACTION`, `tool:*`), and is `denied` otherwise. `usage` and `trace`
-//! say something to other readers of `agents.actions` and nothing here.
+//! `tool:NAME.ACTION`, `tool:*`) and the agent may act now, and is `denied`
+//! otherwise. An action that names a `correlationId` is answered on
+//! `commands.results` too. `usage` and `trace` say something to other readers of `agents.actions` and nothing here.
 
 use std::sync::Arc;
 
@@ -24,11 +25,15 @@ use crate::{
     chain::Chain,
     draft::Draft,
     event::{
-        Actor, ActorKind, AgentAction, Change, EventType, MemoryRequest, Mention, Message, ProjectRef, Subject,
-        TaskState, ToolCall, Trust,
+        Actor, ActorKind, AgentAction, Change, CommandResult, EventType, MemoryRequest, Mention, Message, ProjectRef,
+        Subject, TaskState, ToolCall, Trust,
     },
     event_builder::EventBuilder,
-    inputs::{begin, commands::moved, read},
+    inputs::{
+        begin,
+        commands::{self, moved},
+        read,
+    },
     ports::{NewRecord, Record},
     stages::remember,
     state::{
@@ -69,7 +74,9 @@ fn perform(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) {
     let tenant = &*action.tenant_id;
     let agent = chain.state.directory.of(tenant).and_then(|index| index.agent(&action.agent_id));
     // Whoever was taken out of the directory meanwhile has no say any more.
-    let Some(agent) = agent.filter(|(_, enabled)| *enabled).map(|(agent, _)| Arc::clone(agent)) else { return };
+    let Some(agent) = agent.filter(|(_, enabled)| *enabled).map(|(agent, _)| Arc::clone(agent)) else {
+        return reply(chain, action, &Err(Refused::Failed("agent_disabled")), turn);
+    };
     let done: Result<(), Refused> = match &*action.name {
         "message" => say(chain, &agent, action, turn),
         "status_update" if field(action, "taskId").is_some() => move_task(chain, &agent, action, turn),
@@ -77,6 +84,7 @@ fn perform(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) {
         "tool_request" => return use_tool(chain, &agent, action, turn),
         _ => return,
     };
+    reply(chain, action, &done, turn);
     let mut data = json!({ "status": "accepted", "actionId": action.id });
     match done {
         Ok(()) => {}
@@ -94,20 +102,39 @@ fn perform(chain: &mut Chain, action: &AgentAction, turn: &mut Turn<'_>) {
     answer(chain, &agent, action, "action_result", data, turn);
 }
 
+/// Answers who waits for what became of an action, if somebody does.
+fn reply(chain: &mut Chain, action: &AgentAction, done: &Result<(), Refused>, turn: &mut Turn<'_>) {
+    let Some(correlation_id) = action.correlation_id.clone() else { return };
+    let (code, reason, data) = match done {
+        Ok(()) => (None, None, Some(json!({ "actionId": action.id }))),
+        Err(Refused::Failed(reason)) => (Some(*reason), Some(*reason), None),
+        Err(Refused::Muted { rule, retry_after_ms }) => {
+            (Some(CommandResult::MUTED), Some(*rule), commands::retry_data(*retry_after_ms))
+        }
+    };
+    let (code, reason) = (code.map(str::to_owned), reason.map(str::to_owned));
+    let (tenant_id, accepted) = (action.tenant_id.clone(), done.is_ok());
+    chain
+        .state
+        .answers
+        .give(CommandResult { correlation_id, tenant_id, accepted, code, reason, data, at: turn.now() }, turn);
+}
+
 /// The hub's own tools; what stands behind them is in `connectors::tools`.
 pub const TOOLS: &[&str] =
     &["memory_search", "thread_history", "task_get", "task_update_status", "message_post", "agents_online"];
 
 fn use_tool(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mut Turn<'_>) {
     let request_id = field(action, "requestId").unwrap_or(&action.id).to_owned();
-    let index = chain.state.directory.of(&action.tenant_id);
     let (tool, asked) = (field(action, "tool").unwrap_or_default(), field(action, "action"));
-    let card = index.and_then(|index| index.card(agent));
-    if !TOOLS.contains(&tool) && !card.is_some_and(|card| card.may_use(tool, asked)) {
-        let reason = format!("the agent's capabilities do not name tool:{tool}");
-        let data = json!({ "requestId": request_id, "tool": tool, "decision": "denied", "reason": reason });
+    if !TOOLS.contains(&tool)
+        && let Err(denied) = leave(chain, agent, action, (tool, asked), turn)
+    {
+        let mut data = denied;
+        (data["requestId"], data["tool"], data["decision"]) = (request_id.into(), tool.into(), "denied".into());
         return answer(chain, agent, action, "tool_result", data, turn);
     }
+    let index = chain.state.directory.of(&action.tenant_id);
     let call = MemoryRequest::UseTool(ToolCall {
         id: action.id.clone(),
         tenant_id: action.tenant_id.clone(),
@@ -121,6 +148,29 @@ fn use_tool(chain: &mut Chain, agent: &AgentId, action: &AgentAction, turn: &mut
     });
     let trace = trace_of(action).map_or_else(|| crate::event_builder::trace(&action.id), str::to_owned);
     remember::ask(&call, &trace, turn);
+}
+
+/// Whether an agent may do something elsewhere: its rights name it, and it may
+/// act now. The hub's own tools that act are asked where they do.
+fn leave(
+    chain: &mut Chain,
+    agent: &AgentId,
+    action: &AgentAction,
+    (tool, asked): (&str, Option<&str>),
+    turn: &mut Turn<'_>,
+) -> Result<(), Value> {
+    let card = chain.state.directory.of(&action.tenant_id).and_then(|index| index.card(agent));
+    if !card.is_some_and(|card| card.may_use(tool, asked)) {
+        return Err(json!({ "reason": format!("the agent's capabilities do not name tool:{tool}") }));
+    }
+    match ask(chain, agent, action, &speech(action, None, None), turn) {
+        Err(Refused::Muted { rule, retry_after_ms: Some(ms) }) => {
+            Err(json!({ "reason": format!("muted: {rule}"), "retryAfterMs": ms }))
+        }
+        Err(Refused::Muted { rule, .. }) => Err(json!({ "reason": format!("muted: {rule}") })),
+        Err(Refused::Failed(reason)) => Err(json!({ "reason": reason })),
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Why something is not done.
@@ -188,7 +238,8 @@ fn trace_of(action: &AgentAction) -> Option<&str> {
     action.trace_id.as_deref().or_else(|| field(action, "traceId"))
 }
 
-fn actor(agent: &str) -> Actor {
+/// An agent, as the author of an event.
+pub(super) fn actor(agent: &str) -> Actor {
     Actor {
         kind: ActorKind::Agent,
         trust: Trust::Agent,

@@ -3,7 +3,8 @@
 //! In: commands. Out: their effects (events, letters to agents, tasks), and the
 //! answer by `correlationId`. A command that comes again is answered again and
 //! not done again (see [`crate::state::answers`]). Codes of refusal: `not_found`,
-//! `illegal_move`, `conflict`, `agent_disabled`, `invalid`.
+//! `illegal_move`, `conflict`, `agent_disabled`, `invalid`, and `muted` for an
+//! agent that [`governed`](crate::state::governed) does not let act now.
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::{
     ports::{NewRecord, Record},
     stages::{enrich::find_place, track::beginning},
     state::{
+        governed::Speech,
         index::AgentId,
         seqs::{CONTEXT_UPDATE, Letter, WAKE_UP},
         tasks::{key_of, scope},
@@ -39,10 +41,16 @@ const NAME_BYTES_MAX: usize = 64;
 struct Refusal {
     code: &'static str,
     reason: String,
+    data: Option<Value>,
 }
 
 fn refuse<T>(code: &'static str, reason: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { code, reason: reason.into() })
+    Err(Refusal { code, reason: reason.into(), data: None })
+}
+
+/// What an answer says of when a muted agent may try again.
+pub(super) fn retry_data(retry_after_ms: Option<u64>) -> Option<Value> {
+    retry_after_ms.map(|ms| json!({ "retryAfterMs": ms }))
 }
 
 /// One command, or a tick.
@@ -66,8 +74,8 @@ fn perform(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) {
         return;
     }
     let done = match command {
-        Command::MoveTask { tenant_id, task_id, state, actor_id, .. } => {
-            move_task(chain, &tenant_id, &task_id, state, actor_id, turn)
+        Command::MoveTask { tenant_id, task_id, state, actor_id, by_agent, .. } => {
+            move_task(chain, &tenant_id, &task_id, state, (actor_id, by_agent), turn)
         }
         Command::TrackTask { .. } => track_task(chain, command, turn),
         Command::Wake { tenant_id, agent_id, message, .. } => {
@@ -94,7 +102,9 @@ fn perform(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) {
     };
     match done {
         Ok(data) => result.data = Some(data).filter(|data| !data.is_null()),
-        Err(Refusal { code, reason }) => (result.code, result.reason) = (Some(code.to_owned()), Some(reason)),
+        Err(Refusal { code, reason, data }) => {
+            (result.code, result.reason, result.data) = (Some(code.to_owned()), Some(reason), data);
+        }
     }
     chain.state.answers.give(result, turn);
 }
@@ -104,7 +114,7 @@ fn move_task(
     tenant: &str,
     task_id: &str,
     state: TaskState,
-    actor_id: String,
+    (actor_id, by_agent): (String, bool),
     turn: &mut Turn<'_>,
 ) -> Result<Value, Refusal> {
     let key = chain.state.tasks.find(tenant, task_id);
@@ -114,18 +124,51 @@ fn move_task(
         let reason = format!("a task cannot go from {} to {}", task.state.name(), state.name());
         return refuse("illegal_move", reason);
     }
+    if by_agent {
+        may_act(chain, tenant, &actor_id, Some(&crate::state::tasks::id_of(key)), turn)?;
+    }
     // Whoever may write commands was let in by the API.
-    let actor = Actor {
-        kind: ActorKind::Human,
-        trust: Trust::Member,
-        external_id: Some(actor_id),
-        agent_id: None,
-        name: None,
-        email: None,
+    let actor = match by_agent {
+        true => super::actions::actor(&actor_id),
+        false => Actor {
+            kind: ActorKind::Human,
+            trust: Trust::Member,
+            external_id: Some(actor_id),
+            agent_id: None,
+            name: None,
+            email: None,
+        },
     };
     let moved = moved(chain, tenant, key, state, actor, NAME, turn);
     chain.onward(moved, turn);
     Ok(json!({ "task": chain.state.tasks.get(key) }))
+}
+
+/// Whether an agent may do something without words now. It takes no place in
+/// the agent's window.
+fn may_act(
+    chain: &mut Chain,
+    tenant: &str,
+    agent: &str,
+    task: Option<&str>,
+    turn: &mut Turn<'_>,
+) -> Result<(), Refusal> {
+    match chain.state.directory.of(tenant).and_then(|index| index.agent(agent)) {
+        None => return refuse("not_found", format!("there is no agent {agent}")),
+        Some((_, false)) => return refuse("agent_disabled", format!("the agent {agent} is disabled")),
+        Some((_, true)) => {}
+    }
+    let limits = chain.state.directory.limits(tenant);
+    let speech = Speech { tenant, agent, task, words: None, trace_id: None };
+    let verdict = chain.state.governed.judge(limits, &speech, turn);
+    match verdict.refused {
+        None => Ok(()),
+        Some(rule) => Err(Refusal {
+            code: CommandResult::MUTED,
+            reason: rule.to_owned(),
+            data: retry_data(verdict.retry_after_ms),
+        }),
+    }
 }
 
 /// Moves a task and makes the event that tells of it.
@@ -156,11 +199,24 @@ pub(crate) fn moved(
 }
 
 fn track_task(chain: &mut Chain, command: Command, turn: &mut Turn<'_>) -> Result<Value, Refusal> {
-    let Command::TrackTask { tenant_id, project_id, provider, external_id, title, channel_id, thread_ts, at, .. } =
-        command
+    let Command::TrackTask {
+        tenant_id,
+        project_id,
+        provider,
+        external_id,
+        title,
+        channel_id,
+        thread_ts,
+        agent_id,
+        at,
+        ..
+    } = command
     else {
         return refuse("invalid", "not a task to track");
     };
+    if let Some(agent) = &agent_id {
+        may_act(chain, &tenant_id, agent, None, turn)?;
+    }
     let index = chain.state.directory.of(&tenant_id);
     let Some(place) = index.and_then(|index| index.project(&project_id)).map(Arc::clone) else {
         return refuse("not_found", format!("there is no project {project_id}"));

@@ -85,3 +85,28 @@ async fn usage_is_summed_and_budgets_hold() {
         house.api.ask("PATCH", "/api/budgets/nobody", &house.admin, Some(json!({"period": "day", "limit": 1.0}))).await;
     assert_eq!(nobody.status, reqwest::StatusCode::NOT_FOUND, "{}", nobody.text);
 }
+
+/// An agent that knows the trace of what it did only later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_that_comes_later_is_in_the_trail() {
+    let house = House::open().await;
+    let mut socket = house.socket(Kind::Plain).await;
+    house.webhook("github", "issues.opened", &[]).await;
+    let task = socket.skip_to("task_assigned").await["task"]["id"].clone();
+    socket.say("message", json!({ "requestId": "r1", "taskId": task, "text": "It is fixed." })).await;
+    let action = socket.skip_to("action_result").await["actionId"].clone();
+    let trace = "0123456789abcdef0123456789abcdef";
+    socket.say("trace", json!({ "actionId": action, "traceId": trace })).await;
+    let of_trace = format!("/api/actions?traceId={trace}");
+    let page = house.until("the trace", &of_trace, |page| page["data"].as_array().unwrap().len() == 1).await;
+    let act = &page["data"][0];
+    assert_eq!((&act["action"], &act["subject"]["id"]), (&json!("action.traced"), &action), "{act:#}");
+    assert_eq!((&act["agentId"], &act["commandId"]), (&json!(house.agent.1), &action), "{act:#}");
+    // And the other way round: a tool of the hub's that failed is no success.
+    socket.say("tool_request", json!({ "requestId": "r2", "tool": "task_get", "args": { "taskId": "nothing" } })).await;
+    socket.skip_to("tool_result").await;
+    let decided = |page: &Value| page["data"].as_array().unwrap().iter().any(|act| act["commandId"] == "r2");
+    let page = house.until("the tool", "/api/actions?action=tool.decided", decided).await;
+    let act = page["data"].as_array().unwrap().iter().find(|act| act["commandId"] == "r2").unwrap();
+    assert_eq!(act["outcome"], "refused", "{act:#}");
+}

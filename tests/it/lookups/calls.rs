@@ -10,8 +10,8 @@ use pipeline::{
     retry::{CircuitPolicy, Policy},
 };
 use providers::client::{
-    Call, Caller, Credential, Fault, Http, Limits, Outcome, Policies, Provider as Whose, Request, Stopped, WhileDown,
-    budget::Limit,
+    Call, Caller, Credential, Fault, Http, Ledger, Limits, Outcome, Policies, Provider as Whose, Request, Stopped,
+    WhileDown, budget::Limit,
 };
 use reqwest::Method;
 use runtime::clock::SystemClock;
@@ -31,7 +31,7 @@ fn policies() -> Policies {
 }
 
 fn caller(limits: Limits) -> Caller {
-    Caller::new(Http::new(limits).unwrap(), Arc::new(SystemClock), policies())
+    Caller::new(Http::new(limits).unwrap(), Arc::new(SystemClock), policies(), Ledger::default())
 }
 
 fn call(url: &str, method: Method) -> Call {
@@ -185,7 +185,12 @@ async fn a_spent_window_is_waited_for_before_it_is_refused() {
     let provider = Provider::start().await;
     provider.fakes.world().limits.insert("clickup", fakes::limits::Limited::new(2, 500));
     let limits = vec![(Whose::ClickUp, Limit { calls_max: 2, window_ms: 500 })];
-    let caller = Caller::new(Http::new(QUICK).unwrap(), Arc::new(SystemClock), Policies { limits, ..policies() });
+    let caller = Caller::new(
+        Http::new(QUICK).unwrap(),
+        Arc::new(SystemClock),
+        Policies { limits, ..policies() },
+        Ledger::default(),
+    );
     for _ in 0..4 {
         assert_eq!(caller.call(&task(&provider)).await.unwrap().status, 200);
     }

@@ -25,7 +25,7 @@ use pipeline::{
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
-use providers::credentials::Links;
+use providers::{client::Ledger, credentials::Links};
 use runtime::{
     clock::SystemClock,
     config::Config,
@@ -138,7 +138,8 @@ impl Office {
         let directory = Arc::new(Directory::default());
         let links = Links::new(&self.config, Arc::clone(&directory), Arc::clone(&self.seal));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let bench = Bench::new(&self.config, links, Arc::clone(&directory), clock).unwrap();
+        let guards = (Ledger::default(), hub::kill_switch());
+        let bench = Bench::new(&self.config, links, Arc::clone(&directory), clock, guards).unwrap();
         let following = directory.follow(Arc::new(self.log.clone()), || {});
         let role = Mirror { log: Arc::new(self.log.clone()), bench: Arc::new(bench) };
         let (stop, stopped) = watch::channel(false);

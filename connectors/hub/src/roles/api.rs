@@ -58,7 +58,7 @@ impl ApiRole {
             Arc::clone(&context.directory),
             context.links(),
             Arc::clone(&context.clock),
-            Arc::clone(&context.kill_switch),
+            context.guards(),
         )?;
         let engine = context.engine().await?;
         let desk = Desk::new(

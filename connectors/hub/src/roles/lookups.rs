@@ -15,8 +15,7 @@ impl LookupsRole {
     /// For all connections.
     pub fn create(context: &Context) -> Result<LookupsRole, Failure> {
         let (clock, metrics) = (Arc::clone(&context.clock), Arc::clone(&context.metrics));
-        let desk = Desk::new(&context.config, context.links(), clock, metrics)?;
-        let desk = desk.counting_in(&context.ledger).under(Arc::clone(&context.kill_switch));
+        let desk = Desk::new(&context.config, context.links(), clock, metrics, context.guards())?;
         let (log, directory) = (Arc::clone(&context.log), Arc::clone(&context.directory));
         Ok(LookupsRole(Lookups { log, directory, desk: Arc::new(desk) }))
     }

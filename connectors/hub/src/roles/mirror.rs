@@ -20,8 +20,7 @@ impl MirrorRole {
     /// For all connections.
     pub fn create(context: &Context) -> Result<MirrorRole, Failure> {
         let (directory, clock) = (Arc::clone(&context.directory), Arc::clone(&context.clock));
-        let bench = Bench::new(&context.config, context.links(), directory, clock)?.counting_in(&context.ledger);
-        let bench = Arc::new(bench.under(Arc::clone(&context.kill_switch)));
+        let bench = Arc::new(Bench::new(&context.config, context.links(), directory, clock, context.guards())?);
         context.metrics.include(bench.counts.collectors())?;
         let (directory, seal) = (Arc::clone(&context.directory), Arc::clone(&context.seal));
         let notifier = AlertNotifier::new(&context.config, directory, seal, Arc::clone(&context.clock))?;

@@ -29,7 +29,7 @@ use udfs::recall::ngrams::normalise;
 use super::{Embedder, Embedding, ModelError};
 use crate::vectors::Model;
 use providers::client::{
-    Call, Caller, Credential, Http, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown,
+    Call, Caller, Credential, Http, Ledger, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown,
 };
 use runtime::{config::MemorySettings, supervisor::Failure};
 
@@ -152,7 +152,8 @@ impl Client {
             ..Limits::default()
         };
         let timeout_ms = settings.model_timeout_ms;
-        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), Policies::default());
+        // Nobody else calls with this key.
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), Policies::default(), Ledger::default());
         let transport = Arc::new(Transport { caller, credential, clock, timeout_ms });
         // The library builds its requests with a client of its own, and sends
         // none of them.

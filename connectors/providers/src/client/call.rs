@@ -145,14 +145,10 @@ enum Leave {
 }
 
 impl Caller {
-    /// A caller with these policies.
-    pub fn new(http: Http, clock: Arc<dyn Clock>, policies: Policies) -> Caller {
-        Caller { http, clock, policies, ledger: Ledger::default() }
-    }
-
-    /// Counts in a ledger that others count in, too, from now on.
-    pub fn count_in(&mut self, ledger: &Ledger) {
-        self.ledger = ledger.clone();
+    /// A caller with these policies, which counts in this ledger: others that
+    /// call with the same tokens count there too.
+    pub fn new(http: Http, clock: Arc<dyn Clock>, policies: Policies, ledger: Ledger) -> Caller {
+        Caller { http, clock, policies, ledger }
     }
 
     /// Makes a call, until it is done, refused, out of attempts or too late.

@@ -276,6 +276,9 @@ impl Desk {
                 }
                 Some(Entry::Done(Box::new(acts::of_decision(&read::<InboxEntry>(record)?, id()))))
             }
+            Topic::AgentsActions if header("type") == Some("trace") => {
+                acts::of_trace(&read::<AgentAction>(record)?, id()).map(|act| Entry::Done(Box::new(act)))
+            }
             Topic::AgentsActions if header("type") == Some("usage") => {
                 let action: AgentAction = read(record)?;
                 let usage: Usage = serde_json::from_value(action.data.clone()).ok()?;

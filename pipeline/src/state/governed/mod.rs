@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | `message`, and `status_update` of a task with words of its own | all detectors; it takes a place |
 //! | `status_update` of a task without words | only whether the agent is mute; it takes none |
+//! | a move or another thread of a task by the API, leave for a third-party tool | the same |
 //! | a `message` that cannot be said (no such task, …) | the same: nobody hears it |
 //! | `status_update` of itself, `usage`, `trace` | nothing: they reach nobody outside |
 //!
