@@ -31,6 +31,7 @@ mod lookups;
 mod memory;
 mod mirror;
 mod process;
+mod roles;
 mod schemas;
 #[cfg(feature = "sql")]
 mod sql;

@@ -1,7 +1,7 @@
 //! Alerts, to people: to the tenant's Slack channel for administrators, and to
 //! webhooks.
 //!
-//! In: `alerts`, as the consumer group [`GROUP`]. Out: one command of the mirror
+//! In: `alerts`, as the consumer group [`GROUP`] ([`runtime::consumer`]). Out: one command of the mirror
 //! for each that is to be said in Slack, committed with the position, so that it
 //! is said once and within Slack's limits; one signed POST for each webhook, at
 //! least once, with an id that stays the same. Guaranteed: the same alert about
@@ -12,27 +12,22 @@
 mod quiet;
 mod webhook;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use pipeline::{
     event::{Alert, Connection, HUB, MirrorCommand, MirrorPlace, MirrorText, MirrorWork, Tenant, Time},
-    ports::{Batch, Clock, Headers, Log, LogError, NewRecord, Record, Session},
+    ports::{Clock, Headers, Log, LogError, NewRecord, Record},
     topics::{Topic, partition_of},
 };
 use prometheus::{IntCounterVec, Opts, core::Collector};
-use tokio::{runtime::Handle, sync::oneshot, task::JoinSet};
+use tokio::task::JoinSet;
 use udfs::hash::{Parts, hex};
 
 use self::{quiet::Quiet, webhook::Webhooks};
 use providers::credentials::Links;
 use runtime::{
     config::{AlertSettings, Config},
+    consumer::{self, Commits, Consumer, ConsumerSettings, InHand, Parsed, Processed, Processing},
     directory::Directory,
     sealing::Seal,
     supervisor::{Failure, RoleContext},
@@ -44,10 +39,6 @@ pub const GROUP: &str = "nexus-alerts";
 /// `baseUrl` is the address and whose secret signs.
 pub const PROVIDER: &str = "alerts";
 
-/// Alerts that are read at once.
-const RECORDS_AT_ONCE: usize = 100;
-/// How long a poll waits: how late a stop is heard.
-const PATIENCE: Duration = Duration::from_millis(250);
 /// An alert that could not be said in Slack for so long is not news any more.
 const NEWS_MS: u64 = 24 * 3_600_000;
 
@@ -193,106 +184,85 @@ impl Alerts {
     /// Tells until told to stop, or until the log fails.
     pub async fn run(self, mut context: RoleContext) -> Result<(), Failure> {
         // Before the tenants are known, nobody could be told.
-        let mut changes = self.notifier.directory.changes();
-        while !self.notifier.directory.is_known() {
-            tokio::select! {
-                changed = changes.changed() => changed?,
-                () = context.told_to_stop() => return Ok(()),
-            }
+        tokio::select! {
+            () = self.notifier.directory.until_known() => {}
+            () = context.told_to_stop() => return Ok(()),
         }
-        let mut membership = self.log.join(GROUP, &[Topic::Alerts]).await?;
-        let stopping = Arc::new(AtomicBool::new(false));
-        let mut sessions = JoinSet::new();
-        context.running();
-        let failed = loop {
-            tokio::select! {
-                session = membership.next() => match session {
-                    Ok(session) => {
-                        sessions.spawn(self.start(session, Arc::clone(&stopping)));
-                    }
-                    Err(error) => break Some(error),
-                },
-                Some(ended) = sessions.join_next() => match ended {
-                    Ok(Ok(Ok(()) | Err(LogError::Fenced { .. }))) => {}
-                    Ok(Ok(Err(error))) => break Some(error),
-                    _ => break Some(LogError::Unavailable { detail: "a session of the alerts died".to_owned() }),
-                },
-                () = context.told_to_stop() => break None,
-            }
-        };
-        stopping.store(true, Relaxed);
-        while sessions.join_next().await.is_some() {}
-        drop(membership);
-        failed.map_or(Ok(()), |error| Err(error.into()))
+        consumer::run(Arc::clone(&self.log), self, context).await
     }
 
-    /// A thread of its own for a session, which may block it.
-    fn start(
-        &self,
-        mut session: Box<dyn Session>,
-        stopping: Arc<AtomicBool>,
-    ) -> oneshot::Receiver<Result<(), LogError>> {
-        let (tell, ended) = oneshot::channel();
-        let (notifier, log, calls) = (Arc::clone(&self.notifier), Arc::clone(&self.log), Handle::current());
-        let name = format!("alerts-{}", session.partition());
-        let work = move || {
-            let result = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(drive(&mut *session, &*log, &notifier, &calls, &stopping)),
-                Err(error) => Err(LogError::Unavailable { detail: format!("no timers for the alerts: {error}") }),
-            };
-            drop(session);
-            let _ = tell.send(result);
-        };
-        if let Err(error) = std::thread::Builder::new().name(name).spawn(work) {
-            tracing::error!(%error, "no thread for the alerts");
+    /// Tells one alert; what is said in Slack goes through the log.
+    async fn tell(&self, id: &str, alert: &Alert) -> Vec<NewRecord> {
+        let notifier = &self.notifier;
+        let tenants = notifier.tenants(alert);
+        let mut posting = JoinSet::new();
+        for (url, secret) in notifier.to(&tenants) {
+            let (notifier, alert, id) = (Arc::clone(notifier), alert.clone(), id.to_owned());
+            posting.spawn(async move {
+                let taken = notifier.webhooks.post(&url, &secret, &id, &alert).await;
+                notifier.counts.count("webhook", if taken { "taken" } else { "failed" });
+            });
         }
-        ended
-    }
-}
-
-async fn drive(
-    session: &mut dyn Session,
-    log: &dyn Log,
-    notifier: &Arc<AlertNotifier>,
-    calls: &Handle,
-    stopping: &AtomicBool,
-) -> Result<(), LogError> {
-    let mut quiet = Quiet::new(notifier.settings.repeat_after_s.saturating_mul(1_000));
-    while !stopping.load(Relaxed) {
-        let records = session.poll(RECORDS_AT_ONCE, PATIENCE).await?;
-        let Some(last) = records.last() else { continue };
-        let next_offsets = vec![(Topic::Alerts, last.position.offset + 1)];
-        let (mut outputs, mut posting) = (Vec::new(), JoinSet::new());
-        for record in &records {
-            let Some((id, alert)) = read(record, log.identity()) else { continue };
-            if !quiet.lets(&alert) {
-                notifier.counts.count("nobody", "repeated");
-                continue;
-            }
-            let tenants = notifier.tenants(&alert);
-            let said = tenants.iter().filter_map(|tenant| notifier.in_slack(tenant, &alert, &id, log.partitions()));
-            let before = outputs.len();
-            outputs.extend(said);
-            (before..outputs.len()).for_each(|_| notifier.counts.count("slack", "asked"));
-            for (url, secret) in notifier.to(&tenants) {
-                let (notifier, alert, id) = (Arc::clone(notifier), alert.clone(), id.clone());
-                let post = async move {
-                    let taken = notifier.webhooks.post(&url, &secret, &id, &alert).await;
-                    notifier.counts.count("webhook", if taken { "taken" } else { "failed" });
-                };
-                posting.spawn_on(post, calls);
-            }
-        }
+        let in_slack = |tenant: &String| notifier.in_slack(tenant, alert, id, self.log.partitions());
+        let outputs: Vec<_> = tenants.iter().filter_map(in_slack).collect();
+        outputs.iter().for_each(|_| notifier.counts.count("slack", "asked"));
         // What a crash interrupts is posted again, under the same id.
         while posting.join_next().await.is_some() {}
-        session.commit(Batch { outputs, next_offsets }).await?;
+        outputs
     }
-    session.settle().await
 }
 
-fn read(record: &Record, log: u64) -> Option<(String, Alert)> {
-    let alert: Alert = serde_json::from_slice(record.value.as_deref()?).ok()?;
-    let at = record.position;
-    let name = Parts::new().add("alert").number(log).number(u64::from(at.partition)).number(at.offset).finish();
-    Some((format!("alt_{}", hex(name)), alert))
+impl Consumer for Alerts {
+    /// Its id, and the alert.
+    type Request = (String, Alert);
+    type Partition = Quiet;
+
+    fn settings(&self) -> ConsumerSettings {
+        ConsumerSettings {
+            group: GROUP,
+            topic: Topic::Alerts,
+            name: "alerts",
+            open_max: 4_096,
+            in_hand_max: 1_024,
+            in_hand_of_tenant_max: 128,
+            batch_max: 1,
+            // Said in Slack once, and not again after a crash.
+            commits: Commits::WithPosition,
+            stop_grace: Duration::from_secs(2),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.notifier.clock.now_ms()
+    }
+
+    async fn open(&self, _partition: u32) -> Result<Quiet, LogError> {
+        Ok(Quiet::new(self.notifier.settings.repeat_after_s.saturating_mul(1_000)))
+    }
+
+    fn parse(&self, record: &Record) -> Parsed<(String, Alert)> {
+        let alert = record.value.as_deref().and_then(|value| serde_json::from_slice::<Alert>(value).ok());
+        let Some(alert) = alert else { return Parsed::Ignored };
+        let (log, at) = (self.log.identity(), record.position);
+        let name = Parts::new().add("alert").number(log).number(u64::from(at.partition)).number(at.offset).finish();
+        Parsed::Request((format!("alt_{}", hex(name)), alert))
+    }
+
+    fn process(&self, quiet: &mut Quiet, batch: Vec<InHand<(String, Alert)>>) -> Processing<(String, Alert)> {
+        let told = batch.into_iter().map(|in_hand| in_hand.request).filter(|(_, alert)| {
+            let is_told = quiet.lets(alert);
+            if !is_told {
+                self.notifier.counts.count("nobody", "repeated");
+            }
+            is_told
+        });
+        let (alerts, told) = (self.clone(), told.collect::<Vec<_>>());
+        Box::pin(async move {
+            let mut outputs = Vec::new();
+            for (id, alert) in &told {
+                outputs.extend(alerts.tell(id, alert).await);
+            }
+            Processed::Answered(outputs)
+        })
+    }
 }

@@ -15,12 +15,13 @@ const EACH_ITS_OWN: &[&str] = &["dead_letter"];
 const OPPOSITES: &[(&str, &str)] = &[("agent.offline", "agent.online"), ("hub.stopped", "hub.resumed")];
 
 /// See the module.
-pub(super) struct Quiet {
+pub struct Quiet {
     window_ms: u64,
     told: HashMap<u128, u64>,
 }
 
 impl Quiet {
+    /// Nothing was told yet; the same is told again after this time.
     pub fn new(window_ms: u64) -> Quiet {
         Quiet { window_ms, told: HashMap::new() }
     }

@@ -1,26 +1,35 @@
-//! A running hub: the log, the store, the roles that this process has, and one address.
+//! A running hub: one log, the roles that this process has, and one address.
+//!
+//! [`roles`] is THE list of what can run; each role is created of what the process
+//! shares ([`context`]), offers its routes ([`endpoints`]) and spawns its tasks
+//! under the supervisor.
 
+mod context;
+mod endpoints;
 mod notice;
-mod parts;
 pub mod roles;
 pub mod seeding;
-pub mod workers;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use pipeline::ports::{Log, LogError};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 pub use self::notice::Notice;
-use self::parts::{Crew, Parts};
-use crate::roles::Role;
+use self::{context::Context, endpoints::Endpoints, roles::Role};
 
 use runtime::{
     config::Config,
     http::server,
     identity::random_hex,
     sql::MakeEngine,
-    supervisor::{Board, Failure, Status},
+    supervisor::{Board, Failure, Status, Supervisor},
 };
 use store::Store;
 
@@ -59,25 +68,33 @@ impl Hub {
             .map_err(|error| format!("cannot listen on {host}:{port}: {error}; is another hub running?"))?;
         let address = listener.local_addr()?;
         let notice = Notice { url: format!("http://{}", reachable(address)), token: random_hex() };
-        let parts = Parts::make(config, roles, opened, &notice, engine).await?;
-        let sql_address = match parts.desk.as_ref().and_then(|desk| desk.engine.clone()) {
-            Some(engine) => Some(engine.listen().await?),
-            None => None,
-        };
-        parts.announce_what_waits(config).await;
+        let context = Context::new(config, opened, &notice, engine)?;
+        // In the order of THE list: the API asks the gateway of its process who
+        // is online.
+        let roles: BTreeSet<Role> = roles.iter().copied().collect();
+        let roles: Vec<Role> = roles.into_iter().collect();
+        let (mut parts, mut endpoints) = (Vec::new(), Endpoints::default());
+        for role in &roles {
+            let part = role.create(&context).await?;
+            part.serve(&mut endpoints);
+            parts.push(part);
+        }
         let (stop, stopped) = watch::channel(false);
-        let mut crew = Crew::new(Arc::clone(&parts.metrics), Arc::clone(&parts.board), stopped.clone());
-        parts.man(&mut crew, config, roles)?;
+        let (metrics, board) = (Arc::clone(&context.metrics), Arc::clone(&context.board));
+        let mut supervisor = Supervisor::new(board, stopped.clone(), move |task| metrics.restarted(task));
+        context.run(&mut supervisor, &roles);
+        parts.into_iter().for_each(|part| part.run(&mut supervisor));
         let serving = server::Settings {
             connections_max: config.server.connections_max,
             head_timeout: Duration::from_millis(config.server.head_timeout_ms),
             drain_timeout: DRAIN_TIMEOUT,
         };
-        let mut tasks = crew.tasks;
-        tasks.spawn(server::serve(listener, parts.router(config), serving, stopped));
+        let mut tasks = supervisor.into_tasks();
+        tasks.spawn(server::serve(listener, endpoints.router(&context), serving, stopped));
         let notice = notice.write(&config.data_dir)?;
-        let Parts { log, store, board, .. } = parts;
-        Ok(Hub { address, sql_address, log, store, board, stop, tasks, notice: Some(notice) })
+        let store = context.opened_store();
+        let Context { log, board, .. } = context;
+        Ok(Hub { address, sql_address: endpoints.sql, log, store, board, stop, tasks, notice: Some(notice) })
     }
 
     /// Where it listens.
@@ -88,6 +105,11 @@ impl Hub {
     /// Where it listens, for people on this machine.
     pub fn url(&self) -> String {
         format!("http://{}", reachable(self.address))
+    }
+
+    /// The tasks of this process, and how each is.
+    pub fn tasks(&self) -> BTreeMap<&'static str, Status> {
+        self.board.all()
     }
 
     /// Where it speaks the PostgreSQL wire protocol, if it does.

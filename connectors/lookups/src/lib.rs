@@ -7,26 +7,21 @@
 //! twice, but never not at all. A slow provider holds up its own tenants'
 //! requests until their deadlines, and nobody else's.
 //!
-//! A [`session`] reads and commits, a [`Desk`] answers one request: by the
+//! [`runtime::consumer`] reads and commits, a [`Desk`] answers one request: by the
 //! connection's [`Links`](providers::credentials::Links), not twice at the same time ([`flights`]), and with
 //! [`providers::client`].
 
 mod clickup;
 mod desk;
 mod flights;
-pub(crate) mod session;
+mod request;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use pipeline::{
-    ports::{Log, Session},
-    topics::Topic,
-};
-use tokio::runtime::Handle;
-
+use pipeline::ports::Log;
 use runtime::{
+    consumer,
     directory::Directory,
-    sessions::{Sessions, Stop},
     supervisor::{Failure, RoleContext},
 };
 
@@ -34,10 +29,6 @@ pub use desk::Desk;
 
 /// The consumer group of all lookups.
 pub const GROUP: &str = "nexus-lookups";
-
-/// How long lookups in progress may go on after a stop. What they would have
-/// found is asked for again at the next start.
-const STOP_GRACE: Duration = Duration::from_millis(500);
 
 /// What the role needs.
 #[derive(Clone)]
@@ -58,13 +49,6 @@ impl Lookups {
             () = self.directory.until_known() => {}
             () = context.told_to_stop() => return Ok(()),
         }
-        let sessions = Sessions::join(&*self.log, GROUP, &[Topic::LookupsRequests], "lookups").await?;
-        // The calls are made here, where the other waiting is done.
-        let (lookups, calls) = (self.clone(), Handle::current());
-        let work = async move |session: &mut dyn Session, stop: &Stop| {
-            session::drive(session, &*lookups.log, &lookups.desk, &calls, stop).await
-        };
-        context.running();
-        Ok(sessions.run(context.stop.clone(), work).await?)
+        consumer::run(Arc::clone(&self.log), self, context).await
     }
 }

@@ -8,8 +8,8 @@
 //! doubles nothing; what a model or the store cannot take now waits, and
 //! what they never will goes to `dead.letters`.
 //!
-//! [`recall`] is what the role and the API share, [`session`] works on one
-//! partition, [`embed`] makes vectors, [`summarise`] makes summaries, [`reembed`]
+//! [`recall`] is what the role and the API share, [`requests`] is what
+//! [`runtime::consumer`] does with a partition's, [`embed`] makes vectors, [`summarise`] makes summaries, [`reembed`]
 //! moves to another model.
 
 pub mod embed;
@@ -17,8 +17,8 @@ mod fence;
 mod learn;
 pub mod recall;
 pub mod reembed;
+mod requests;
 pub mod role;
-mod session;
 pub mod summarise;
 pub mod vectors;
 

@@ -1,19 +1,13 @@
-//! The role: takes its partitions and gives each a session on a thread of its
-//! own.
+//! The role: what it needs, and what it counts.
 
 use std::sync::Arc;
 
-use pipeline::{
-    ports::{Log, Session},
-    retry::Policy,
-    topics::Topic,
-};
+use pipeline::{ports::Log, retry::Policy};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, core::Collector};
-use tokio::runtime::Handle;
 
-use super::{recall::Recall, session};
+use super::recall::Recall;
 use runtime::{
-    sessions::{Sessions, Stop},
+    consumer,
     supervisor::{Failure, RoleContext},
 };
 
@@ -72,13 +66,6 @@ impl Memory {
         if let Some(notice) = self.bench.recall.embedder.notice() {
             tracing::info!("{notice}");
         }
-        let sessions = Sessions::join(&*self.log, GROUP, &[Topic::MemoryRequests], "memory").await?;
-        // The work is done here, where the other waiting is done.
-        let (memory, hands) = (self.clone(), Handle::current());
-        let work = async move |session: &mut dyn Session, stop: &Stop| {
-            session::drive(session, &*memory.log, &memory.bench, &hands, stop).await
-        };
-        context.running();
-        Ok(sessions.run(context.stop.clone(), work).await?)
+        consumer::run(Arc::clone(&self.log), self, context).await
     }
 }

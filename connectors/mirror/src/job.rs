@@ -6,7 +6,8 @@ use pipeline::{
     event::{MirrorCommand, MirrorPart, MirrorPlace, MirrorResult, MirrorWork},
     ports::Record,
 };
-use tokio::sync::{mpsc, oneshot};
+use runtime::consumer::EarlyOutputs;
+use tokio::sync::oneshot;
 
 use super::lanes::{Gate, Placed};
 
@@ -24,19 +25,12 @@ pub(super) struct Job {
     pub gate: Gate,
     pub not_before_ms: u64,
     pub state: Progress,
-    /// The session that reads its partition. What it is told waits in a channel
-    /// that is bounded by the jobs in hand: each tells one thing at a time.
-    pub session: mpsc::UnboundedSender<Said>,
-}
-
-/// What a job tells its session.
-pub(super) enum Said {
-    /// It is about to be done; told back when that is durable.
-    Claim { offset: u64, result: Box<MirrorResult>, go: oneshot::Sender<()> },
-    /// It was cut off by the kill switch: that goes into the trail.
-    CutOff(Arc<MirrorCommand>),
-    /// It has ended.
-    End(Box<Ended>),
+    /// What is written before it ends.
+    pub early: EarlyOutputs,
+    /// Whoever waits for its end; while it is under way, the scheduler has it.
+    pub ended: Option<oneshot::Sender<Box<Ended>>>,
+    /// How many partitions the log has.
+    pub partitions: u32,
 }
 
 /// How a job ended.
@@ -103,18 +97,22 @@ impl Job {
         command: MirrorCommand,
         record: Record,
         claimed_ms: Option<u64>,
-        session: mpsc::UnboundedSender<Said>,
+        early: EarlyOutputs,
+        ended: oneshot::Sender<Box<Ended>>,
+        partitions: u32,
     ) -> Job {
         let scope = channel(&command.work).map(Arc::from);
         let jobs_max = if scope.is_some() { 1 } else { CONNECTION_JOBS_MAX };
         let gate = Gate { connection: command.connection_id.as_str().into(), scope, jobs_max };
         let state = Progress { claimed_ms, unsure_ms: claimed_ms, ..Progress::default() };
         let (tenant, lane) = (command.tenant_id.as_str().into(), command.lane.as_str().into());
-        Job { command: Arc::new(command), record, tenant, lane, gate, not_before_ms: 0, state, session }
+        let (command, ended) = (Arc::new(command), Some(ended));
+        Job { command, record, tenant, lane, gate, not_before_ms: 0, state, early, ended, partitions }
     }
 
-    pub fn offset(&self) -> u64 {
-        self.record.position.offset
+    /// Whether nobody waits for its end any more: its session is gone.
+    pub fn is_orphaned(&self) -> bool {
+        self.ended.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 }
 

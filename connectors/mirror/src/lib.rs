@@ -15,13 +15,14 @@
 //! * The group moves on only past commands that have ended, together with their
 //!   results. Bounded numbers of commands are in memory; the rest is in the log.
 //!
-//! A `session` reads one partition and writes claims and ends; one `scheduler`
-//! says which job goes next; `perform` does one attempt of it, with the folder
+//! [`runtime::consumer`] reads the partitions and writes what `commands` makes of
+//! them, claims and ends; one `scheduler` says which job goes next; `perform` does one attempt of it, with the folder
 //! of its provider (`write`: to say, change and take back; `find`: to look for
 //! what we said; `status`: to move a task).
 
 mod claims;
 mod clickup;
+mod commands;
 mod counts;
 mod github;
 mod jira;
@@ -34,7 +35,6 @@ mod reconcile;
 mod render;
 mod role;
 mod scheduler;
-mod session;
 mod slack;
 
 pub use counts::Counts;

@@ -8,14 +8,14 @@ use pipeline::{
     },
     retry::{self, Decision, Failure},
 };
-use tokio::sync::oneshot;
 use udfs::{
     hash::hex,
     markup::{self, Part, notices},
 };
 
 use super::{
-    job::{Job, Progress, Said, Standing, provider_of},
+    claims::written,
+    job::{Job, Progress, Standing, provider_of},
     lanes::Pause,
     line::{Halt, Line},
     providers,
@@ -24,6 +24,7 @@ use super::{
     scheduler::Bench,
     slack,
 };
+use runtime::{acts, kill_switch::switch::act_record};
 
 /// What became of an attempt.
 pub(super) enum Step {
@@ -126,9 +127,9 @@ impl Bench {
         };
         let hashes = parts.iter().map(|part| hex(part.content_hash)).collect();
         let result = MirrorResult { hashes, ..MirrorResult::of(command, MirrorStage::Claimed, at) };
-        let (go, gone) = oneshot::channel();
-        let said = Said::Claim { offset: job.offset(), result: Box::new(result), go };
-        if job.session.send(said).is_err() || gone.await.is_err() {
+        let at_record = job.record.position;
+        let claim = written(&result, at_record.offset, at_record.partition, None);
+        if !job.early.write_durable(vec![claim]).await {
             return false;
         }
         job.state.claimed_ms = Some(at.as_ms());
@@ -254,8 +255,8 @@ impl Bench {
             // As after a crash: before anything is sent again, it is looked for.
             Halt::CutOff => {
                 job.state.unsure_ms = Some(now_ms);
-                // Fails when the session is gone; its successor does the same.
-                let _ = job.session.send(Said::CutOff(Arc::clone(&job.command)));
+                let act = acts::cut_off(&job.command, self.now());
+                job.early.write(vec![act_record(&act, job.partitions)]);
                 self.later_when_resumed(now_ms)
             }
             Halt::Unsure { detail } => {

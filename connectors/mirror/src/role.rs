@@ -1,20 +1,19 @@
-//! The role: takes its partitions, and gives one scheduler to all of their
-//! sessions.
+//! The role: one scheduler for the commands of all partitions.
 
 use std::sync::Arc;
 
 use pipeline::{
-    ports::{Log, LogError, Session},
+    ports::{Log, LogError},
     topics::Topic,
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
+    commands::CommandConsumer,
     scheduler::{Bench, Order, Scheduler},
-    session,
 };
 use runtime::{
-    sessions::{Sessions, Stop},
+    consumer,
     supervisor::{Failure, RoleContext},
 };
 
@@ -38,16 +37,12 @@ impl Mirror {
             () = self.bench.directory.until_known() => {}
             () = context.told_to_stop() => return Ok(()),
         }
-        let sessions = Sessions::join(&*self.log, GROUP, &[Topic::MirrorCommands], "mirror").await?;
         let (orders, ordered) = mpsc::unbounded_channel();
+        let load = context.board.load_of(GROUP, Topic::MirrorCommands);
         // The calls are made where the scheduler is.
         let mut scheduling = JoinSet::new();
-        scheduling.spawn(Scheduler::new(Arc::clone(&self.bench)).run(ordered));
-        let (mirror, tell) = (self.clone(), orders.clone());
-        let work = async move |session: &mut dyn Session, stop: &Stop| {
-            session::drive(session, &*mirror.log, &mirror.bench, &tell, stop).await
-        };
-        context.running();
+        scheduling.spawn(Scheduler::new(Arc::clone(&self.bench), load).run(ordered));
+        let commands = CommandConsumer { mirror: self.clone(), orders: orders.clone() };
         let mut stop = context.stop.clone();
         let scheduler = async {
             tokio::select! {
@@ -60,7 +55,7 @@ impl Mirror {
             std::future::pending().await
         };
         tokio::select! {
-            ended = sessions.run(context.stop.clone(), work) => Ok(ended?),
+            ended = consumer::run(Arc::clone(&self.log), commands, context) => ended,
             () = scheduler => Err(LogError::Unavailable { detail: "the scheduler of the mirror died".to_owned() }.into()),
         }
     }

@@ -1,13 +1,7 @@
-//! The one scheduler of a process: of all jobs of all sessions it says which
+//! The one scheduler of a process: of all jobs of all partitions it says which
 //! goes next, and puts back what has to wait.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use hashbrown::HashMap;
 use pipeline::{
@@ -16,13 +10,13 @@ use pipeline::{
     retry::Policy,
 };
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{Id, JoinError, JoinSet},
 };
 
 use super::{
     counts::Counts,
-    job::{Ended, Job, Said},
+    job::{Ended, Job},
     lanes::{Gate, Lanes, Next, Pause},
     perform::Step,
 };
@@ -32,6 +26,7 @@ use providers::{
 };
 use runtime::{
     config::{Config, MirrorSettings, ProviderSettings, RetrySettings},
+    consumer::GroupLoad,
     directory::Directory,
     kill_switch::KillSwitch,
     supervisor::Failure,
@@ -52,9 +47,6 @@ pub struct Bench {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) caller: Caller,
     pub(super) kill_switch: Arc<KillSwitch>,
-    /// Jobs in memory, of all sessions.
-    pub(super) in_hand: AtomicUsize,
-    pub(super) parked: AtomicUsize,
 }
 
 impl Bench {
@@ -77,21 +69,8 @@ impl Bench {
         let retry = Policy { attempts_max: 1, ..Policy::default() };
         let policies = Policies { retry, slack_channel_ms: settings.slack_channel_ms, ..Policies::default() };
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies, ledger);
-        let (in_hand, parked) = Default::default();
         let counts = Counts::new()?;
-        Ok(Bench {
-            counts,
-            settings,
-            providers,
-            retries,
-            links,
-            directory,
-            clock,
-            caller,
-            kill_switch,
-            in_hand,
-            parked,
-        })
+        Ok(Bench { counts, settings, providers, retries, links, directory, clock, caller, kill_switch })
     }
 
     pub(super) fn attempts_max(&self, provider: &str) -> u32 {
@@ -118,12 +97,13 @@ struct Docket {
     tenant: Arc<str>,
     lane: Arc<str>,
     gate: Gate,
-    session: mpsc::UnboundedSender<Said>,
+    ended: Option<oneshot::Sender<Box<Ended>>>,
 }
 
 /// See the module.
 pub(super) struct Scheduler {
     bench: Arc<Bench>,
+    load: Arc<GroupLoad>,
     lanes: Lanes<Box<Job>>,
     running: JoinSet<(Box<Job>, Step)>,
     dockets: HashMap<Id, Docket>,
@@ -133,9 +113,10 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    pub fn new(bench: Arc<Bench>) -> Scheduler {
+    pub fn new(bench: Arc<Bench>, load: Arc<GroupLoad>) -> Scheduler {
         let lanes = Lanes::new(bench.settings.running_max.max(1), bench.settings.running_of_tenant_max.max(1));
-        Scheduler { bench, lanes, running: JoinSet::new(), dockets: HashMap::new(), limited: HashMap::new() }
+        let (running, dockets, limited) = (JoinSet::new(), HashMap::new(), HashMap::new());
+        Scheduler { bench, load, lanes, running, dockets, limited }
     }
 
     /// Works until it is stopped, or nobody is there to tell it anything.
@@ -175,7 +156,7 @@ impl Scheduler {
             match self.lanes.next(now_ms) {
                 Next::Idle => return None,
                 Next::At(at_ms) => return Some(at_ms),
-                Next::Go(job) if job.session.is_closed() => {
+                Next::Go(job) if job.is_orphaned() => {
                     self.lanes.end(&job.tenant, &job.lane, &job.gate, now_ms);
                 }
                 Next::Go(mut job) => {
@@ -185,7 +166,7 @@ impl Scheduler {
                         tenant: Arc::clone(&job.tenant),
                         lane: Arc::clone(&job.lane),
                         gate: job.gate.clone(),
-                        session: job.session.clone(),
+                        ended: job.ended.take(),
                     };
                     let bench = Arc::clone(&self.bench);
                     let task = self.running.spawn(async move {
@@ -217,6 +198,7 @@ impl Scheduler {
                     }
                     None => job.not_before_ms = until_ms,
                 }
+                job.ended = docket.ended;
                 return self.lanes.back(job, now_ms);
             }
             Some((job, Step::End(result, grave))) => tell_end(docket, *result, grave, job.state.attempts),
@@ -255,8 +237,7 @@ impl Scheduler {
         }
         let oldest_ms = ages.chain(oldest_ms).min();
         let age_ms = oldest_ms.map_or(0, |at_ms| self.bench.clock.now_ms().saturating_sub(at_ms));
-        for (place, count) in [("waiting", waiting), ("running", running), ("parked", self.bench.parked.load(Relaxed))]
-        {
+        for (place, count) in [("waiting", waiting), ("running", running), ("parked", self.load.parked())] {
             counts.queue.with_label_values(&[place]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         counts.oldest_age_ms.set(i64::try_from(age_ms).unwrap_or(i64::MAX));
@@ -264,7 +245,8 @@ impl Scheduler {
 }
 
 fn tell_end(docket: Docket, result: MirrorResult, grave: Option<String>, attempts: u32) {
-    let Docket { command, record, session, .. } = docket;
+    let Docket { command, record, ended, .. } = docket;
+    let end = Box::new(Ended { command, record, result, grave, attempts });
     // A session that is gone has a successor, which looks for what was done.
-    let _ = session.send(Said::End(Box::new(Ended { command, record, result, grave, attempts })));
+    let _ = ended.map(|ended| ended.send(end));
 }

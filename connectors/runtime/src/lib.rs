@@ -1,6 +1,6 @@
 //! What every connector stands on: configuration, telemetry, the HTTP server,
-//! authentication, sealed secrets, the supervisor, the kill switch and the
-//! sessions of consumer groups.
+//! authentication, sealed secrets, the supervisor, the kill switch and the one
+//! loop of consumer groups.
 //!
 //! In: settings, the log. Out: nothing of its own. Guaranteed: nothing here knows
 //! a provider, a table or a role.
@@ -9,11 +9,11 @@ pub mod acts;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod consumer;
 pub mod directory;
 pub mod epoch;
 pub mod http;
 pub mod identity;
-pub mod in_flight;
 pub mod keys;
 pub mod kill_switch;
 pub mod process;

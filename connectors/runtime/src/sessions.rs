@@ -62,7 +62,7 @@ impl Sessions {
     pub async fn join(
         log: &dyn Log,
         group: &'static str,
-        topics: &'static [Topic],
+        topics: &[Topic],
         name: &'static str,
     ) -> Result<Sessions, LogError> {
         let membership = log.join(group, topics).await?;

@@ -1,4 +1,4 @@
-//! Keeps roles running: one that fails, or panics, begins again after a while
+//! Keeps tasks running: one that fails, or panics, begins again after a while
 //! and takes no other with it. How each is, stands on the [`Board`].
 
 use std::{
@@ -7,8 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pipeline::topics::Topic;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::consumer::GroupLoad;
 
 /// The first wait before a role begins again; each further one is twice as
 /// long, up to the second.
@@ -40,19 +43,34 @@ pub enum Status {
     Stopping,
 }
 
-/// How every role of this process is.
+/// How every role of this process is, and what its consumer groups have in hand.
 #[derive(Default)]
-pub struct Board(Mutex<BTreeMap<&'static str, Status>>);
+pub struct Board {
+    roles: Mutex<BTreeMap<&'static str, Status>>,
+    groups: Mutex<BTreeMap<&'static str, (Topic, Arc<GroupLoad>)>>,
+}
 
 impl Board {
     /// Notes how a role is.
     pub fn set(&self, role: &'static str, status: Status) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(role, status);
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner).insert(role, status);
     }
 
     /// How all of them are.
     pub fn all(&self) -> BTreeMap<&'static str, Status> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a group that reads this topic has in hand.
+    pub fn load_of(&self, group: &'static str, topic: Topic) -> Arc<GroupLoad> {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&groups.entry(group).or_insert_with(|| (topic, Arc::default())).1)
+    }
+
+    /// All groups that were joined here: what they read, and have in hand.
+    pub fn groups(&self) -> Vec<(&'static str, Topic, Arc<GroupLoad>)> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.iter().map(|(group, (topic, load))| (*group, *topic, Arc::clone(load))).collect()
     }
 }
 
@@ -79,9 +97,45 @@ impl RoleContext {
     }
 }
 
-/// Runs a role until it is told to stop and has. `restarted` is told each time
+/// Runs the tasks of a process.
+pub struct Supervisor {
+    tasks: JoinSet<()>,
+    board: Arc<Board>,
+    stop: watch::Receiver<bool>,
+    restarted: Arc<dyn Fn(&'static str) + Send + Sync>,
+}
+
+impl Supervisor {
+    /// No task yet. `restarted` is told each time that one begins again.
+    pub fn new(
+        board: Arc<Board>,
+        stop: watch::Receiver<bool>,
+        restarted: impl Fn(&'static str) + Send + Sync + 'static,
+    ) -> Supervisor {
+        Supervisor { tasks: JoinSet::new(), board, stop, restarted: Arc::new(restarted) }
+    }
+
+    /// Runs one more, under this name.
+    pub fn spawn<F>(&mut self, role: &'static str, run: impl Fn(RoleContext) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        // At once, so that nobody takes a task that has not begun for ready.
+        self.board.set(role, Status::Starting);
+        let context = RoleContext { role, board: Arc::clone(&self.board), stop: self.stop.clone() };
+        let restarted = Arc::clone(&self.restarted);
+        self.tasks.spawn(supervise(context, move |role| restarted(role), run));
+    }
+
+    /// All of them, to wait for.
+    pub fn into_tasks(self) -> JoinSet<()> {
+        self.tasks
+    }
+}
+
+/// Runs a task until it is told to stop and has. `restarted` is told each time
 /// that it begins again.
-pub async fn supervise<F>(mut context: RoleContext, restarted: impl Fn(&'static str), run: impl Fn(RoleContext) -> F)
+async fn supervise<F>(mut context: RoleContext, restarted: impl Fn(&'static str), run: impl Fn(RoleContext) -> F)
 where
     F: Future<Output = Result<(), Failure>> + Send + 'static,
 {

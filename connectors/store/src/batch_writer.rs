@@ -2,6 +2,10 @@
 //!
 //! Every write is a sync of the disk that the journal may live on too: what comes
 //! within a moment is written at once, and what was read is written before a stop.
+//!
+//! This is not `runtime::consumer`: there is no group, because the position stands
+//! in the database, in the transaction that wrote what was read. Every process
+//! reads all partitions, and records are written in batches, none by itself.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use hub::workers::Workers;
+use hub::roles::pipeline::Workers;
 use pipeline::{flow::Settings, settings::GovernSettings, topics::Topic};
 use runtime::{
     clock::SystemClock,

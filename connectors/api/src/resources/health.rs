@@ -1,6 +1,6 @@
 //! How the hub is: for load balancers, for people, for Prometheus.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -15,6 +15,7 @@ use pipeline::{
 };
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::{
     Services,
@@ -27,6 +28,9 @@ use runtime::{
     http::problem::Problem,
     supervisor::Status,
 };
+
+/// How long the log is asked how far a group is.
+const LAG_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// `/health*`, `/webhooks/health` and `/metrics`, which every process serves.
 pub fn operations() -> Vec<Operation> {
@@ -85,7 +89,7 @@ async fn ready(State(services): Shared) -> Response {
     let complaints = complaints(&services);
     // The depth is worth a look, but no reason to wait for a slow broker.
     let depth = services.log.lag(PIPELINE_GROUP, &[Topic::WebhooksRaw]);
-    let depth = match tokio::time::timeout(std::time::Duration::from_secs(1), depth).await {
+    let depth = match timeout(LAG_TIMEOUT, depth).await {
         Ok(Ok(lags)) => Some(lags.iter().map(unread).sum::<u64>()),
         _ => None,
     };
@@ -164,6 +168,13 @@ fn unread(lag: &Lag) -> u64 {
 async fn metrics(State(services): Shared) -> Response {
     let lags = all_lags(&services).await.unwrap_or_default();
     services.metrics.update(&services.progress, &lags);
+    let now_ms = services.clock.now_ms();
+    for (group, topic, load) in services.board.groups() {
+        // How far behind is worth a look, but no reason to wait for a slow broker.
+        let lags = timeout(LAG_TIMEOUT, services.log.lag(group, &[topic])).await;
+        let lag = lags.ok().and_then(Result::ok).map(|lags| lags.iter().map(unread).sum());
+        services.metrics.update_group(group, &load, lag, now_ms);
+    }
     let kind = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], services.metrics.text()).into_response()
 }

@@ -15,17 +15,16 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use pipeline::{
     event::{Command, MemoryRequest, Time, ToolCall},
-    ports::{Batch, Headers, Log, LogError, NewRecord, Session},
+    ports::{Headers, Log, LogError, NewRecord, Record},
     topics::{Topic, partition_of},
 };
 use serde_json::{Map, Value, json};
-use tokio::{runtime::Handle, task::JoinSet, time::timeout};
+use tokio::time::timeout;
 
 use super::{Caller, Refused};
 use crate::Desk;
 use runtime::{
-    in_flight::Open,
-    sessions::{Sessions, Stop},
+    consumer::{self, Commits, Consumer, ConsumerSettings, InHand, Parsed, Processed, Processing},
     supervisor::{Failure, RoleContext},
 };
 
@@ -34,12 +33,6 @@ pub const GROUP: &str = "nexus-tools";
 
 /// How long a tool may take.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Calls of one partition under way, the answered ones behind a slow one
-/// included.
-const OPEN_MAX: usize = 1_024;
-const RECORDS_AT_ONCE: usize = 256;
-const POLL_IDLE: Duration = Duration::from_millis(250);
-const POLL_BUSY: Duration = Duration::from_millis(3);
 
 /// What the worker needs.
 #[derive(Clone)]
@@ -53,62 +46,61 @@ pub struct Worker {
 impl Worker {
     /// Works until told to stop, or until the log fails.
     pub async fn run(self, context: RoleContext) -> Result<(), Failure> {
-        let sessions = Sessions::join(&*self.log, GROUP, &[Topic::MemoryRequests], "tools").await?;
-        // The tools are used here, where the other waiting is done.
-        let (worker, hands) = (self.clone(), Handle::current());
-        let work = async move |session: &mut dyn Session, stop: &Stop| worker.drive(session, &hands, stop).await;
-        context.running();
-        Ok(sessions.run(context.stop.clone(), work).await?)
+        consumer::run(Arc::clone(&self.log), self, context).await
     }
+}
 
-    async fn drive(&self, session: &mut dyn Session, work: &Handle, stop: &Stop) -> Result<(), LogError> {
-        let (mut open, mut outputs) = (Open::default(), Vec::new());
-        let mut using: JoinSet<(u64, ToolCall, Value)> = JoinSet::new();
-        let finish = |ended: Result<(u64, ToolCall, Value), tokio::task::JoinError>,
-                      open: &mut Open,
-                      outputs: &mut Vec<NewRecord>| {
-            // Every call catches its own defects, so there always is an answer.
-            let Ok((offset, call, answer)) = ended else { return };
-            open.end(offset);
-            outputs.extend(self.answer(&call, answer));
-        };
-        while !stop() {
-            while let Some(ended) = using.try_join_next() {
-                finish(ended, &mut open, &mut outputs);
-            }
-            commit(session, &mut open, &mut outputs).await?;
-            let room = OPEN_MAX - open.span().min(OPEN_MAX);
-            if room == 0 {
-                if let Ok(Some(ended)) = timeout(POLL_IDLE, using.join_next()).await {
-                    finish(ended, &mut open, &mut outputs);
-                }
-                continue;
-            }
-            let patience = if using.is_empty() { POLL_IDLE } else { POLL_BUSY };
-            for record in session.poll(room.min(RECORDS_AT_ONCE), patience).await? {
-                let offset = record.position.offset;
-                open.begin(offset, &String::from_utf8_lossy(&record.key));
-                let request = record.value.as_deref().map(serde_json::from_slice::<MemoryRequest>);
-                match request {
-                    Some(Ok(MemoryRequest::UseTool(call))) if call.tenant_id.as_bytes() == &*record.key => {
-                        let desk = Arc::clone(&self.desk);
-                        using.spawn_on(async move { (offset, call.clone(), used(desk, call).await) }, work);
-                    }
-                    // Others' requests, and what the memory puts away.
-                    _ => open.end(offset),
-                }
-            }
+impl Consumer for Worker {
+    type Request = ToolCall;
+    type Partition = ();
+
+    fn settings(&self) -> ConsumerSettings {
+        ConsumerSettings {
+            group: GROUP,
+            topic: Topic::MemoryRequests,
+            name: "tools",
+            // An offset each; most of the topic is the memory's.
+            open_max: 16_384,
+            in_hand_max: 4_096,
+            in_hand_of_tenant_max: 256,
+            batch_max: 1,
+            commits: Commits::WhenAnswered,
+            stop_grace: Duration::from_millis(250),
         }
-        let finishing = async {
-            while let Some(ended) = using.join_next().await {
-                finish(ended, &mut open, &mut outputs);
-            }
-        };
-        let _ = timeout(POLL_IDLE, finishing).await;
-        commit(session, &mut open, &mut outputs).await?;
-        session.settle().await
     }
 
+    fn now_ms(&self) -> u64 {
+        self.desk.clock.now_ms()
+    }
+
+    async fn open(&self, _partition: u32) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn parse(&self, record: &Record) -> Parsed<ToolCall> {
+        match record.value.as_deref().map(serde_json::from_slice::<MemoryRequest>) {
+            Some(Ok(MemoryRequest::UseTool(call))) if call.tenant_id.as_bytes() == &*record.key => {
+                Parsed::Request(call)
+            }
+            // Others' requests, and what the memory puts away.
+            _ => Parsed::Ignored,
+        }
+    }
+
+    fn process(&self, _partition: &mut (), batch: Vec<InHand<ToolCall>>) -> Processing<ToolCall> {
+        let worker = self.clone();
+        Box::pin(async move {
+            let mut outputs = Vec::new();
+            for InHand { request, .. } in batch {
+                let answer = used(Arc::clone(&worker.desk), request.clone()).await;
+                outputs.extend(worker.answer(&request, answer));
+            }
+            Processed::Answered(outputs)
+        })
+    }
+}
+
+impl Worker {
     /// Has the pipeline tell the agent.
     fn answer(&self, call: &ToolCall, answer: Value) -> Option<NewRecord> {
         let mut data = Map::new();
@@ -134,14 +126,6 @@ impl Worker {
             headers: Headers::new([("schema", b"nexus.command.v1".as_slice())]),
         })
     }
-}
-
-async fn commit(session: &mut dyn Session, open: &mut Open, outputs: &mut Vec<NewRecord>) -> Result<(), LogError> {
-    let next_offsets: Vec<_> = open.advance().map(|next| (Topic::MemoryRequests, next)).into_iter().collect();
-    if outputs.is_empty() && next_offsets.is_empty() {
-        return Ok(());
-    }
-    session.commit(Batch { outputs: std::mem::take(outputs), next_offsets }).await
 }
 
 /// What a call comes to: a result, an error, or the leave to do it oneself.

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use crate::consumer::GroupLoad;
 use pipeline::{ports::Lag, worker::Progress};
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -32,7 +33,16 @@ pub struct Metrics {
     lag: IntGaugeVec,
     remembered: IntGauge,
     clock: IntGauge,
+    groups: GroupGauges,
     warned_at_s: AtomicU64,
+}
+
+/// Of consumer groups, by group.
+struct GroupGauges {
+    in_hand: IntGaugeVec,
+    parked: IntGaugeVec,
+    oldest_age: IntGaugeVec,
+    lag: IntGaugeVec,
 }
 
 impl Metrics {
@@ -53,6 +63,12 @@ impl Metrics {
             lag: gauge("nexus_topic_lag_records", "Records that the pipeline has not read.", &["topic"])?,
             remembered: IntGauge::new("nexus_deduplicate_events", "Events remembered to know a repeat.")?,
             clock: IntGauge::new("nexus_pipeline_clock_ms", "The log's clock, in ms since the epoch.")?,
+            groups: GroupGauges {
+                in_hand: gauge("nexus_group_records", "Records in hand of a consumer group.", &["group"])?,
+                parked: gauge("nexus_group_parked_records", "Records that wait in the log for room.", &["group"])?,
+                oldest_age: gauge("nexus_group_oldest_age_ms", "Age of the oldest record in hand.", &["group"])?,
+                lag: gauge("nexus_group_lag_records", "Records that a group has not passed.", &["group"])?,
+            },
             warned_at_s: AtomicU64::new(0),
         };
         for collector in metrics.collectors() {
@@ -80,6 +96,10 @@ impl Metrics {
             Box::new(self.lag.clone()),
             Box::new(self.remembered.clone()),
             Box::new(self.clock.clone()),
+            Box::new(self.groups.in_hand.clone()),
+            Box::new(self.groups.parked.clone()),
+            Box::new(self.groups.oldest_age.clone()),
+            Box::new(self.groups.lag.clone()),
         ]
     }
 
@@ -132,6 +152,18 @@ impl Metrics {
                 self.lag.with_label_values(&[topic]).add(lag.end_offset.saturating_sub(read) as i64);
             }
         }
+    }
+
+    /// Takes over what a consumer group has in hand just now, and how far behind
+    /// it is, if that is known.
+    pub fn update_group(&self, group: &str, load: &GroupLoad, lag_records: Option<u64>, now_ms: u64) {
+        let set = |gauge: &IntGaugeVec, value: u64| {
+            gauge.with_label_values(&[group]).set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        set(&self.groups.in_hand, load.in_hand() as u64);
+        set(&self.groups.parked, load.parked() as u64);
+        set(&self.groups.oldest_age, load.oldest_ms().map_or(0, |oldest_ms| now_ms.saturating_sub(oldest_ms)));
+        lag_records.into_iter().for_each(|records| set(&self.groups.lag, records));
     }
 
     /// All of it as text.

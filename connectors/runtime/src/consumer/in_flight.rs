@@ -14,7 +14,8 @@ use hashbrown::HashMap;
 /// The requests that are being answered.
 #[derive(Debug, Default)]
 pub struct Open {
-    offsets: BTreeMap<u64, Arc<str>>,
+    /// By offset: whose they are, and when their records were made.
+    offsets: BTreeMap<u64, (Arc<str>, u64)>,
     /// Answered, but behind one that is not.
     ahead: BTreeSet<u64>,
     of_tenant: HashMap<Arc<str>, usize>,
@@ -23,14 +24,15 @@ pub struct Open {
 }
 
 impl Open {
-    /// A request was read. Tells how many of its tenant are being answered now.
-    pub fn begin(&mut self, offset: u64, tenant: &str) -> usize {
+    /// A request was read, of this time. Tells how many of its tenant are being
+    /// answered now.
+    pub fn begin(&mut self, offset: u64, tenant: &str, at_ms: u64) -> usize {
         let tenant: Arc<str> = match self.of_tenant.get_key_value(tenant) {
             Some((known, _)) => Arc::clone(known),
             None => tenant.into(),
         };
         self.next = self.next.max(Some(offset + 1));
-        self.offsets.insert(offset, Arc::clone(&tenant));
+        self.offsets.insert(offset, (Arc::clone(&tenant), at_ms));
         let count = self.of_tenant.entry(tenant).or_default();
         *count += 1;
         *count
@@ -38,7 +40,7 @@ impl Open {
 
     /// It was answered.
     pub fn end(&mut self, offset: u64) {
-        let Some(tenant) = self.offsets.remove(&offset) else { return };
+        let Some((tenant, _)) = self.offsets.remove(&offset) else { return };
         if let Some(count) = self.of_tenant.get_mut(&tenant) {
             *count -= 1;
             if *count == 0 {
@@ -54,6 +56,16 @@ impl Open {
             }
             None => self.ahead.clear(),
         }
+    }
+
+    /// How many of a tenant are being answered.
+    pub fn of(&self, tenant: &str) -> usize {
+        self.of_tenant.get(tenant).copied().unwrap_or_default()
+    }
+
+    /// When the oldest was made that is not answered.
+    pub fn oldest_ms(&self) -> Option<u64> {
+        self.offsets.first_key_value().map(|(_, (_, at_ms))| *at_ms)
     }
 
     /// How many requests lie between the oldest that is not answered and the
@@ -82,7 +94,7 @@ mod tests {
     fn the_group_waits_for_the_slowest() {
         let mut open = Open::default();
         for offset in [4, 5, 9] {
-            open.begin(offset, "acme");
+            open.begin(offset, "acme", offset);
         }
         assert_eq!(open.advance(), Some(4), "nothing is answered, nothing is passed");
         open.end(5);
@@ -97,16 +109,16 @@ mod tests {
     #[test]
     fn tenants_are_counted_apart() {
         let mut open = Open::default();
-        assert_eq!([open.begin(0, "acme"), open.begin(1, "acme"), open.begin(2, "umbra")], [1, 2, 1]);
+        assert_eq!([open.begin(0, "acme", 0), open.begin(1, "acme", 1), open.begin(2, "umbra", 2)], [1, 2, 1]);
         open.end(0);
-        assert_eq!(open.begin(3, "acme"), 2);
+        assert_eq!(open.begin(3, "acme", 3), 2);
     }
 
     proptest! {
         #[test]
         fn nothing_unanswered_is_ever_passed(order in Just((0..40u64).collect::<Vec<_>>()).prop_shuffle(), early in 0..40usize) {
             let (mut open, mut answered) = (Open::default(), BTreeSet::new());
-            (0..40).for_each(|offset| { open.begin(offset, "acme"); });
+            (0..40).for_each(|offset| { open.begin(offset, "acme", offset); });
             for (step, offset) in order.into_iter().enumerate() {
                 open.end(offset);
                 answered.insert(offset);

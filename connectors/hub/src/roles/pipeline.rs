@@ -8,18 +8,44 @@ use pipeline::{
     event::{Command, Time},
     flow::{INPUTS, Settings},
     ports::{Clock, Headers, Log, NewRecord, Session},
+    settings::{DeduplicateSettings, GovernSettings},
     topics::{CLOCK, Topic},
     worker::{Progress, drive},
 };
 use tokio::time::{MissedTickBehavior, interval};
 
 use runtime::{
+    config::Config,
     sessions::{Owned, PIPELINE_GROUP, Sessions, Stop},
-    supervisor::{Failure, RoleContext},
+    supervisor::{Failure, RoleContext, Supervisor},
 };
+
+use super::{Part, Role};
+use crate::context::Context;
 
 /// How often time is written into every partition.
 const TICK: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(super) struct PipelineRole(Workers);
+
+impl PipelineRole {
+    /// Workers of the configuration.
+    pub fn create(context: &Context) -> PipelineRole {
+        PipelineRole(Workers {
+            log: Arc::clone(&context.log),
+            clock: Arc::clone(&context.clock),
+            settings: settings(&context.config),
+            progress: Arc::clone(&context.progress),
+        })
+    }
+}
+
+impl Part for PipelineRole {
+    fn run(self: Box<Self>, supervisor: &mut Supervisor) {
+        supervisor.spawn(Role::Pipeline.name(), move |context| self.0.clone().run(context));
+    }
+}
 
 /// What the workers need.
 #[derive(Clone)]
@@ -79,5 +105,21 @@ impl Workers {
         if !records.is_empty() {
             drop(tokio::spawn(self.log.append(records)));
         }
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        deduplicate: DeduplicateSettings {
+            window_ms: config.pipeline.deduplicate_hours.saturating_mul(3_600_000),
+            events_max: config.pipeline.deduplicate_events_max,
+        },
+        govern: GovernSettings {
+            limits: config.governance.0.clone(),
+            silent_ms: config.agents.silent_ms,
+            presence_ttl_ms: ::gateway::PRESENCE_TTL_MS,
+            ..GovernSettings::default()
+        },
+        ..Settings::default()
     }
 }
