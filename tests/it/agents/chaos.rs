@@ -123,10 +123,8 @@ async fn agent(
 
 async fn shake(seed: u64) {
     let world = World::new().await;
-    let settings = || Settings {
-        limits: Limits { ack_timeout_ms: 150, unacked_max: 8, grace_ms: 50, ..settings().limits },
-        ..settings()
-    };
+    let settings =
+        || Settings { limits: Limits { ack_timeout_ms: 150, unacked_max: 8, ..settings().limits }, ..settings() };
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9) + 1);
     let mut instances: Vec<Instance> = vec![world.gateway_with(settings()).await, world.gateway_with(settings()).await];
     let addresses = Arc::new(RwLock::new(instances.iter().map(|one| one.address).collect::<Vec<_>>()));

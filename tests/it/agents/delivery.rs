@@ -5,7 +5,7 @@ use gateway::{Settings, session::Limits};
 use pipeline::{event::Addressee, topics::Topic};
 use serde_json::json;
 
-use super::{Kind, World, settings, socket::KINDS, until};
+use super::{Kind, World, impatient, settings, socket::KINDS, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_come_in_order_and_what_was_missed_comes_later() {
@@ -45,7 +45,7 @@ async fn events_come_in_order_and_what_was_missed_comes_later() {
 async fn what_is_not_acknowledged_comes_again() {
     for kind in KINDS {
         let world = World::new().await;
-        let gateway = world.gateway().await;
+        let gateway = world.gateway_with(impatient()).await;
         let bob = world.agent("bob").await;
         let mut socket = gateway.connect(kind, &bob).await;
         let ids = [world.tell(&["bob"], "wake_up").await, world.tell(&["bob"], "wake_up").await];
@@ -83,7 +83,7 @@ async fn socket_ios_own_acknowledgements_count_when_asked_for() {
 async fn a_client_that_knows_nothing_of_our_protocol_is_served_at_the_write() {
     for kind in KINDS {
         let world = World::new().await;
-        let gateway = world.gateway().await;
+        let gateway = world.gateway_with(impatient()).await;
         let bob = world.agent("bob").await;
         world.tell(&["bob"], "wake_up").await;
         let mut socket = gateway.open(kind, &bob).await;

@@ -37,9 +37,16 @@ use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 use super::hub::{self, PATIENCE};
 pub use socket::{Kind, Socket};
 
-/// Times that a test does not have to wait for, and patience that a busy
-/// machine may need.
+/// Patient with agents on a busy machine: who says that it is ready later than
+/// the grace is taken for a stranger, whose events are done with at the write,
+/// and who acknowledges late is told again.
 pub fn settings() -> Settings {
+    let limits = Limits { grace_ms: 10_000, ack_timeout_ms: 10_000, ..Limits::default() };
+    Settings { limits, ..Settings::default() }
+}
+
+/// For stories about just that.
+pub fn impatient() -> Settings {
     let limits = Limits { grace_ms: 100, ack_timeout_ms: 400, ..Limits::default() };
     Settings { limits, ..Settings::default() }
 }
