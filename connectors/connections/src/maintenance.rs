@@ -79,14 +79,15 @@ impl Connections {
                 if std::mem::take(&mut is_noticed) {
                     self.follow_notices().await?;
                 }
-                if has_changed || next_end <= Instant::now() {
-                    let left = self.archive_ended().await?.map_or(ENDS_EVERY, Duration::from_millis);
-                    next_end = Instant::now() + left.min(ENDS_EVERY);
-                }
-                if std::mem::take(&mut has_changed) {
+                let is_other = std::mem::take(&mut has_changed);
+                if is_other {
                     tokio::time::sleep(PAUSE).await;
                     changes.mark_unchanged();
                     self.survey(&mut known).await?;
+                }
+                if is_other || next_end <= Instant::now() {
+                    let left = self.archive_ended().await?.map_or(ENDS_EVERY, Duration::from_millis);
+                    next_end = Instant::now() + left.min(ENDS_EVERY);
                 }
                 self.start_due(&mut checks, &mut backfills).await
             };
