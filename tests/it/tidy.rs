@@ -36,7 +36,7 @@ fn dependencies(manifest: &str) -> Vec<String> {
 
 /// The code of a file: up to its tests, without comments.
 fn code(text: &str) -> String {
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 

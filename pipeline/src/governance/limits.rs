@@ -20,12 +20,12 @@ const IDLE_MS: RangeInclusive<u64> = 1_000..=30 * 86_400_000;
 /// What a tenant's agents may do.
 ///
 /// ```
-/// use pipeline::detect::{Level, Limits};
+/// use pipeline::governance::{Level, Limits};
 /// let row = serde_json::json!({ "messages": { "limit": 30 }, "handoffs": { "level": "mute" } });
 /// let limits = Limits::default().over(&row)?;
 /// assert_eq!((limits.messages.limit, limits.messages.window_ms), (30, 60_000));
 /// assert_eq!(limits.handoffs.level, Level::Mute);
-/// # Ok::<(), pipeline::detect::BadLimits>(())
+/// # Ok::<(), pipeline::governance::BadLimits>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]

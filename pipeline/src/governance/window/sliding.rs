@@ -12,7 +12,7 @@ use crate::governance::window::Times;
 /// The rule. What it remembers is [`Times`].
 ///
 /// ```
-/// use pipeline::window::{Sliding, Times};
+/// use pipeline::governance::window::{Sliding, Times};
 /// let (rule, mut taken) = (Sliding { limit: 2, window_ms: 60_000 }, Times::default());
 /// assert_eq!(rule.try_take(&mut taken, 1_000), Ok(()));
 /// assert_eq!(rule.try_take(&mut taken, 11_000), Ok(()));
