@@ -6,8 +6,6 @@
 
 mod call;
 mod check;
-#[cfg(test)]
-mod check_oracle;
 pub mod dead_letters;
 pub mod dry_run;
 mod guard;
@@ -274,3 +272,6 @@ pub fn router(services: Arc<Services>) -> Router {
 async fn wrong_method() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address takes another method")
 }
+
+#[cfg(test)]
+mod check_oracle;
