@@ -132,14 +132,14 @@ async fn what_may_have_been_done_is_not_done_again() {
 async fn silence_is_given_up_in_time() {
     let provider = Provider::start().await;
     provider.fault(json!({"hang": true}));
-    let caller = caller(Limits { timeout_ms: 100, ..QUICK });
+    let caller = caller(Limits { timeout_ms: 500, ..QUICK });
     let begun = Instant::now();
     let silent = outcome(caller.call(&task(&provider)).await);
     assert!(
         matches!(&silent, Outcome::Retryable { trouble, .. } if trouble.detail == "no answer in time"),
         "{silent:?}"
     );
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "not before the call's own end: {:?}", begun.elapsed());
     assert_eq!(provider.asked("t1"), 3);
 }
 

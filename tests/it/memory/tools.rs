@@ -32,6 +32,10 @@ impl World {
             .await;
         world.until("methane", |found| !found.is_empty()).await;
         let begun = Instant::now();
+        while world.found(&world.admin, &world.secret_project, "methane").await.is_empty() {
+            assert!(begun.elapsed() < PATIENCE, "the other's message is not remembered");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
         while world.api.ask("GET", "/api/tasks/86aa", &world.agent_token, None).await.status != StatusCode::OK {
             assert!(begun.elapsed() < PATIENCE);
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
