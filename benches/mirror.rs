@@ -22,12 +22,13 @@ use pipeline::{
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
-use providers::credentials::Links;
+use providers::{client::Ledger, credentials::Links};
 use runtime::{
     clock::SystemClock,
     config::Config,
     directory::Directory,
     keys::Keys,
+    kill_switch::KillSwitch,
     sealing::{Seal, new_key},
     supervisor::{Failure, RoleContext},
 };
@@ -268,7 +269,8 @@ async fn queue(
     log.append(rows).await?;
     let directory = Arc::new(Directory::default());
     let links = Links::new(&config, Arc::clone(&directory), seal);
-    let bench = Bench::new(&config, links, Arc::clone(&directory), clock)?;
+    let guards = (&Ledger::default(), KillSwitch::free());
+    let bench = Bench::new(&config, links, Arc::clone(&directory), clock, guards)?;
     tokio::spawn(directory.follow(Arc::new(log.clone()), || {}));
     let role = Mirror { log: Arc::new(log), bench: Arc::new(bench) };
     let (stop, stopped) = watch::channel(false);

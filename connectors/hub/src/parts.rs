@@ -24,7 +24,10 @@ use log::{Opened, embedded::JournalMetrics};
 use lookups::{self, Lookups};
 use memory::{self, Memory, Recall};
 use mirror::{self, Mirror};
-use providers::{client::Ledger, credentials::Links};
+use providers::{
+    client::Ledger,
+    credentials::{Links, with_default_token},
+};
 use runtime::{
     auth::{Authenticate, Gate, Tokens},
     clock::SystemClock,
@@ -194,10 +197,16 @@ impl Parts {
         })
     }
 
+    /// What every call to a provider goes by.
+    fn guards(&self) -> (&Ledger, Arc<KillSwitch>) {
+        (&self.ledger, Arc::clone(&self.kill_switch))
+    }
+
     fn announcer(&self, config: &Config) -> Option<Announcer> {
         self.desk.as_ref()?;
         let store = Arc::clone(self.store.as_ref()?);
-        Some(Announcer { store, log: Arc::clone(&self.log), house: Some(HouseRule::of(config)) })
+        let providers = with_default_token(&config.providers).into_iter().map(str::to_owned).collect();
+        Some(Announcer { store, log: Arc::clone(&self.log), house: Some(HouseRule::of(config, providers)) })
     }
 
     /// What was written into the store while no hub ran is known before the
@@ -232,14 +241,8 @@ impl Parts {
             crew.man("projector", move |context| projector.clone().run(context));
             let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
             let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
-            let own_ids = Arc::new(BotIdentity::new(
-                config,
-                Arc::clone(store),
-                directory,
-                links,
-                clock,
-                Arc::clone(&self.kill_switch),
-            )?);
+            let own_ids =
+                Arc::new(BotIdentity::new(config, Arc::clone(store), directory, links, clock, self.guards())?);
             crew.man("own_ids", move |context| Arc::clone(&own_ids).run(context));
             let prices = Arc::new(config.usage.prices.clone());
             let trail = Trail { store: Arc::clone(store), log: Arc::clone(&self.log), prices };
@@ -261,8 +264,13 @@ impl Parts {
             }
             Role::Lookups => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
-                let desk = lookups::Desk::new(config, links, Arc::clone(&self.clock), Arc::clone(&self.metrics))?;
-                let desk = desk.counting_in(&self.ledger).under(Arc::clone(&self.kill_switch));
+                let desk = lookups::Desk::new(
+                    config,
+                    links,
+                    Arc::clone(&self.clock),
+                    Arc::clone(&self.metrics),
+                    self.guards(),
+                )?;
                 let (log, directory) = (Arc::clone(&self.log), Arc::clone(&self.directory));
                 let lookups = Lookups { log, directory, desk: Arc::new(desk) };
                 crew.man(role.name(), move |context| lookups.clone().run(context));
@@ -270,8 +278,7 @@ impl Parts {
             Role::Mirror => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
                 let (directory, clock) = (Arc::clone(&self.directory), Arc::clone(&self.clock));
-                let bench = mirror::Bench::new(config, links, directory, clock)?.counting_in(&self.ledger);
-                let bench = Arc::new(bench.under(Arc::clone(&self.kill_switch)));
+                let bench = Arc::new(mirror::Bench::new(config, links, directory, clock, self.guards())?);
                 self.metrics.include(bench.counts.collectors())?;
                 let mirror = Mirror { log: Arc::clone(&self.log), bench };
                 crew.man(role.name(), move |context| mirror.clone().run(context));

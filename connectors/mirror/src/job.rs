@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pipeline::{
-    event::{MirrorCommand, MirrorPart, MirrorPlace, MirrorResult, MirrorWork},
+    event::{MirrorCommand, MirrorPart, MirrorResult, MirrorWork},
     ports::Record,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -105,7 +105,7 @@ impl Job {
         claimed_ms: Option<u64>,
         session: mpsc::UnboundedSender<Said>,
     ) -> Job {
-        let scope = channel(&command.work).map(Arc::from);
+        let scope = scope_of(&command.work).map(Arc::from);
         let jobs_max = if scope.is_some() { 1 } else { CONNECTION_JOBS_MAX };
         let gate = Gate { connection: command.connection_id.as_str().into(), scope, jobs_max };
         let state = Progress { claimed_ms, unsure_ms: claimed_ms, ..Progress::default() };
@@ -118,14 +118,11 @@ impl Job {
     }
 }
 
-/// Slack's channel, where the work is in one.
-fn channel(work: &MirrorWork) -> Option<&str> {
+/// What the provider limits what is said by (Slack's channel), if it does.
+fn scope_of(work: &MirrorWork) -> Option<&str> {
     match work {
         MirrorWork::Post { place, .. } | MirrorWork::Edit { place, .. } | MirrorWork::Retract { place, .. } => {
-            match place {
-                MirrorPlace::Slack { channel_id, .. } => Some(channel_id),
-                _ => None,
-            }
+            providers::of(place.provider()).write()?.scope(place)
         }
         MirrorWork::Whisper { channel_id, .. } => Some(channel_id),
         MirrorWork::SetStatus { .. } | MirrorWork::CreateChannel { .. } => None,
@@ -139,6 +136,11 @@ pub(super) fn provider_of(work: &MirrorWork) -> &'static str {
         | MirrorWork::Edit { place, .. }
         | MirrorWork::Retract { place, .. }
         | MirrorWork::SetStatus { place, .. } => place.provider(),
-        MirrorWork::Whisper { .. } | MirrorWork::CreateChannel { .. } => "slack",
+        // Only chats have these.
+        MirrorWork::Whisper { .. } | MirrorWork::CreateChannel { .. } => {
+            let chats =
+                providers::PROVIDERS.iter().find(|provider| provider.write().is_some_and(|it| it.chat().is_some()));
+            chats.map_or("", |chat| chat.name())
+        }
     }
 }

@@ -21,13 +21,13 @@ use tokio::{
 };
 
 use super::{
-    counts::Counts,
+    counts::{CallCounter, Counts},
     job::{Ended, Job, Said},
     lanes::{Gate, Lanes, Next, Pause},
     perform::Step,
 };
 use providers::{
-    client::{Caller, Http, Ledger, Limits, Policies},
+    client::{CallObserver, Caller, Http, Ledger, Limits, Policies},
     credentials::Links,
 };
 use runtime::{
@@ -50,7 +50,8 @@ pub struct Bench {
     pub(super) links: Links,
     pub(super) directory: Arc<Directory>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) caller: Caller,
+    pub(super) caller: Arc<Caller>,
+    pub(super) observer: Arc<dyn CallObserver>,
     pub(super) kill_switch: Arc<KillSwitch>,
     /// Jobs in memory, of all sessions.
     pub(super) in_hand: AtomicUsize,
@@ -58,12 +59,14 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A bench that calls the providers of the settings.
+    /// A bench that calls the providers of the settings, counts calls where others
+    /// count theirs, and is under this kill switch.
     pub fn new(
         config: &Config,
         links: Links,
         directory: Arc<Directory>,
         clock: Arc<dyn Clock>,
+        (ledger, kill_switch): (&Ledger, Arc<KillSwitch>),
     ) -> Result<Bench, Failure> {
         let (settings, providers, retries) = (config.mirror.clone(), config.providers.clone(), config.retries.clone());
         let limits = Limits {
@@ -73,11 +76,11 @@ impl Bench {
         };
         // One attempt a call: what is tried again waits its turn again.
         let retry = Policy { attempts_max: 1, ..Policy::default() };
-        let policies = Policies { retry, slack_channel_ms: settings.slack_channel_ms, ..Policies::default() };
-        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies);
+        let policies = Policies { retry, scope_window_ms: settings.slack_channel_ms, ..Policies::default() };
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies, ledger, Arc::clone(&kill_switch));
         let (in_hand, parked) = Default::default();
         let counts = Counts::new()?;
-        let kill_switch = KillSwitch::free();
+        let observer = Arc::new(CallCounter(counts.calls.clone()));
         Ok(Bench {
             counts,
             settings,
@@ -86,7 +89,8 @@ impl Bench {
             links,
             directory,
             clock,
-            caller,
+            caller: Arc::new(caller),
+            observer,
             kill_switch,
             in_hand,
             parked,
@@ -95,18 +99,6 @@ impl Bench {
 
     pub(super) fn attempts_max(&self, provider: &str) -> u32 {
         self.retries.attempts(&self.retries.mirror, provider)
-    }
-
-    /// The same, counting calls where others count theirs.
-    pub fn counting_in(mut self, ledger: &Ledger) -> Bench {
-        self.caller.count_in(ledger);
-        self
-    }
-
-    /// Under this kill switch.
-    pub fn under(mut self, kill_switch: Arc<KillSwitch>) -> Bench {
-        self.kill_switch = kill_switch;
-        self
     }
 
     pub(super) fn now(&self) -> Time {

@@ -14,10 +14,11 @@ use pipeline::{
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
-use providers::credentials::Links;
+use providers::{client::Ledger, credentials::Links};
 use runtime::{
     clock::SystemClock,
     directory::Directory,
+    kill_switch::KillSwitch,
     sealing::{Seal, new_key},
     supervisor::RoleContext,
     telemetry::metrics::Metrics,
@@ -67,12 +68,13 @@ fn house_of_acme() -> Record {
 /// connection.
 fn desk(provider: &Provider, directory: Arc<Directory>, seal: Arc<Seal>, token: &str) -> Desk {
     let mut config = hub::config(std::path::Path::new("unused"));
-    token.clone_into(&mut config.providers.clickup_api_token);
-    config.providers.clickup_api_url = format!("{}/clickup/api/v2", provider.url);
+    config.providers.set("clickup_api_token", token);
+    config.providers.set("clickup_api_url", format!("{}/clickup/api/v2", provider.url));
     config.providers.allow_private_targets = true;
     directory.apply(&house_of_acme());
     let links = Links::new(&config, directory, seal);
-    Desk::new(&config, links, Arc::new(SystemClock), Metrics::new().unwrap()).unwrap()
+    let guards = (&Ledger::default(), KillSwitch::free());
+    Desk::new(&config, links, Arc::new(SystemClock), Metrics::new().unwrap(), guards).unwrap()
 }
 
 impl Office {
@@ -413,8 +415,8 @@ async fn a_whole_hub_answers_with_the_houses_token() {
     provider.task("t1");
     provider.fakes.world().tokens.insert("clickup".to_owned(), vec![TOKEN.to_owned()]);
     let hub = Hub::start_with(|config| {
-        TOKEN.clone_into(&mut config.providers.clickup_api_token);
-        config.providers.clickup_api_url = format!("{}/clickup/api/v2", provider.url);
+        config.providers.set("clickup_api_token", TOKEN);
+        config.providers.set("clickup_api_url", format!("{}/clickup/api/v2", provider.url));
         config.providers.allow_private_targets = true;
     })
     .await;

@@ -25,11 +25,12 @@ use pipeline::{
     testing::MemoryLog,
     topics::{Topic, partition_of},
 };
-use providers::credentials::Links;
+use providers::{client::Ledger, credentials::Links};
 use runtime::{
     clock::SystemClock,
     config::Config,
     directory::Directory,
+    kill_switch::KillSwitch,
     sealing::{Seal, new_key},
     supervisor::RoleContext,
 };
@@ -60,10 +61,10 @@ impl Office {
     pub async fn open() -> Office {
         let provider = Provider::start().await;
         let mut config = hub::config(std::path::Path::new("unused"));
-        config.providers.clickup_api_url = format!("{}/clickup/api/v2", provider.url);
-        config.providers.slack_api_url = format!("{}/slack/api", provider.url);
-        config.providers.github_api_url = format!("{}/github", provider.url);
-        config.providers.jira_api_url = format!("{}/jira", provider.url);
+        config.providers.set("clickup_api_url", format!("{}/clickup/api/v2", provider.url));
+        config.providers.set("slack_api_url", format!("{}/slack/api", provider.url));
+        config.providers.set("github_api_url", format!("{}/github", provider.url));
+        config.providers.set("jira_api_url", format!("{}/jira", provider.url));
         config.providers.allow_private_targets = true;
         (config.mirror.settle_ms, config.mirror.timeout_ms) = (150, 500);
         let seal = Arc::new(Seal::new(&new_key()).unwrap());
@@ -138,7 +139,8 @@ impl Office {
         let directory = Arc::new(Directory::default());
         let links = Links::new(&self.config, Arc::clone(&directory), Arc::clone(&self.seal));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let bench = Bench::new(&self.config, links, Arc::clone(&directory), clock).unwrap();
+        let guards = (&Ledger::default(), KillSwitch::free());
+        let bench = Bench::new(&self.config, links, Arc::clone(&directory), clock, guards).unwrap();
         let following = directory.follow(Arc::new(self.log.clone()), || {});
         let role = Mirror { log: Arc::new(self.log.clone()), bench: Arc::new(bench) };
         let (stop, stopped) = watch::channel(false);

@@ -16,7 +16,11 @@ use pipeline::{
 use serde::Deserialize;
 use udfs::hash::Parts;
 
-use super::super::{Connections, way::Halt};
+use crate::Connections;
+use providers::{
+    capability::backfill::{Heard, post_id},
+    client::ProviderError,
+};
 
 /// Records that are read at once.
 const RECORDS_AT_ONCE: usize = 500;
@@ -72,17 +76,6 @@ pub struct Known {
     pub looked_at: u64,
 }
 
-/// How a thing is known that has been heard of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// Never.
-    Not,
-    /// With these words.
-    Alike,
-    /// With others.
-    Otherwise,
-}
-
 /// Spaces and line ends are told differently by webhooks and answers.
 fn words(text: &str) -> u64 {
     let bare = text.split_whitespace().fold(Parts::new(), Parts::add);
@@ -91,11 +84,6 @@ fn words(text: &str) -> u64 {
 
 fn key(kind: &str, id: &str) -> u128 {
     Parts::new().add(kind).add(id).finish()
-}
-
-/// The name of a Slack message.
-pub fn post_id(channel: &str, ts: &str) -> String {
-    format!("{channel} {ts}")
 }
 
 impl Known {
@@ -131,17 +119,17 @@ impl Known {
         self.comments.get(task).into_iter().flatten()
     }
 
-    fn put(&mut self, kind: &str, id: &str, text: &str) -> Result<(), Halt> {
+    fn put(&mut self, kind: &str, id: &str, text: &str) -> Result<(), ProviderError> {
         if self.things.len() >= THINGS_MAX {
             let detail = format!("more than {THINGS_MAX} things happened since: ask for less");
-            return Err(Halt::First("too_much", detail));
+            return Err(ProviderError::first("too_much", detail));
         }
         self.things.insert(key(kind, id), words(text));
         Ok(())
     }
 
     /// Takes up one event.
-    fn learn(&mut self, event: &Event) -> Result<(), Halt> {
+    fn learn(&mut self, event: &Event) -> Result<(), ProviderError> {
         use EventType::{CommentDeleted, CommentPosted, CommentUpdated, MessageChanged, MessagePosted, NewWorkItem};
         if let Some(delivery) = &event.source.delivery_id {
             self.put("delivery", delivery, "")?;
@@ -182,7 +170,7 @@ impl Connections {
         connection: &str,
         from: Time,
         is_history: bool,
-    ) -> Result<Known, Halt> {
+    ) -> Result<Known, ProviderError> {
         let from_ms = from.as_ms().saturating_sub(SKEW_MS);
         let mut known = Known { next: self.first_since(tenant, from_ms).await?, ..Known::default() };
         self.learn_more(&mut known, tenant, connection, is_history).await?;
@@ -196,7 +184,7 @@ impl Connections {
         tenant: &str,
         connection: &str,
         is_history: bool,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), ProviderError> {
         let mut reader = self.events_from(tenant, known.next).await?;
         loop {
             let records = reader.ready(RECORDS_AT_ONCE).await?;
@@ -213,13 +201,13 @@ impl Connections {
         }
     }
 
-    async fn events_from(&self, tenant: &str, offset: u64) -> Result<Box<dyn Reader>, Halt> {
+    async fn events_from(&self, tenant: &str, offset: u64) -> Result<Box<dyn Reader>, ProviderError> {
         let partition = partition_of(tenant, self.log.partitions());
         Ok(self.log.read(Topic::Events, partition, Start::Offset(offset), Visibility::Durable).await?)
     }
 
     /// The offset of the first event of a tenant's partition that is not older.
-    async fn first_since(&self, tenant: &str, from_ms: u64) -> Result<u64, Halt> {
+    async fn first_since(&self, tenant: &str, from_ms: u64) -> Result<u64, ProviderError> {
         let partition = partition_of(tenant, self.log.partitions());
         let lags = self.log.lag("", &[Topic::Events]).await?;
         let Some(lag) = lags.iter().find(|lag| lag.partition == partition) else { return Ok(0) };

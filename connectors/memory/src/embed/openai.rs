@@ -15,10 +15,11 @@ use udfs::recall::ngrams::normalise;
 
 use super::{Embedder, Embedding, ModelError};
 use crate::vectors::Model;
-use providers::client::{
-    Call, Caller, Credential, Http, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown,
+use providers::{
+    client::{Call, Caller, Credential, Http, Ledger, Limits, Policies, ProviderError, Request, WhileDown},
+    generic::Generic,
 };
-use runtime::{config::MemorySettings, supervisor::Failure};
+use runtime::{config::MemorySettings, kill_switch::KillSwitch, supervisor::Failure};
 
 /// Where OpenAI itself is.
 const DEFAULT_URL: &str = "https://api.openai.com/v1";
@@ -63,31 +64,37 @@ impl Client {
             body_max_bytes: 32 << 20,
             ..Limits::default()
         };
-        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), Policies::default());
+        let caller = Caller::new(
+            Http::new(limits)?,
+            Arc::clone(&clock),
+            Policies::default(),
+            &Ledger::default(),
+            // What it is asked changes nothing in the outside world.
+            KillSwitch::free(),
+        );
         Ok(Client { caller, url, credential, clock, timeout_ms: settings.model_timeout_ms })
     }
 
     /// Posts JSON, and reads JSON.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, ModelError> {
         let url = self.url.join(path).map_err(|error| ModelError::Refused(error.to_string()))?;
-        let mut request = Request::new(Provider::Other, Method::POST, url).json(body);
+        let mut request = Request::new(&Generic, Method::POST, url).json(body);
         request.credential.clone_from(&self.credential);
         // Asked twice, it costs twice, and changes nothing.
         request.is_repeatable = true;
         let call = Call {
+            tenant: String::new(),
             connection: "openai".to_owned(),
             request,
             scope: None,
             deadline_ms: Some(self.clock.now_ms() + 3 * self.timeout_ms),
             while_down: WhileDown::Tell,
         };
-        let answer = self.caller.call(&call).await.map_err(|stopped| match &stopped {
-            Stopped::Answered(Outcome::Permanent(trouble)) if matches!(trouble.status, Some(400 | 413 | 422)) => {
-                ModelError::Refused(stopped.to_string())
-            }
+        let answer = self.caller.call(&call).await.map_err(|error| match &error {
+            ProviderError::Rejected { status: Some(400 | 413 | 422), .. } => ModelError::Refused(error.to_string()),
             // A wrong key or model is put right by whoever runs the hub; until
             // then the texts wait.
-            _ => ModelError::Down(stopped.to_string()),
+            _ => ModelError::Down(error.to_string()),
         })?;
         serde_json::from_slice(&answer.body).map_err(|error| ModelError::Down(format!("not JSON: {error}")))
     }
