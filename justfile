@@ -10,9 +10,7 @@ demo:
 
 # What has to pass before a commit.
 check:
-    cargo fmt --all --check
-    cargo clippy --workspace --exclude nexus-analytics --all-targets -- -D warnings
-    cargo test
+    .ci/fast
 
 # The same of all that is about SQL: its engine takes minutes to build.
 check-sql:

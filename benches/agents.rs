@@ -140,7 +140,7 @@ async fn serve(arguments: &Arguments) {
         tokens: Arc::new(Tokens::new(SECRET, directory, Arc::new(SystemClock))),
         clock: Arc::new(SystemClock),
         counts: Arc::new(Counts::new().expect("counts")),
-        kill_switch: runtime::kill_switch::KillSwitch::free(),
+        kill_switch: nexus_benches::kill_switch(),
         settings: Settings::default(),
     });
     let (stop, stopped) = tokio::sync::watch::channel(false);

@@ -147,6 +147,10 @@ impl Reader for Making {
         self.next = end;
         Box::pin(async move { Ok(records) })
     }
+
+    fn position(&self) -> u64 {
+        self.next
+    }
 }
 
 /// Bits that look like chance, and are the same in each run.

@@ -1,6 +1,18 @@
 //! What the benchmarks share: spreads of measurements, and what a process uses.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use pipeline::testing::MemoryLog;
+use runtime::{
+    clock::SystemClock,
+    kill_switch::{KillSwitch, follow::Follower},
+    supervisor::RoleContext,
+};
+use tokio::sync::watch;
 
 /// What made-up texts are made of.
 pub const WORDS: &[&str] = &[
@@ -92,6 +104,28 @@ pub fn rss_mb(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+}
+
+/// A kill switch that is followed as in a hub, over a log in which nobody stops
+/// anything. One for all who ask: it has a thread of its own, so that it lives
+/// longer than any of their runtimes.
+pub fn kill_switch() -> Arc<KillSwitch> {
+    static FOLLOWED: LazyLock<Arc<KillSwitch>> = LazyLock::new(|| {
+        let kill_switch = KillSwitch::new();
+        let (log, clock) = (Arc::new(MemoryLog::new(1)), Arc::new(SystemClock));
+        let follower = Follower { kill_switch: Arc::clone(&kill_switch), log, clock, roles: Vec::new() };
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let (_stop, stopped) = watch::channel(false);
+            let context = RoleContext { role: "kill_switch", board: Arc::default(), stop: stopped };
+            runtime.block_on(follower.run(context)).expect("it is followed");
+        });
+        while kill_switch.halted("").is_some() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        kill_switch
+    });
+    Arc::clone(&FOLLOWED)
 }
 
 #[cfg(test)]

@@ -28,7 +28,6 @@ use runtime::{
     config::Config,
     directory::Directory,
     keys::Keys,
-    kill_switch::KillSwitch,
     sealing::{Seal, new_key},
     supervisor::{Failure, RoleContext},
 };
@@ -269,8 +268,8 @@ async fn queue(
     log.append(rows).await?;
     let directory = Arc::new(Directory::default());
     let links = Links::new(&config, Arc::clone(&directory), seal);
-    let guards = (&Ledger::default(), KillSwitch::free());
-    let bench = Bench::new(&config, links, Arc::clone(&directory), clock, guards)?;
+    let bench =
+        Bench::new(&config, links, Arc::clone(&directory), clock, (Ledger::default(), nexus_benches::kill_switch()))?;
     tokio::spawn(directory.follow(Arc::new(log.clone()), || {}));
     let role = Mirror { log: Arc::new(log), bench: Arc::new(bench) };
     let (stop, stopped) = watch::channel(false);

@@ -12,9 +12,10 @@ use std::{hint::black_box, time::Instant};
 
 use pipeline::{
     flow::{Flow, Settings},
-    operators::{Turn, normalize},
+    inputs::normalize,
     ports::{Headers, NewRecord, Position, Record},
     topics::{Topic, partition_of},
+    turn::Turn,
 };
 use serde_json::{Value, json};
 
@@ -89,19 +90,19 @@ fn whole(records: &[Record], before: &[Record]) {
     let mut flow = Flow::new(1, PARTITIONS, &Settings::default());
     let mut outputs: Vec<NewRecord> = Vec::with_capacity(BATCH * 2);
     for record in before {
-        flow.on(record, &mut outputs);
+        flow.on(record, &mut outputs).expect("no defect");
     }
     for batch in records.chunks(BATCH) {
         for record in batch {
-            flow.on(record, &mut outputs);
+            flow.on(record, &mut outputs).expect("no defect");
         }
         if let Some(last) = batch.last() {
-            flow.keep(last, &mut outputs);
+            flow.flush(last, &mut outputs);
         }
         black_box(&outputs);
         outputs.clear();
     }
-    assert_eq!(flow.counts.published, records.len() as u64, "every request is an event of its own");
+    assert_eq!(flow.counts().published, records.len() as u64, "every request is an event of its own");
 }
 
 /// Ten agents in one workgroup, a project that tells them all, and the thread

@@ -6,6 +6,7 @@ use clap::Args;
 
 use pipeline::ports::Clock;
 use runtime::{clock::SystemClock, config::Config};
+use store::Store;
 use tokio::net::TcpListener;
 
 use super::{remote::Remote, show::paint};
@@ -37,7 +38,7 @@ impl Finding {
 impl Doctor {
     /// Looks, prints, and fails if something is wrong.
     pub async fn run(self, config: &Config) -> Result<()> {
-        let mut findings = vec![clock(), secrets(config), file_limit()];
+        let mut findings = vec![clock(), secrets(config).await, file_limit()];
         match Remote::find(config).await? {
             Some(hub) => findings.push(running(&hub).await),
             None => {
@@ -77,11 +78,31 @@ fn clock() -> Finding {
     Finding::good("clock", now)
 }
 
-fn secrets(config: &Config) -> Finding {
-    let with_secret = config.connections.iter().filter(|connection| connection.all_secrets().next().is_some()).count();
+/// The connections of the database count as those of the file do: a hub that was
+/// seeded, or set up by its API, has no others.
+async fn stored_connections(config: &Config) -> Result<usize> {
+    if !Store::exists(config) {
+        return Ok(0);
+    }
+    let store = Store::open(config).await?;
+    let counted = store.verifiable_connections().await;
+    store.close().await;
+    Ok(usize::try_from(counted?)?)
+}
+
+async fn secrets(config: &Config) -> Finding {
+    let stored = match stored_connections(config).await {
+        Ok(stored) => stored,
+        Err(error) => {
+            return Finding::bad("secrets", format!("the database cannot be asked for connections: {error:#}"));
+        }
+    };
+    let in_file = config.connections.iter().filter(|connection| connection.all_secrets().next().is_some()).count();
+    let with_secret = in_file + stored;
     let providers: Vec<_> = config.webhooks.secrets.keys().map(String::as_str).collect();
     if with_secret == 0 && providers.is_empty() && !config.allow_unsigned {
-        let advice = "no webhook can be verified: set WEBHOOK_SECRET_<PROVIDER> or add [[connections]]";
+        let advice =
+            "no webhook can be verified: set WEBHOOK_SECRET_<PROVIDER>, or make a connection (POST /api/connections)";
         return Finding::bad("secrets", advice);
     }
     if config.allow_unsigned {

@@ -96,6 +96,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
     if let Err(error) = telemetry::start(&logging(&command, &config)) {
         return failed(&anyhow::anyhow!(error));
     }
+    for remark in Config::remarks(std::env::vars().map(|(name, _)| name)) {
+        tracing::warn!("{remark}");
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),

@@ -1,332 +1,254 @@
-//! The second half of the chain, which every event takes, wherever it began:
+//! One partition at work: its state, its clock, and the stages that a draft
+//! passes (the list is [`flow::STAGES`](crate::flow::STAGES)).
 //!
-//! ```text
-//! admit ─▸ lookup ─▸ onward: enrich ─▸ sift ─▸ track ─▸ route ─▸ mirror ─▸ remember ─▸ publish
-//!            │                      └─ held until it is clear whether it is ours
-//!            └─ held until the details are there, or long enough
-//! ```
-//!
-//! In: drafts that are new. Out: events, letters to agents, and the state that
-//! the stages keep (see the `KIND` of each).
-
-use serde_json::Value;
+//! In: drafts, from [`inputs`](crate::inputs). Out: what the stages write. A
+//! draft that a stage lets go on takes the rest of the way before the one that
+//! caused it; what the mirror has to do next is decided when a draft has arrived.
 
 use crate::{
-    event::{Agent, LookupResult, MemoryResult, MirrorResult, Presence, Row},
-    flow::Settings,
-    operators::{
-        Draft, Kept, Turn,
-        answers::{self, Answers},
-        candidates::{self, Candidates},
-        directory::{self, Directory},
-        enrich,
-        govern::{self, Govern, Governed},
-        lookup::{self, Lookup, Lookups},
-        mirror::{self, Desk, Mirror, Mirrored},
-        notices::{self, Notices},
-        publish, remember,
-        route::{self, Seqs},
-        tasks::{self, Tasks},
-        track::Track,
-        unrouted::{self, Shelf, Unrouted},
-    },
-    topics::UNROUTED,
+    draft::Draft,
+    event::Time,
+    ports::{NewRecord, Record},
+    settings::Settings,
+    stages::{Stage, Verdict, enrich, lookup, mirror},
+    state::{PartitionState, StoredEntry},
+    topics::{CLOCK, partition_of},
+    turn::Turn,
 };
 
-/// The stages of one partition, and what they remember.
-pub struct Chain {
-    /// Events published so far.
+/// How far ahead of its own record the time in it may be. A producer whose clock
+/// is further off must not drag the partition's clock with it.
+const CLOCK_SKEW_MAX_MS: u64 = 60_000;
+
+/// What a flow has done since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records read.
+    pub records: u64,
+    /// Events published.
     pub published: u64,
-    pub(crate) lookup: Lookup,
-    pub(crate) track: Track,
-    shelving: Unrouted,
-    pub(crate) directory: Directory,
-    pub(crate) tasks: Tasks,
-    pub(crate) seqs: Seqs,
-    pub(crate) unrouted: Shelf,
-    pub(crate) answers: Answers,
-    lookups: Lookups,
-    candidates: Candidates,
-    pub(crate) notices: Notices,
-    mirror: Mirror,
-    mirrored: Mirrored,
-    govern: Govern,
-    pub(crate) governed: Governed,
-    is_settling: bool,
+    /// Drafts dropped as repeats.
+    pub repeats: u64,
+    /// Events that a provider sends beside another that says the same.
+    pub twins: u64,
+    /// Records put into `dead.letters`.
+    pub dead: u64,
+    /// Records that an outside producer had put into another tenant's partition.
+    pub moved: u64,
 }
 
-/// How much the chain remembers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remembered {
-    /// Tenants with a directory.
-    pub tenants: usize,
-    /// Tasks.
-    pub tasks: usize,
-    /// Events that nobody mapped.
-    pub unrouted: usize,
-    /// Events that are held.
-    pub held: usize,
-    /// What the mirror knows, still has to do, and holds.
-    pub mirrored: (usize, usize, usize),
-    /// What governance knows of agents and tasks.
-    pub governed: govern::Remembered,
-    /// Projects whose sync rate is known, and commands that wait for theirs.
-    pub paced: (usize, usize),
+/// See the module.
+pub struct Chain {
+    /// What the partition remembers.
+    pub state: PartitionState,
+    /// What happened so far, for metrics.
+    pub counts: Counts,
+    stages: &'static [Stage],
+    lookup: usize,
+    enrich: usize,
+    /// The input or stage that is at work, to name it should it panic.
+    at: &'static str,
+    identity: u64,
+    partitions: u32,
+    now_ms: u64,
+    is_settling: bool,
+    /// Makes stages panic, in tests only.
+    #[cfg(test)]
+    faults: crate::testing::Faults,
 }
 
 impl Chain {
-    /// A chain that remembers nothing yet.
-    pub fn new(settings: &Settings) -> Self {
+    /// A chain of these stages that remembers nothing yet.
+    pub fn new(identity: u64, partitions: u32, settings: &Settings, stages: &'static [Stage]) -> Self {
+        let position = |stage: &Stage| stages.iter().position(|known| known.name == stage.name).unwrap_or_default();
         Chain {
-            published: 0,
-            lookup: settings.lookup.clone(),
-            track: settings.track.clone(),
-            shelving: settings.unrouted.clone(),
-            directory: Directory::new(settings.govern.limits.clone()),
-            tasks: Tasks::default(),
-            seqs: Seqs::default(),
-            unrouted: Shelf::default(),
-            answers: Answers::default(),
-            lookups: Lookups::default(),
-            candidates: Candidates::default(),
-            notices: Notices::default(),
-            mirror: settings.mirror.clone(),
-            mirrored: Mirrored::new(settings.govern.projects_max),
-            govern: settings.govern.clone(),
-            governed: Governed::new(&settings.govern),
+            state: PartitionState::new(settings),
+            counts: Counts::default(),
+            stages,
+            lookup: position(&lookup::STAGE),
+            enrich: position(&enrich::STAGE),
+            at: "",
+            identity,
+            partitions,
+            now_ms: 0,
             is_settling: false,
+            #[cfg(test)]
+            faults: settings.faults.clone(),
         }
     }
 
-    /// Lets a new draft in: on at once, or held until its details are there.
-    pub fn admit(&mut self, mut draft: Draft, turn: &mut Turn<'_>) {
-        let index = self.directory.of(&draft.event.tenant_id);
-        let key = self.tasks.recall(index, &draft.event);
-        let wants = key.filter(|key| self.lookup.wants(&self.lookups, index, &self.tasks, *key, &draft));
-        match wants {
-            None => {
-                draft.facts.task = key;
-                self.enrich(&mut draft);
-                self.finish(draft, turn);
-            }
-            Some(key) => {
-                for draft in self.lookup.hold(&mut self.lookups, key, draft, turn) {
-                    self.onward(draft, turn);
+    /// Lets a new draft in at the first stage.
+    pub fn admit(&mut self, draft: Draft, turn: &mut Turn<'_>) {
+        self.pass(draft, 0, turn);
+    }
+
+    /// Lets a draft in that is no repeat, whatever was published before.
+    pub fn readmit(&mut self, draft: Draft, turn: &mut Turn<'_>) {
+        self.pass(draft, self.lookup, turn);
+    }
+
+    /// Lets a draft in that lacks no details: one of the hub's own, or one that
+    /// was held.
+    pub fn onward(&mut self, draft: Draft, turn: &mut Turn<'_>) {
+        self.pass(draft, self.enrich, turn);
+    }
+
+    fn pass(&mut self, mut draft: Draft, from: usize, turn: &mut Turn<'_>) {
+        let before = self.at;
+        for stage in &self.stages[from..] {
+            self.enter(stage.name, turn);
+            let verdict = (stage.on)(&mut self.state, &mut draft, turn);
+            self.resume(turn);
+            match verdict {
+                Verdict::Pass => {}
+                Verdict::Repeat => {
+                    self.counts.repeats += 1;
+                    self.at = before;
+                    return;
+                }
+                Verdict::Held => {
+                    self.at = before;
+                    return;
                 }
             }
         }
-    }
-
-    /// The rest of the way.
-    pub fn onward(&mut self, mut draft: Draft, turn: &mut Turn<'_>) {
-        self.find_place(&mut draft);
-        self.finish(draft, turn);
-    }
-
-    fn finish(&mut self, mut draft: Draft, turn: &mut Turn<'_>) {
-        let tenant = draft.event.tenant_id.clone();
-        if let Some(cause) = self.at_desk(&tenant, |desk| desk.sift(&mut draft, turn)) {
-            let since_ms = draft.facts.held_since_ms.unwrap_or(turn.now_ms);
-            return self.mirrored.hold(draft.event, cause, since_ms, turn);
-        }
-        self.track.on(&mut self.tasks, &mut draft, turn);
-        self.governed.on_draft(self.directory.limits(&tenant), &draft, turn.now_ms);
-        let index = self.directory.of(&draft.event.tenant_id);
-        route::on(index, &mut self.tasks, &mut draft);
-        if let Some(index) = index.filter(|_| !draft.event.unrouted) {
-            self.lookup.ask_for_list(&mut self.lookups, index, &draft.event, turn);
-        }
-        self.candidates.on(&draft, turn);
-        self.notices.on(&draft, turn);
-        self.at_desk(&tenant, |desk| desk.on(&draft, turn));
-        remember::on(self.directory.of(&tenant), &self.tasks, &draft, turn);
-        let json = publish::on(&mut self.seqs, &draft, turn);
-        self.published += 1;
-        if let Some(json) = json.filter(|_| draft.event.unrouted && draft.event.tenant_id != UNROUTED) {
-            self.shelving.add(&mut self.unrouted, &draft.event, &json, turn);
-        }
+        self.counts.published += 1;
         self.settle(turn);
+        self.at = before;
     }
 
-    fn at_desk<T>(&mut self, tenant: &str, ask: impl FnOnce(&mut Desk<'_>) -> T) -> T {
-        let index = self.directory.of(tenant);
-        let (bounds, state, tasks) = (&self.mirror, &mut self.mirrored, &mut self.tasks);
-        let syncs = &index.map_or(&self.govern.limits, |index| &index.limits).syncs;
-        ask(&mut Desk { bounds, state, tenant, index, tasks, syncs })
+    /// What a stage has let go on takes the rest of the way.
+    fn resume(&mut self, turn: &mut Turn<'_>) {
+        if self.state.resumed.is_empty() {
+            return;
+        }
+        // Taken at once: the first of them comes by here, too.
+        for resumed in std::mem::take(&mut self.state.resumed) {
+            self.onward(Draft::resumed(resumed), turn);
+        }
     }
 
-    /// Issues what the mirror has to do next, and lets go on what it held.
-    fn settle(&mut self, turn: &mut Turn<'_>) {
-        // What goes on comes round here again.
+    /// Decides what the mirror does next. That lets go on what was held, which
+    /// may give it more to do: until nothing changes any more.
+    pub fn settle(&mut self, turn: &mut Turn<'_>) {
+        // A draft that goes on from here comes by here again.
         if std::mem::replace(&mut self.is_settling, true) {
             return;
         }
         loop {
-            while let Some((tenant, lane)) = self.mirrored.take_stirred() {
-                self.at_desk(&tenant, |desk| desk.pump(lane, turn));
-            }
-            let released = self.mirrored.released(turn);
+            self.enter(mirror::STAGE.name, turn);
+            let released = mirror::issue_next(&mut self.state, turn);
             if released.is_empty() {
                 break;
             }
-            for (event, since_ms) in released {
-                let mut draft = Draft::of(event);
-                draft.facts.held_since_ms = Some(since_ms);
-                self.onward(draft, turn);
+            for resumed in released {
+                self.onward(Draft::resumed(resumed), turn);
             }
         }
         self.is_settling = false;
     }
 
-    /// A turn has ended before its end.
-    pub(crate) fn recover(&mut self) {
-        self.is_settling = false;
+    /// Time has passed: what waited long enough goes on, what is too old is
+    /// forgotten.
+    pub fn on_tick(&mut self, turn: &mut Turn<'_>) {
+        for stage in self.stages {
+            let Some(on_tick) = stage.on_tick else { continue };
+            self.enter(stage.name, turn);
+            on_tick(&mut self.state, turn);
+            self.resume(turn);
+        }
+        self.settle(turn);
+        for stateful in self.state.all() {
+            stateful.on_tick(turn);
+        }
     }
 
-    /// A command of the mirror's is a step further.
-    pub(crate) fn on_mirrored(&mut self, result: &MirrorResult, turn: &mut Turn<'_>) {
-        let mut candidates = std::mem::take(&mut self.candidates);
-        self.at_desk(&result.tenant_id, |desk| {
-            desk.on_channel(result, &mut candidates, turn);
-            desk.on_result(result, turn);
+    /// Notes which stage or input is at work from here on.
+    #[inline]
+    pub fn enter(&mut self, name: &'static str, _turn: &Turn<'_>) {
+        self.at = name;
+        #[cfg(test)]
+        self.faults.check(name, _turn.source);
+    }
+
+    /// The stage or input that is at work.
+    pub fn at(&self) -> &'static str {
+        self.at
+    }
+
+    /// The log's time, as this partition has seen it.
+    pub fn now(&self) -> Time {
+        Time::from_ms(self.now_ms)
+    }
+
+    /// The clock goes on to the time of something that came in, and never back.
+    pub fn tell_time(&mut self, at: Time, record: &Record) {
+        self.now_ms = self.now_ms.max(at.as_ms().min(record.at_ms.saturating_add(CLOCK_SKEW_MAX_MS)));
+    }
+
+    /// The clock goes on to a tick's time.
+    pub fn tick_to(&mut self, at: Time) {
+        self.now_ms = self.now_ms.max(at.as_ms());
+    }
+
+    /// The first that this partition hears of time.
+    pub fn start_clock(&mut self, at_ms: u64) {
+        if self.now_ms == 0 {
+            self.now_ms = at_ms;
+        }
+    }
+
+    /// Whether a tenant's records belong to this partition.
+    pub fn owns(&self, tenant: &str, record: &Record) -> bool {
+        partition_of(tenant, self.partitions) == record.position.partition
+    }
+
+    /// A record's turn.
+    pub fn turn<'a>(&self, record: &Record, outputs: &'a mut Vec<NewRecord>) -> Turn<'a> {
+        Turn {
+            now_ms: self.now_ms,
+            source: record.position,
+            identity: self.identity,
+            partitions: self.partitions,
+            outputs,
+        }
+    }
+
+    /// A record that an outside producer keyed or placed otherwise is appended
+    /// again where its tenant's records belong; this copy goes no further.
+    pub fn send_home(&mut self, record: &Record, tenant: &str, outputs: &mut Vec<NewRecord>) {
+        self.counts.moved += 1;
+        outputs.push(NewRecord {
+            topic: record.position.topic,
+            partition: partition_of(tenant, self.partitions),
+            at_ms: record.at_ms,
+            key: tenant.to_owned().into(),
+            value: record.value.clone(),
+            headers: record.headers.clone(),
         });
-        self.candidates = candidates;
-        self.settle(turn);
     }
 
-    /// The memory has done something.
-    pub(crate) fn on_remembered(&mut self, result: &MemoryResult, turn: &mut Turn<'_>) {
-        if let Some(draft) = remember::on_result(&self.tasks, result, turn) {
-            self.onward(draft, turn);
+    /// Puts a record away that cannot be processed.
+    pub fn bury(&mut self, record: &Record, stage: &str, reason: &str, outputs: &mut Vec<NewRecord>) {
+        self.counts.dead += 1;
+        self.turn(record, outputs).bury(record, stage, reason);
+    }
+
+    /// Takes up one entry that an earlier run kept.
+    pub fn restore(&mut self, entry: StoredEntry<'_>) {
+        if entry.key.kind == CLOCK {
+            self.now_ms = entry.data.and_then(serde_json::Value::as_u64).unwrap_or_default();
+        } else {
+            self.state.restore(entry);
         }
     }
 
-    /// Says of a draft which task it is about and where it belongs.
-    pub(crate) fn find_place(&mut self, draft: &mut Draft) {
-        if draft.facts.task.is_none() {
-            let index = self.directory.of(&draft.event.tenant_id);
-            draft.facts.task = self.tasks.recall(index, &draft.event);
-        }
-        self.enrich(draft);
-    }
-
-    fn enrich(&mut self, draft: &mut Draft) {
-        let index = self.directory.of(&draft.event.tenant_id);
-        let home = draft.facts.task.and_then(|key| self.tasks.get(key)?.project_id.as_deref());
-        enrich::on(index, home, draft);
-    }
-
-    /// A row of the directory has changed.
-    pub(crate) fn on_control(
-        &mut self,
-        tenant: &str,
-        kind: &str,
-        id: &str,
-        row: Option<&Value>,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), String> {
-        self.directory.on(tenant, kind, id, row, turn)?;
-        if kind == Agent::KIND && row.is_none() {
-            self.governed.forget_agent(tenant, id, turn);
-        }
-        self.candidates.on_row(tenant, kind, row, turn);
-        self.notices.on_row(tenant, kind, id, row, turn);
-        Ok(())
-    }
-
-    /// A gateway says how a socket of an agent is.
-    pub(crate) fn on_presence(
-        &mut self,
-        tenant: &str,
-        agent: &str,
-        socket: &str,
-        presence: Option<&Presence>,
-        turn: &mut Turn<'_>,
-    ) {
-        let index = self.directory.of(tenant);
-        self.governed.on_presence(index, tenant, agent, socket, presence, turn);
-    }
-
-    /// Whether an agent may do what it asks for.
-    pub(crate) fn judge(&mut self, speech: &govern::Speech<'_>, turn: &mut Turn<'_>) -> govern::Verdict {
-        let limits = self.directory.limits(speech.tenant);
-        self.governed.judge(limits, speech, turn)
-    }
-
-    /// Details have come.
-    pub(crate) fn on_found(&mut self, result: &LookupResult, turn: &mut Turn<'_>) {
-        for draft in self.lookup.on_result(&mut self.lookups, result, turn) {
-            self.onward(draft, turn);
-        }
-        if let Some(list) = self.lookup.on_list(&mut self.lookups, result, turn) {
-            self.candidates.rename(&result.tenant_id, "clickup", &list.list_id, list.name, turn);
-            let mut candidates = std::mem::take(&mut self.candidates);
-            self.at_desk(&result.tenant_id, |desk| desk.on_list(&list.list_id, result, &mut candidates, turn));
-            self.candidates = candidates;
-            self.settle(turn);
-            if let Some(draft) = list.archived {
-                self.onward(draft, turn);
-            }
-        }
-    }
-
-    /// Time has passed.
-    pub(crate) fn on_tick(&mut self, turn: &mut Turn<'_>) {
-        for draft in self.lookup.on_tick(&mut self.lookups, turn) {
-            self.onward(draft, turn);
-        }
-        while let Some((tenant, key)) = self.mirrored.due(turn.now_ms) {
-            self.at_desk(&tenant, |desk| desk.on_due(key, turn));
-        }
-        for (event, since_ms) in self.mirrored.on_tick(&self.mirror, turn) {
-            let mut draft = Draft::of(event);
-            draft.facts.held_since_ms = Some(since_ms);
-            self.onward(draft, turn);
-        }
-        for (tenant, project) in self.mirrored.paced() {
-            self.at_desk(&tenant, |desk| desk.release_project(&project, turn));
-        }
-        self.settle(turn);
-        self.governed.on_tick(&mut self.directory, turn);
-        self.shelving.on_tick(&mut self.unrouted, turn);
-        self.answers.on_tick(turn);
-    }
-
-    /// Keeps what changes too often to be kept each time.
-    pub(crate) fn keep(&mut self, turn: &mut Turn<'_>) {
-        self.tasks.keep(turn);
-        self.mirrored.keep(turn);
-        self.governed.keep(turn);
-        self.seqs.keep(turn);
-    }
-
-    /// Takes up what an earlier run kept.
-    pub(crate) fn restore(&mut self, kept: Kept<'_>) {
-        match kept.kind {
-            directory::KIND => self.directory.restore(kept),
-            tasks::KIND => self.tasks.restore(kept, &self.track),
-            route::KIND => self.seqs.restore(kept),
-            unrouted::KIND => self.shelving.restore(&mut self.unrouted, kept),
-            candidates::KIND => self.candidates.restore(kept),
-            notices::KIND => self.notices.restore(kept),
-            answers::KIND => self.answers.restore(kept),
-            mirror::KIND | mirror::HELD | mirror::SYNCED => self.mirrored.restore(kept, &self.mirror),
-            govern::SPOKEN | govern::STALLED | govern::MUTED | govern::WATCHED => self.governed.restore(kept),
-            lookup::PARKED | lookup::ASKED => self.lookup.restore(&mut self.lookups, kept),
-            _ => {}
-        }
-    }
-
-    /// How much is remembered.
-    pub fn remembered(&self) -> Remembered {
-        Remembered {
-            tenants: self.directory.len(),
-            tasks: self.tasks.len(),
-            unrouted: self.unrouted.len(),
-            held: self.lookups.len(),
-            mirrored: (self.mirrored.len(), self.mirrored.waiting(), self.mirrored.held()),
-            governed: self.governed.remembered(),
-            paced: self.mirrored.pacing(),
+    /// Keeps the clock, so that a replay tells the same time as the first run,
+    /// and what changes too often to be kept each time.
+    pub fn flush(&mut self, turn: &mut Turn<'_>) {
+        turn.keep(CLOCK, CLOCK, "now", Some(&self.now_ms));
+        for stateful in self.state.all() {
+            stateful.flush(turn);
         }
     }
 }

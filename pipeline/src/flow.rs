@@ -1,48 +1,55 @@
 //! The pipeline, top to bottom.
 //!
 //! ```text
-//! webhooks.raw ──▸ normalize ─▸ deduplicate ─┐
-//! commands ──────▸ (moves, re-routes, …) ────┤   ┌─▸ lookups.requests
-//! agents.actions ▸ govern ─▸ act ────────────┼─▸ lookup ─▸ enrich ─▸ sift ─▸ track ─▸ route ─▸ mirror ─▸ publish ─▸ events
-//! lookups.results ▸ (what was held goes on) ─┤                                          │          └────▸ agents.inbox
-//! mirror.results ─▸ (what stands there now) ─┤                                          └─▸ mirror.commands
-//! memory.results ─▸ (summaries are events) ──┘                                            ─▸ memory.requests
-//! control ───────▸ the directory that enrich looks into
-//! presence ──────▸ govern: who fell silent, who is back
-//! a tick a second ▸ lets every stage forget what is old, and go on without what did not come
+//!  webhooks.raw ─────▸ normalize ─▸ deduplicate ─┐ the first of each mark
+//!                                   lookup ◂─────┘ or held for its details    ─▸ lookups.requests
+//!  commands ─────────▸┐             enrich           place, author, whom it calls
+//!  agents.actions ───▸┤ (governed)  detect_echo      ours? or held until that is clear
+//!  lookups.results ──▸┼───────────▸ track            the task that it is about
+//!  mirror.results ───▸┤             govern           what agents did there counts no more
+//!  memory.results ───▸┘             route            which agents are told
+//!                                   ask_list         what became of a list      ─▸ lookups.requests
+//!                                   propose          what could be mapped
+//!                                   note             what is over
+//!                                   mirror           what is wanted elsewhere   ─▸ mirror.commands
+//!                                   remember         what is to be remembered   ─▸ memory.requests
+//!                                   publish          the event, and the letters ─▸ events, agents.inbox
+//!                                   shelve           what nobody mapped
+//!
+//!  control ──────────▸ the directory that the stages look into
+//!  presence ─────────▸ who fell silent, who is back
+//!  commands ─────────▸ a tick a second: what waited long enough goes on
+//!
+//!  every input ──────▸ pipeline.state, alerts, dead.letters
+//!  commands ─────────▸ commands.results
+//!  agents.actions ───▸ audit, presence (who is cut)
 //! ```
 //!
 //! One [`Flow`] works on one partition. It is a state machine: the same records
 //! in the same order give the same outputs with the same ids, whenever and
 //! however often they are run. What it cannot process goes to `dead.letters`
 //! with the reason, and the next record has its turn.
+//!
+//! What comes from one topic is read in one file of [`inputs`]. A draft passes
+//! the [`STAGES`] in their order, all with one signature. Whatever outlives a
+//! record is in [`state`](crate::state).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use udfs::hash::Parts;
-
 use crate::{
-    event::{
-        AgentAction, Command, Control, GATEWAY, InboxEntry, LookupResult, MemoryResult, MirrorResult, Presence,
-        Severity, StateEntry, Time,
-    },
-    operators::{
-        Draft, Kept, Operator, Turn, Verdict, act, command,
-        deduplicate::{Deduplicate, Seen},
-        directory,
-        govern::{self, Govern},
-        lookup::{self, Lookup},
-        mirror::{self, Mirror},
-        normalize::{self, Rejected},
-        remember,
-        track::Track,
-        unrouted::Unrouted,
-    },
+    chain::Chain,
+    event::{StateEntry, TenantKey, Time},
+    inputs,
     ports::{NewRecord, RECORD_BYTES_MAX, Record},
-    topics::{CLOCK, Topic, UNROUTED, partition_of},
+    stages::{
+        Stage, ask_list, deduplicate, detect_echo, enrich, govern, lookup, mirror, note, propose, publish, remember,
+        route, shelve, track,
+    },
+    state::{StateCounts, StoredEntry},
+    topics::Topic,
 };
 
-pub use crate::chain::Chain;
+pub use crate::{chain::Counts, settings::Settings};
 
 /// The topics that the pipeline reads, in the order in which a log that has no
 /// order of its own between topics offers them.
@@ -57,367 +64,202 @@ pub const INPUTS: &[Topic] = &[
     Topic::WebhooksRaw,
 ];
 
-/// How far ahead of its own record the time in it may be. A producer whose clock
-/// is further off must not drag the partition's clock with it.
-const CLOCK_SKEW_MAX_MS: u64 = 60_000;
+/// The topics that the pipeline writes.
+pub const OUTPUTS: &[Topic] = &[
+    Topic::Events,
+    Topic::AgentsInbox,
+    Topic::CommandsResults,
+    Topic::LookupsRequests,
+    Topic::MirrorCommands,
+    Topic::MemoryRequests,
+    Topic::Alerts,
+    Topic::Audit,
+    Topic::Presence,
+    Topic::DeadLetters,
+    Topic::PipelineState,
+];
+
+/// THE list of stages, in the order in which a draft passes them.
+pub const STAGES: &[Stage] = &[
+    deduplicate::STAGE,
+    lookup::STAGE,
+    enrich::STAGE,
+    detect_echo::STAGE,
+    track::STAGE,
+    govern::STAGE,
+    route::STAGE,
+    ask_list::STAGE,
+    propose::STAGE,
+    note::STAGE,
+    mirror::STAGE,
+    remember::STAGE,
+    publish::STAGE,
+    shelve::STAGE,
+];
 
 /// The largest output. Logs add a little of their own to a record.
 const OUTPUT_BYTES_MAX: usize = RECORD_BYTES_MAX - 1024;
 
-/// What the operators are set to.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// The window in which a repeat is known.
-    pub deduplicate: Deduplicate,
-    /// How long and how much is held for details.
-    pub lookup: Lookup,
-    /// How many tasks are remembered.
-    pub track: Track,
-    /// How much is kept that nobody mapped.
-    pub unrouted: Unrouted,
-    /// How long and how much the mirror waits and remembers.
-    pub mirror: Mirror,
-    /// What agents may do, and how long they may be silent.
-    pub govern: Govern,
-}
-
-/// The chain of one partition, with its state.
+/// One partition's chain.
 pub struct Flow {
-    identity: u64,
-    partitions: u32,
-    now_ms: u64,
-    deduplicate: Stage<Deduplicate>,
     chain: Chain,
-    /// What happened so far, for metrics.
-    pub counts: Counts,
 }
 
-/// What a flow has done since it began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Records read.
-    pub records: u64,
-    /// Events published.
-    pub published: u64,
-    /// Drafts dropped as repeats.
-    pub repeats: u64,
-    /// Events that a provider sends beside another that says the same.
-    pub twins: u64,
-    /// Records put into `dead.letters`.
-    pub dead: u64,
-    /// Records that an outside producer had put into another tenant's partition.
-    pub moved: u64,
-}
-
-struct Stage<O: Operator> {
-    operator: O,
-    state: O::State,
-}
-
-impl<O: Operator> Stage<O> {
-    fn new(operator: O) -> Self {
-        Stage { operator, state: O::State::default() }
-    }
-
-    fn on(&mut self, draft: &mut Draft, turn: &mut Turn<'_>) -> Verdict {
-        self.operator.on(&mut self.state, draft, turn)
-    }
+/// A record that cannot be processed for a fault of ours. What the flow
+/// remembers is in doubt from then on: it is to be made anew of what was kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{stage}: {reason}")]
+pub struct Defect {
+    /// The stage or input that was at work.
+    pub stage: &'static str,
+    /// What went wrong.
+    pub reason: String,
 }
 
 impl Flow {
     /// A chain that remembers nothing yet.
     pub fn new(identity: u64, partitions: u32, settings: &Settings) -> Self {
-        Flow {
-            identity,
-            partitions,
-            now_ms: 0,
-            deduplicate: Stage::new(settings.deduplicate.clone()),
-            chain: Chain::new(settings),
-            counts: Counts::default(),
-        }
+        Flow { chain: Chain::new(identity, partitions, settings, STAGES) }
     }
 
-    /// One record's turn. Everything it leads to is added to `outputs`.
-    pub fn on(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
-        self.counts.records += 1;
+    /// One record's turn. Everything it leads to is added to `outputs`. After a
+    /// defect nothing is added, and the flow is of no more use.
+    pub fn on(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) -> Result<(), Defect> {
         let before = outputs.len();
-        // A defect in an operator must cost one record, not the partition. The
-        // half of a turn that ran before the panic is taken back.
-        let reason = match catch_unwind(AssertUnwindSafe(|| self.dispatch(record, outputs))) {
+        let done = match catch_unwind(AssertUnwindSafe(|| self.dispatch(record, outputs))) {
             Ok(()) => match outputs[before..].iter().map(NewRecord::bytes).find(|bytes| *bytes > OUTPUT_BYTES_MAX) {
                 // Such a batch could never be committed, however often it is tried.
-                Some(bytes) => format!("what becomes of it has {bytes} bytes, more than a log takes"),
-                None => return,
+                Some(bytes) => Err(Defect {
+                    stage: "flow",
+                    reason: format!("what becomes of it has {bytes} bytes, more than a log takes"),
+                }),
+                None => Ok(()),
             },
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
                 let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panicked");
-                format!("defect: {text}")
+                Err(Defect { stage: self.chain.at(), reason: format!("defect: {text}") })
             }
         };
-        self.take_back(outputs.drain(before..));
-        self.chain.recover();
-        self.bury(record, "flow", reason, outputs);
+        if done.is_err() {
+            outputs.truncate(before);
+        }
+        done
     }
 
     fn dispatch(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
-        // The first that this partition hears of time; not from a webhook, which
-        // anybody may have produced, and which brings its own.
-        if self.now_ms == 0 && record.position.topic != Topic::WebhooksRaw {
-            self.now_ms = record.at_ms;
+        let chain = &mut self.chain;
+        chain.counts.records += 1;
+        // Not from a webhook, which anybody may have produced, and which brings
+        // its own time.
+        if record.position.topic != Topic::WebhooksRaw {
+            chain.start_clock(record.at_ms);
         }
         match record.position.topic {
-            Topic::WebhooksRaw => self.on_webhook(record, outputs),
-            Topic::Commands => self.on_command(record, outputs),
-            Topic::Control => self.on_control(record, outputs),
-            Topic::AgentsActions => self.on_action(record, outputs),
-            Topic::Presence => self.on_presence(record, outputs),
-            Topic::LookupsResults => self.on_found(record, outputs),
-            Topic::MirrorResults => self.on_mirrored(record, outputs),
-            Topic::MemoryResults => self.on_remembered(record, outputs),
+            Topic::WebhooksRaw => inputs::webhooks::on(chain, record, outputs),
+            Topic::Commands => inputs::commands::on(chain, record, outputs),
+            Topic::Control => inputs::control::on(chain, record, outputs),
+            Topic::AgentsActions => inputs::actions::on(chain, record, outputs),
+            Topic::Presence => inputs::presence::on(chain, record, outputs),
+            Topic::LookupsResults => inputs::lookups::on(chain, record, outputs),
+            Topic::MirrorResults => inputs::mirror::on(chain, record, outputs),
+            Topic::MemoryResults => inputs::memory::on(chain, record, outputs),
             _ => {}
         }
-        self.counts.published = self.chain.published;
     }
 
-    fn on_webhook(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
-        let webhook = match normalize::read(record) {
-            Ok(webhook) => webhook,
-            Err(Rejected { reason }) => return self.bury(record, normalize::NAME, reason, outputs),
-        };
-        if partition_of(&webhook.tenant_id, self.partitions) != record.position.partition {
-            return self.send_home(record, &webhook.tenant_id, outputs);
-        }
-        self.tell_time(webhook.received_at, record);
-
-        let mut turn = self.turn(record, outputs);
-        self.chain.notices.hear(&webhook, &mut turn);
-        let drafts = match normalize::on(&webhook, &turn) {
-            Ok(drafts) => drafts,
-            Err(Rejected { reason }) => return self.bury(record, normalize::NAME, reason, outputs),
-        };
-        self.counts.twins += u64::from(drafts.is_empty());
-        let is_unrouted = webhook.tenant_id == UNROUTED;
-        if is_unrouted && !drafts.is_empty() {
-            let sender = format!("{}:{}", webhook.provider, webhook.sender_id.as_deref().unwrap_or("?"));
-            // Once per sender and window, however much it sends.
-            let mark = Parts::new().add("connection.unknown").add(&sender).finish();
-            if self.deduplicate.operator.is_first(&mut self.deduplicate.state, UNROUTED, &[mark], &mut turn) {
-                let message = format!("no connection knows {sender}; its events are kept as {UNROUTED}");
-                turn.alert("connection.unknown", Severity::Warning, UNROUTED, &sender, message);
-            }
-        }
-        for mut draft in drafts {
-            if let Verdict::Drop(_) = self.deduplicate.on(&mut draft, &mut turn) {
-                self.counts.repeats += 1;
-                continue;
-            }
-            self.chain.admit(draft, &mut turn);
-        }
-    }
-
-    /// The clock goes on to when something came in, and never back.
-    fn tell_time(&mut self, at: Time, record: &Record) {
-        self.now_ms = self.now_ms.max(at.as_ms().min(record.at_ms.saturating_add(CLOCK_SKEW_MAX_MS)));
-    }
-
-    fn on_command(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
-        let Some(command) = self.read::<Command>(record, command::NAME, outputs) else { return };
-        let Some((tenant, _)) = command.names() else {
-            return self.on_tick(&command, record, outputs);
-        };
-        if let Some(mut turn) = self.begin(record, tenant, outputs) {
-            command::on(&mut self.chain, command, &mut turn);
-        }
-    }
-
-    fn on_tick(&mut self, command: &Command, record: &Record, outputs: &mut Vec<NewRecord>) {
-        let Command::Tick { at } = command else { return };
-        self.now_ms = self.now_ms.max(at.as_ms());
-        let mut turn = self.turn(record, outputs);
-        self.deduplicate.operator.on_tick(&mut self.deduplicate.state, &mut turn);
-        self.chain.on_tick(&mut turn);
-    }
-
-    fn on_action(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
-        let Some(action) = self.read::<AgentAction>(record, act::NAME, outputs) else { return };
-        // What an agent may do depends on when it did it, to the millisecond.
-        self.tell_time(action.at, record);
-        let Some(mut turn) = self.begin(record, &action.tenant_id, outputs) else { return };
-        let mark = Parts::new().add("action").add(&action.id).finish();
-        let deduplicate = &mut self.deduplicate;
-        if deduplicate.operator.is_first(&mut deduplicate.state, &action.tenant_id, &[mark], &mut turn) {
-            act::on(&mut self.chain, &action, &mut turn);
-        } else {
-            self.counts.repeats += 1;
-        }
-    }
-
-    /// What the gateways say of agents' sockets; what else is there (their own
-    /// signs of life, who was cut) is for gateways.
-    fn on_presence(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
-        let key = String::from_utf8_lossy(&record.key);
-        let mut parts = key.splitn(4, '/');
-        let (Some(tenant), Some("agent"), Some(agent), Some(socket)) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return;
-        };
-        if agent == GATEWAY || partition_of(tenant, self.partitions) != record.position.partition {
-            return;
-        }
-        let presence = match record.value.is_some() {
-            true => match self.read::<Presence>(record, govern::NAME, outputs) {
-                None => return,
-                some => some,
-            },
-            false => None,
-        };
-        let mut turn = self.turn(record, outputs);
-        self.chain.on_presence(tenant, agent, socket, presence.as_ref(), &mut turn);
-    }
-
-    fn on_found(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
-        let Some(result) = self.read::<LookupResult>(record, lookup::NAME, outputs) else { return };
-        if let Some(mut turn) = self.begin(record, &result.tenant_id, outputs) {
-            self.chain.on_found(&result, &mut turn);
-        }
-    }
-
-    fn on_mirrored(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
-        let Some(result) = self.read::<MirrorResult>(record, mirror::NAME, outputs) else { return };
-        if let Some(mut turn) = self.begin(record, &result.tenant_id, outputs) {
-            self.chain.on_mirrored(&result, &mut turn);
-        }
-    }
-
-    fn on_remembered(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
-        let Some(result) = self.read::<MemoryResult>(record, remember::NAME, outputs) else { return };
-        if let Some(mut turn) = self.begin(record, result.tenant_id(), outputs) {
-            self.chain.on_remembered(&result, &mut turn);
-        }
-    }
-
-    fn on_control(&mut self, record: &Record, outputs: &mut Vec<NewRecord>) {
-        let key = String::from_utf8_lossy(&record.key);
-        let mut parts = key.splitn(3, '/');
-        let (Some(tenant), Some(kind), Some(id)) = (parts.next(), parts.next(), parts.next()) else {
-            return self.bury(record, directory::NAME, format!("{key:?} is no tenant/kind/id"), outputs);
-        };
-        let row = match record.value.as_deref().map(serde_json::from_slice::<Control>).transpose() {
-            Ok(row) => row.map(|row| row.data),
-            Err(error) => return self.bury(record, directory::NAME, error.to_string(), outputs),
-        };
-        if partition_of(tenant, self.partitions) != record.position.partition {
-            return self.bury(record, directory::NAME, "it is in another tenant's partition".to_owned(), outputs);
-        }
-        let mut turn = self.turn(record, outputs);
-        if let Err(reason) = self.chain.on_control(tenant, kind, id, row.as_ref(), &mut turn) {
-            self.bury(record, directory::NAME, reason, outputs);
-        }
-    }
-
-    fn read<T: serde::de::DeserializeOwned>(
-        &mut self,
-        record: &Record,
-        stage: &str,
-        outputs: &mut Vec<NewRecord>,
-    ) -> Option<T> {
-        match serde_json::from_slice(record.value.as_deref().unwrap_or_default()) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.bury(record, stage, error.to_string(), outputs);
-                None
-            }
-        }
-    }
-
-    /// The turn of a tenant's record, if it is where it belongs.
-    fn begin<'a>(&mut self, record: &Record, tenant: &str, outputs: &'a mut Vec<NewRecord>) -> Option<Turn<'a>> {
-        if partition_of(tenant, self.partitions) != record.position.partition {
-            self.send_home(record, tenant, outputs);
-            return None;
-        }
-        Some(self.turn(record, outputs))
-    }
-
-    /// A record that an outside producer keyed or placed otherwise is appended
-    /// again where its tenant's records belong; this copy goes no further.
-    fn send_home(&mut self, record: &Record, tenant: &str, outputs: &mut Vec<NewRecord>) {
-        self.counts.moved += 1;
-        outputs.push(NewRecord {
-            topic: record.position.topic,
-            partition: partition_of(tenant, self.partitions),
-            at_ms: record.at_ms,
-            key: tenant.to_owned().into(),
-            value: record.value.clone(),
-            headers: record.headers.clone(),
-        });
-    }
-
-    fn bury(&mut self, record: &Record, stage: &str, reason: String, outputs: &mut Vec<NewRecord>) {
-        self.counts.dead += 1;
-        self.turn(record, outputs).bury(record, stage, reason);
-    }
-
-    fn turn<'a>(&self, record: &Record, outputs: &'a mut Vec<NewRecord>) -> Turn<'a> {
-        Turn {
-            now_ms: self.now_ms,
-            source: record.position,
-            identity: self.identity,
-            partitions: self.partitions,
-            outputs,
-        }
-    }
-
-    /// What agents were told in a turn that does not count is not numbered.
-    fn take_back(&mut self, outputs: impl Iterator<Item = NewRecord>) {
-        for letter in outputs.filter(|output| output.topic == Topic::AgentsInbox) {
-            let entry = letter.value.as_deref().and_then(|value| serde_json::from_slice::<InboxEntry>(value).ok());
-            let Some(entry) = entry else { continue };
-            for addressee in &entry.to {
-                self.chain.seqs.take_back(&entry.tenant_id, &addressee.agent_id, addressee.prev_seq);
-            }
-        }
+    /// Puts a record into `dead.letters` that was found to be defective in an
+    /// earlier run of the batch.
+    pub fn bury(&mut self, record: &Record, defect: &Defect, outputs: &mut Vec<NewRecord>) {
+        self.chain.counts.records += 1;
+        self.chain.start_clock(record.at_ms);
+        self.chain.bury(record, defect.stage, &defect.reason, outputs);
     }
 
     /// Takes up one record of `pipeline.state` that an earlier run kept.
     pub fn restore(&mut self, record: &Record) {
-        let Ok(key) = std::str::from_utf8(&record.key) else { return };
-        let mut parts = key.splitn(3, '/');
-        let (Some(tenant), Some(kind), Some(id)) = (parts.next(), parts.next(), parts.next()) else { return };
+        let Some(key) = TenantKey::parse(&record.key) else { return };
         let entry = record.value.as_deref().and_then(|value| serde_json::from_slice::<StateEntry>(value).ok());
-        let kept = Kept { tenant, kind, id, data: entry.as_ref().map(|entry| &entry.data) };
-        if kind == CLOCK {
-            self.now_ms = kept.data.and_then(serde_json::Value::as_u64).unwrap_or_default();
-        } else if Deduplicate::KINDS.contains(&kind) {
-            self.deduplicate.operator.restore(&mut self.deduplicate.state, kept);
-        } else {
-            self.chain.restore(kept);
-        }
+        self.chain.restore(StoredEntry { key, data: entry.as_ref().map(|entry| &entry.data) });
     }
 
-    /// Keeps the clock, so that a replay tells the same time as the first run,
-    /// and what changes too often to be kept each time. Called once before a
+    /// Writes what is not written each time it changes. Called once before a
     /// commit.
-    pub fn keep(&mut self, last: &Record, outputs: &mut Vec<NewRecord>) {
-        let mut turn = self.turn(last, outputs);
-        turn.keep(CLOCK, CLOCK, "now", Some(&self.now_ms));
-        self.chain.keep(&mut turn);
+    pub fn flush(&mut self, last: &Record, outputs: &mut Vec<NewRecord>) {
+        let mut turn = self.chain.turn(last, outputs);
+        self.chain.flush(&mut turn);
     }
 
     /// The log's time, as this partition has seen it.
     pub fn now(&self) -> Time {
-        Time::from_ms(self.now_ms)
+        self.chain.now()
     }
 
-    /// The second half of the chain, and what it remembers.
-    pub fn chain(&self) -> &Chain {
-        &self.chain
+    /// What happened so far.
+    pub fn counts(&self) -> Counts {
+        self.chain.counts
     }
 
-    /// How many events the partition remembers to know a repeat.
-    pub fn remembered(&self) -> &Seen {
-        &self.deduplicate.state
+    /// Goes on counting from here.
+    pub fn count_from(&mut self, counts: Counts) {
+        self.chain.counts = counts;
+    }
+
+    /// How much is remembered.
+    pub fn remembered(&self) -> StateCounts {
+        self.chain.state.counts()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topics::TOPICS;
+
+    /// The words of the diagram that are names.
+    fn diagram() -> Vec<&'static str> {
+        let page = include_str!("flow.rs");
+        let drawn = page.split("```").nth(1).expect("a diagram");
+        drawn.split(|c: char| !(c.is_alphanumeric() || "._".contains(c))).filter(|word| !word.is_empty()).collect()
+    }
+
+    /// The first lines, up to the empty one: the way of a draft.
+    #[test]
+    fn the_diagram_shows_the_stages_in_their_order() {
+        let names: Vec<_> = STAGES.iter().map(|stage| stage.name).collect();
+        let page = include_str!("flow.rs");
+        let drawn = page.split("```").nth(1).expect("a diagram");
+        let way = drawn.split("//!\n").next().expect("the way of a draft");
+        // The stages stand in one column, under the first of them.
+        let column = way.lines().find_map(|line| line.find("deduplicate").map(|at| line[..at].chars().count()));
+        let column = column.expect("the first stage");
+        let in_column = way.lines().filter_map(|line| {
+            let rest: String = line.chars().skip(column).collect();
+            let is_begun = line.chars().nth(column - 1) == Some(' ') && !rest.starts_with(' ');
+            rest.split(' ').next().filter(|_| is_begun).map(str::to_owned)
+        });
+        assert_eq!(in_column.filter(|word| !word.is_empty()).collect::<Vec<_>>(), names);
+    }
+
+    #[test]
+    fn the_diagram_shows_every_topic_and_no_other() {
+        let words = diagram();
+        let mut shown: Vec<_> = words.iter().filter_map(|word| Topic::from_name(word)).collect();
+        let mut known: Vec<_> = INPUTS.iter().chain(OUTPUTS).copied().collect();
+        for topics in [&mut shown, &mut known] {
+            topics.sort_unstable();
+            topics.dedup();
+        }
+        assert_eq!(shown, known);
+        let neither = TOPICS.iter().filter(|spec| !known.contains(&spec.topic)).map(|spec| spec.name);
+        assert_eq!(neither.collect::<Vec<_>>(), ["agents.cursors"], "the gateways' own");
+    }
+
+    #[test]
+    fn no_two_stages_share_a_name() {
+        let mut names: Vec<_> = STAGES.iter().map(|stage| stage.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), STAGES.len());
     }
 }

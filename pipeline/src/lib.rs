@@ -9,13 +9,18 @@
 //! Start reading at [`flow`].
 
 pub mod chain;
-pub mod detect;
+pub mod draft;
 pub mod event;
+pub mod event_builder;
 pub mod flow;
-pub mod operators;
+pub mod governance;
+pub mod inputs;
 pub mod ports;
 pub mod retry;
+pub mod settings;
+pub mod stages;
+pub mod state;
 pub mod testing;
 pub mod topics;
-pub mod window;
+pub mod turn;
 pub mod worker;

@@ -293,6 +293,10 @@ pub trait Reader: Send {
 
     /// What there is now: like `next`, but an empty answer at the end.
     fn ready(&mut self, records_max: usize) -> Pending<'_, Vec<Record>>;
+
+    /// Everything before this offset that can ever be read was handed out. At the
+    /// end it may lie beyond the last record: a log's own marks have offsets too.
+    fn position(&self) -> u64;
 }
 
 /// A place in a consumer group.
@@ -310,11 +314,14 @@ pub trait Session: Send {
     fn partition(&self) -> u32;
 
     /// Hands over every live record of a compacted topic's partition, oldest
-    /// first, as of the last commit of whoever had the partition before.
+    /// first, as of the last commit: this session's own, or that of whoever had
+    /// the partition before. May be called again at any time.
     fn restore<'a>(&'a mut self, topic: Topic, each: &'a mut (dyn FnMut(Record) + Send)) -> Pending<'a, ()>;
 
     /// Input records in the log's order, at most `records_max`, waiting at most
-    /// `patience` for the first; an empty answer when none came.
+    /// `patience` for the first; an empty answer when none came. A log without an
+    /// order between topics hands out what stood in tables (compacted inputs)
+    /// when the session began before anything of a stream.
     fn poll(&mut self, records_max: usize, patience: Duration) -> Pending<'_, Vec<Record>>;
 
     /// Hands the batch to the log: all of it will take effect, or nothing.

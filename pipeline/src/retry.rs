@@ -111,11 +111,11 @@ impl Default for CircuitPolicy {
 #[derive(Clone, Debug)]
 pub struct Circuit {
     policy: CircuitPolicy,
-    state: State,
+    state: CircuitState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum CircuitState {
     /// Calls go through; so many have failed in a row.
     Closed { failures: u32 },
     /// No call goes through until then.
@@ -141,16 +141,18 @@ pub enum Permit {
 impl Circuit {
     /// A circuit that lets calls through.
     pub fn new(policy: CircuitPolicy) -> Self {
-        Circuit { policy, state: State::Closed { failures: 0 } }
+        Circuit { policy, state: CircuitState::Closed { failures: 0 } }
     }
 
     /// Asks to call. A [`Permit::Probe`] is given to one caller only.
     pub fn ask(&mut self, now_ms: u64) -> Permit {
         match self.state {
-            State::Closed { .. } => Permit::Go,
-            State::Open { until_ms } | State::Probing { until_ms } if now_ms < until_ms => Permit::Wait { until_ms },
-            State::Open { .. } | State::Probing { .. } => {
-                self.state = State::Probing { until_ms: now_ms.saturating_add(self.policy.probe_ms) };
+            CircuitState::Closed { .. } => Permit::Go,
+            CircuitState::Open { until_ms } | CircuitState::Probing { until_ms } if now_ms < until_ms => {
+                Permit::Wait { until_ms }
+            }
+            CircuitState::Open { .. } | CircuitState::Probing { .. } => {
+                self.state = CircuitState::Probing { until_ms: now_ms.saturating_add(self.policy.probe_ms) };
                 Permit::Probe
             }
         }
@@ -160,7 +162,7 @@ impl Circuit {
     /// this takes nobody's place.
     pub fn held_until_ms(&self, now_ms: u64) -> Option<u64> {
         match self.state {
-            State::Open { until_ms } | State::Probing { until_ms } if now_ms < until_ms => Some(until_ms),
+            CircuitState::Open { until_ms } | CircuitState::Probing { until_ms } if now_ms < until_ms => Some(until_ms),
             _ => None,
         }
     }
@@ -169,26 +171,26 @@ impl Circuit {
     /// provider is there.
     pub fn succeeded(&mut self) {
         // An answer that was under way when the circuit opened is news as well.
-        self.state = State::Closed { failures: 0 };
+        self.state = CircuitState::Closed { failures: 0 };
     }
 
     /// A call got no answer, or one that says the provider is unwell. (A 429 is
     /// not that: it has its own delay.)
     pub fn failed(&mut self, now_ms: u64) {
-        let open = State::Open { until_ms: now_ms.saturating_add(self.policy.open_ms) };
+        let open = CircuitState::Open { until_ms: now_ms.saturating_add(self.policy.open_ms) };
         self.state = match self.state {
-            State::Closed { failures } if failures + 1 < self.policy.failures_max => {
-                State::Closed { failures: failures + 1 }
+            CircuitState::Closed { failures } if failures + 1 < self.policy.failures_max => {
+                CircuitState::Closed { failures: failures + 1 }
             }
-            State::Closed { .. } | State::Probing { .. } => open,
+            CircuitState::Closed { .. } | CircuitState::Probing { .. } => open,
             // A call that began before it opened must not keep it open longer.
-            State::Open { until_ms } => State::Open { until_ms },
+            CircuitState::Open { until_ms } => CircuitState::Open { until_ms },
         };
     }
 
     /// Whether calls are held back, for metrics and health.
     pub fn is_open(&self) -> bool {
-        !matches!(self.state, State::Closed { .. })
+        !matches!(self.state, CircuitState::Closed { .. })
     }
 }
 

@@ -53,13 +53,13 @@ impl Partition {
     fn take(&mut self, value: &Value) {
         let input = record(value, self.offset);
         self.offset += 1;
-        self.flow.on(&input, &mut self.uncommitted);
+        self.flow.on(&input, &mut self.uncommitted).expect("no defect");
         self.last = Some(input);
     }
 
     fn commit(&mut self) {
         let Some(last) = self.last.take() else { return };
-        self.flow.keep(&last, &mut self.uncommitted);
+        self.flow.flush(&last, &mut self.uncommitted);
         for output in self.uncommitted.drain(..) {
             if output.topic == Topic::PipelineState {
                 let position = Position { topic: output.topic, partition: 0, offset: self.state.len() as u64 };
@@ -258,7 +258,7 @@ proptest! {
         calm.commit();
         shaken.commit();
         prop_assert_eq!(format!("{:?}", calm.outputs), format!("{:?}", shaken.outputs));
-        prop_assert_eq!(calm.flow.chain().remembered(), shaken.flow.chain().remembered());
+        prop_assert_eq!(calm.flow.remembered(), shaken.flow.remembered());
         let mut gone: BTreeMap<String, bool> = BTreeMap::new();
         for alert in written(&shaken.outputs, Topic::Alerts) {
             let is_gone = match alert["kind"].as_str().expect("a kind") {

@@ -161,7 +161,7 @@ impl Partition {
         let mut last = None;
         for offset in self.next..end {
             let record = record(&self.inputs[offset], offset as u64);
-            self.flow.on(&record, &mut outputs);
+            self.flow.on(&record, &mut outputs).expect("no defect");
             last = Some(record);
         }
         let Some(last) = last else { return };
@@ -172,7 +172,7 @@ impl Partition {
             kept.into_iter().for_each(|(_, record)| self.flow.restore(record));
             return;
         }
-        self.flow.keep(&last, &mut outputs);
+        self.flow.flush(&last, &mut outputs);
         self.next = end;
         for output in outputs {
             if output.topic != Topic::PipelineState {

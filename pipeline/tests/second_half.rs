@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use pipeline::{
     event::{InboxEntry, StandardEvent},
     flow::{Flow, Settings},
-    operators::{lookup::Lookup, track::Track, unrouted::Unrouted},
     ports::{NewRecord, Position, Record},
+    settings::{LookupSettings, TrackSettings, UnroutedSettings},
     topics::Topic,
 };
 use proptest::{prelude::*, sample::Index};
@@ -33,13 +33,13 @@ impl Partition {
     }
 
     fn take(&mut self, record: Record) {
-        self.flow.on(&record, &mut self.uncommitted);
+        self.flow.on(&record, &mut self.uncommitted).expect("no defect");
         self.last = Some(record);
     }
 
     fn commit(&mut self) {
         let Some(last) = self.last.take() else { return };
-        self.flow.keep(&last, &mut self.uncommitted);
+        self.flow.flush(&last, &mut self.uncommitted);
         for output in self.uncommitted.drain(..) {
             if output.topic != Topic::PipelineState {
                 self.outputs.push(output);
@@ -69,9 +69,9 @@ impl Partition {
 /// Small bounds, so that what happens at them happens here.
 fn tight() -> Settings {
     Settings {
-        lookup: Lookup { drafts_max: 6, drafts_per_task_max: 3, ..Lookup::default() },
-        track: Track { tasks_max: 3, ..Track::default() },
-        unrouted: Unrouted { events_per_tenant_max: 4, ..Unrouted::default() },
+        lookup: LookupSettings { drafts_max: 6, drafts_per_task_max: 3, ..LookupSettings::default() },
+        track: TrackSettings { tasks_max: 3, ..TrackSettings::default() },
+        unrouted: UnroutedSettings { events_per_tenant_max: 4, ..UnroutedSettings::default() },
         ..Settings::default()
     }
 }
@@ -165,7 +165,7 @@ proptest! {
             prop_assert_eq!(format!("{calm:?}"), format!("{shaken:?}"), "output {}", at);
         }
         prop_assert_eq!(calm.outputs.len(), shaken.outputs.len());
-        prop_assert_eq!(calm.flow.chain().remembered(), shaken.flow.chain().remembered());
+        prop_assert_eq!(calm.flow.remembered(), shaken.flow.remembered());
         for letter in support::written(&calm.outputs, Topic::DeadLetters) {
             prop_assert!(!letter["reason"].as_str().expect("a reason").starts_with("defect"), "{}", letter);
         }
@@ -271,15 +271,15 @@ fn happening() -> impl Strategy<Value = Value> {
 #[test]
 fn memory_is_bounded_with_ten_thousand_tenants() {
     let settings = Settings {
-        lookup: Lookup { drafts_max: 500, ..Lookup::default() },
-        track: Track { tasks_max: 5_000, ..Track::default() },
-        unrouted: Unrouted { bytes_max: 1 << 20, ..Unrouted::default() },
+        lookup: LookupSettings { drafts_max: 500, ..LookupSettings::default() },
+        track: TrackSettings { tasks_max: 5_000, ..TrackSettings::default() },
+        unrouted: UnroutedSettings { bytes_max: 1 << 20, ..UnroutedSettings::default() },
         ..Settings::default()
     };
     let mut flow = Flow::new(7, 1, &settings);
     let (mut outputs, mut offset) = (Vec::new(), 0);
     let mut take = |flow: &mut Flow, value: &Value| {
-        flow.on(&record(value, offset), &mut outputs);
+        flow.on(&record(value, offset), &mut outputs).expect("no defect");
         offset += 1;
         outputs.clear();
     };
@@ -297,7 +297,7 @@ fn memory_is_bounded_with_ten_thousand_tenants() {
             take(&mut flow, &request);
         }
     }
-    let remembered = flow.chain().remembered();
+    let remembered = flow.remembered();
     assert_eq!((remembered.tenants, remembered.tasks, remembered.held), (10_000, 5_000, 500));
     assert!((500..3_000).contains(&remembered.unrouted), "{remembered:?}");
 }

@@ -3,6 +3,7 @@
 
 mod agents;
 mod gateways;
+mod lacking;
 mod mirror;
 mod rebalance;
 mod switch;

@@ -141,9 +141,16 @@ fn a_seeded_hub_takes_samples_from_whoever_may_read_its_directory() {
     let data = directory.path().display().to_string();
     let env = [("NEXUS_DATA_DIR", data.as_str()), ("PORT", "0"), ("NEXUS_AUTH_BCRYPT_COST", "4")];
     let seeded = json_lines(&run(&["seed", "--json"], &env)).remove(0);
+    let is_well = |what: &str| {
+        let doctor = run(&["doctor", "--json"], &env);
+        assert!(doctor.status.success(), "{what}: {}", text(&doctor.stdout));
+        assert!(json_lines(&doctor).iter().any(|finding| finding["check"] == "secrets" && finding["ok"] == true));
+    };
+    is_well("a seeded hub that does not run");
     let mut up = nexus();
     up.envs(env).arg("up");
     let _hub = Process::start(up);
+    is_well("a seeded hub that runs");
     for (provider, event) in [("clickup", "taskCreated.with_task"), ("slack", "message"), ("github", "issues.opened")] {
         let sent = run(&["send", provider, event], &env);
         assert!(sent.status.success(), "{provider}: {}", text(&sent.stderr));

@@ -1,11 +1,16 @@
 //! A hub in this process, and a client that reads as sentences:
 //! `hub.webhook(…).await`, `hub.events().await`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use hub::{Hub as Running, roles::Role};
 use pipeline::{
     ports::{Clock, Log, Record, Start, Visibility},
+    testing::MemoryLog,
     topics::Topic,
 };
 use providers::samples::{self, Request, Sender};
@@ -13,15 +18,36 @@ use reqwest::StatusCode;
 use runtime::{
     clock::SystemClock,
     config::{Config, ConnectionSettings},
+    kill_switch::{KillSwitch, follow::Follower},
+    supervisor::RoleContext,
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::{net::TcpSocket, sync::watch};
 
 /// The secret of all connections of the tests.
 pub const SECRET: &str = "test-secret";
 /// How long anything may take that does happen, on a machine that is busy with
 /// other things. Only a failing test waits that long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A port that nobody else is given for as long as this lives. It is bound and
+/// not listened at: that keeps it from whoever asks for any port, and leaves it
+/// to who asks for this one by its number, again and again.
+pub struct Port(TcpSocket);
+
+impl Port {
+    pub fn hold() -> Port {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        Port(socket)
+    }
+
+    pub fn number(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+}
 
 /// A hub with its directory.
 pub struct Hub {
@@ -240,4 +266,26 @@ impl Hub {
         self.running.take().unwrap().stop().await.unwrap();
         self.directory
     }
+}
+
+/// A kill switch that is followed as in a hub, over a log in which nobody stops
+/// anything. One for all who ask: it has a thread of its own, so that it lives
+/// longer than any of their runtimes.
+pub fn kill_switch() -> Arc<KillSwitch> {
+    static FOLLOWED: LazyLock<Arc<KillSwitch>> = LazyLock::new(|| {
+        let kill_switch = KillSwitch::new();
+        let (log, clock) = (Arc::new(MemoryLog::new(1)), Arc::new(SystemClock));
+        let follower = Follower { kill_switch: Arc::clone(&kill_switch), log, clock, roles: Vec::new() };
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let (_stop, stopped) = watch::channel(false);
+            let context = RoleContext { role: "kill_switch", board: Arc::default(), stop: stopped };
+            runtime.block_on(follower.run(context)).expect("it is followed");
+        });
+        while kill_switch.halted("").is_some() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        kill_switch
+    });
+    Arc::clone(&FOLLOWED)
 }

@@ -16,7 +16,7 @@ const ENGINE: Option<runtime::sql::MakeEngine> = None;
 mod agents;
 mod api;
 mod arroyo;
-mod black_box;
+mod audit;
 mod chaos;
 mod commands;
 mod connections;

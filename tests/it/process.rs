@@ -1,8 +1,10 @@
 //! The binary as a process: to be killed, stopped and started again.
 
 use std::{
+    collections::VecDeque,
     io::{BufRead, BufReader},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -22,10 +24,14 @@ pub fn unset(mut command: Command) -> Command {
     command
 }
 
+/// Lines of its log that are kept for a test that fails.
+const LINES_KEPT: usize = 60;
+
 /// A running `nexus up`.
 pub struct Process {
     child: Child,
     pub url: String,
+    said: Arc<Mutex<VecDeque<String>>>,
 }
 
 impl Process {
@@ -42,8 +48,18 @@ impl Process {
             said.push(line);
         };
         // Whatever it says later must not fill the pipe.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Process { child, url }
+        let said = Arc::new(Mutex::new(VecDeque::from(said)));
+        let heard = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut said = heard.lock().unwrap();
+                if said.len() == LINES_KEPT {
+                    said.pop_front();
+                }
+                said.push_back(line);
+            }
+        });
+        Process { child, url, said }
     }
 
     /// The most memory that it ever had, in megabytes.
@@ -87,5 +103,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            eprintln!("the last that process {} said:", self.child.id());
+            said.iter().for_each(|line| eprintln!("  {line}"));
+        }
     }
 }

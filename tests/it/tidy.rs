@@ -36,7 +36,7 @@ fn dependencies(manifest: &str) -> Vec<String> {
 
 /// The code of a file: up to its tests, without comments.
 fn code(text: &str) -> String {
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
@@ -173,7 +173,7 @@ fn unsafe_stands_only_in_named_modules() {
 }
 
 #[test]
-fn every_topic_and_every_setting_is_in_the_documentation() {
+fn every_topic_and_every_role_is_in_the_documentation() {
     let architecture = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     for spec in pipeline::topics::TOPICS {
         assert!(architecture.contains(&format!("`{}`", spec.name)), "ARCHITECTURE.md does not name {}", spec.name);
@@ -249,4 +249,30 @@ fn what_knows_a_provider_is_found_by_the_test_above() {
     for line in ["match self.seen(name_of(provider, delivery)).await {", "let slack = \"slack\";", "match worked {"] {
         assert!(!asks_which_provider(line), "{line}");
     }
+}
+
+/// The manual explains each of its settings: by a comment above it in its
+/// paragraph, or above its table.
+#[test]
+fn every_setting_is_explained_in_the_manual() {
+    let manual = std::fs::read_to_string(root().join("deploy/default.toml")).unwrap();
+    let (mut table, mut is_explained, mut is_table_explained) = (String::new(), false, false);
+    let (mut settings, mut unexplained) = (0, Vec::new());
+    for line in manual.lines() {
+        if line.starts_with('#') {
+            is_explained = true;
+        } else if line.trim().is_empty() {
+            is_explained = false;
+        } else if line.starts_with('[') {
+            (table, is_table_explained) = (line.to_owned(), is_explained);
+            is_explained = false;
+        } else if let Some((name, _)) = line.split_once('=') {
+            settings += 1;
+            if !is_explained && !is_table_explained {
+                unexplained.push(format!("{table} {}", name.trim()));
+            }
+        }
+    }
+    assert!(settings > 150, "the manual has {settings} settings");
+    assert!(unexplained.is_empty(), "{unexplained:#?}");
 }

@@ -39,7 +39,8 @@ fn digits(into: &mut [u8], mut number: i64) {
 
 /// From RFC 3339 and its relatives in the wild: any number of fraction digits,
 /// `Z` or an offset with or without a colon (`+0200`), `t` or a space for `T`.
-/// Fractions beyond a millisecond are cut.
+/// Fractions beyond a millisecond are cut. Nothing that [`to_rfc3339`] could not
+/// write again.
 pub fn from_rfc3339(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     if bytes.len() < 20 || bytes[4] != b'-' || bytes[7] != b'-' || bytes[13] != b':' || bytes[16] != b':' {
@@ -81,7 +82,8 @@ pub fn from_rfc3339(text: &str) -> Option<i64> {
         _ => return None,
     };
     let seconds = hour * 3600 + minute * 60 + second.min(59) - offset_min * 60;
-    Some(days_from_civil(year, month, day) * DAY_MS + seconds * 1000 + ms)
+    let ms = days_from_civil(year, month, day) * DAY_MS + seconds * 1000 + ms;
+    (OLDEST_MS..=NEWEST_MS).contains(&ms).then_some(ms)
 }
 
 fn number(text: &[u8]) -> Option<i64> {
@@ -145,6 +147,8 @@ mod tests {
             "2024-01-01T00:00:00.Z",
             "2024-01-01T00:00:00+2",
             "0000-01-01T00:00:00Z",
+            "0001-01-01T00:00:00+00:01",
+            "9999-12-31T23:59:59-00:01",
         ] {
             assert_eq!(from_rfc3339(text), None, "{text}");
         }
@@ -157,8 +161,17 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_answered(text in "\\PC*") {
-            let _ = from_rfc3339(&text);
+        fn what_is_read_from_any_text_is_a_time_that_can_be_written(text in prop_oneof![
+            "\\PC*",
+            "(0001|9999|[0-9]{4})-(0[0-9]|1[0-3])-[0-3][0-9][Tt ][0-2][0-9]:[0-5][0-9]:[0-6][0-9]([.,][0-9]{0,12})?(Z|[+-][0-2][0-9]:?[0-5][0-9])",
+        ]) {
+            if let Some(ms) = from_rfc3339(&text) {
+                prop_assert!((OLDEST_MS..=NEWEST_MS).contains(&ms), "{ms}");
+                prop_assert_eq!(from_rfc3339(&to_rfc3339(ms)), Some(ms));
+                // A date and a time of day stand at its beginning, and nothing else.
+                prop_assert!(text.is_ascii() && text.len() >= "2026-11-21T08:00:00Z".len(), "{text:?}");
+                prop_assert_eq!((text.as_bytes()[4], text.as_bytes()[7], text.as_bytes()[13]), (b'-', b'-', b':'));
+            }
         }
     }
 }

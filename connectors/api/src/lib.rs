@@ -6,8 +6,11 @@
 
 mod call;
 mod check;
+#[cfg(test)]
+mod check_oracle;
 pub mod dead_letters;
 pub mod dry_run;
+mod guard;
 mod input;
 mod limits;
 mod operation;
@@ -21,7 +24,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, middleware};
 use pipeline::{
-    detect,
+    governance,
     ports::{Clock, Log},
     worker::Progress,
 };
@@ -122,7 +125,7 @@ pub struct Desk {
     /// How bodies are read.
     pub bodies: Bodies,
     /// The limits of tenants that set none of their own.
-    pub limits: detect::Limits,
+    pub limits: governance::Limits,
     /// One at a time looks through the whole log.
     pub dry_runs: Semaphore,
     /// Whose word on a request's origin is taken.

@@ -1,10 +1,10 @@
 //! What people write of a tenant's limits: a part of
-//! [`Limits`](pipeline::detect::Limits), every field optional. What is left out
+//! [`Limits`](pipeline::governance::Limits), every field optional. What is left out
 //! is as the hub's configuration has it. The bounds are those of
-//! [`Limits::check`](pipeline::detect::Limits::check); a test holds that they
+//! [`Limits::check`](pipeline::governance::Limits::check); a test holds that they
 //! agree.
 
-use pipeline::detect::Level;
+use pipeline::governance::Level;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
@@ -136,7 +136,7 @@ forms! {
 
 #[cfg(test)]
 mod tests {
-    use pipeline::detect::{Limits, RULES};
+    use pipeline::governance::{Limits, RULES};
     use serde_json::{Value, json};
 
     use super::*;

@@ -93,6 +93,8 @@ pub struct Operation {
     pub over_all: bool,
     /// Whether it writes into the audit trail by itself, or has nothing to write.
     pub keeps_own_trail: bool,
+    /// Whether an agent that uses it acts, and must be allowed to now.
+    pub acts: bool,
 }
 
 /// An operation of the role `api`. What it takes and gives is read from the
@@ -112,6 +114,7 @@ where
     let serve: Serve =
         Arc::new(move |call, body| Box::pin(async move { Ok(handler(call, I::take(body)?).await?.respond()) }));
     let taken = Taken { media: I::MEDIA, optional: I::OPTIONAL, schema: I::schema };
+    let acts = method != Method::GET && access.roles().contains(&Role::Agent);
     Operation {
         method,
         path,
@@ -126,6 +129,7 @@ where
         served: Served::Desk(serve),
         over_all: false,
         keeps_own_trail: false,
+        acts,
     }
 }
 
@@ -144,6 +148,7 @@ pub fn described(method: Method, path: &'static str, summary: &'static str, give
         served,
         over_all: true,
         keeps_own_trail: true,
+        acts: false,
     }
 }
 
@@ -164,6 +169,13 @@ impl Operation {
     /// One that says by itself in the audit trail what it did.
     pub fn keeps_own_trail(mut self) -> Self {
         self.keeps_own_trail = true;
+        self
+    }
+
+    /// One that changes nothing although it is no GET, or asks by itself whether
+    /// an agent may act.
+    pub fn no_act(mut self) -> Self {
+        self.acts = false;
         self
     }
 
@@ -242,7 +254,15 @@ impl Operation {
             return serve(call, body).await;
         }
         let (act, desk) = (self.act(&call), Arc::clone(&call.desk));
-        let (answered, was_written) = asked(act.clone(), serve(call, body)).await;
+        let agent = (self.acts && call.who.role == Role::Agent).then(|| call.who.subject.clone());
+        let tenant = call.tenant.clone();
+        let served = async {
+            match &agent {
+                Some(agent) => desk.acting(&tenant, agent, serve(call, body)).await,
+                None => serve(call, body).await,
+            }
+        };
+        let (answered, was_written) = asked(act.clone(), served).await;
         if answered.is_ok() && !was_written && !self.access.roles().contains(&Role::Agent) {
             desk.note(&act).await;
         }

@@ -53,6 +53,40 @@ data! {
     Promised = ACCEPTED;
 }
 
+/// The schema of `page`.
+fn page_schema() -> serde_json::Value {
+    json!({
+        "type": "object",
+        "required": ["next"],
+        "properties": { "next": { "type": ["string", "null"], "description": "the cursor of the next page" } },
+    })
+}
+
+/// Part of a list that stands within something.
+pub struct Part<T> {
+    /// The thing, with the part.
+    pub data: T,
+    /// The cursor of the next part, if there may be one.
+    pub next: Option<String>,
+}
+
+impl<T: Serialize + JsonSchema + Send + 'static> Output for Part<T> {
+    const STATUS: StatusCode = StatusCode::OK;
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let data = generator.subschema_for::<T>();
+        json_schema!({
+            "type": "object",
+            "required": ["data", "page"],
+            "properties": { "data": data, "page": page_schema() },
+        })
+    }
+
+    fn respond(self) -> Response {
+        Json(json!({ "data": self.data, "page": { "next": self.next } })).into_response()
+    }
+}
+
 /// Part of a list.
 pub struct Page<T> {
     /// The rows.
@@ -71,11 +105,7 @@ impl<T: Serialize + JsonSchema + Send + 'static> Output for Page<T> {
             "required": ["data", "page"],
             "properties": {
                 "data": { "type": "array", "items": row },
-                "page": {
-                    "type": "object",
-                    "required": ["next"],
-                    "properties": { "next": { "type": ["string", "null"], "description": "the cursor of the next page" } },
-                },
+                "page": page_schema(),
             },
         })
     }

@@ -22,8 +22,8 @@ use pipeline::{
 
 use providers::{
     client::{
-        Caller, Deadline, Http, Ledger, Limits, Manner, NotCounted, NotSent, Policies, ProviderClient, ProviderError,
-        Rejection, WhileDown,
+        Caller, Deadline, GuardedCaller, Http, Ledger, Limits, Manner, NotCounted, NotSent, Policies, ProviderClient,
+        ProviderError, Rejection, WhileDown,
     },
     credentials::{Link, Links},
 };
@@ -56,7 +56,7 @@ pub struct BotIdentity {
     directory: Arc<Directory>,
     links: Links,
     providers: ProviderSettings,
-    caller: Arc<Caller>,
+    calls: Arc<GuardedCaller>,
     clock: Arc<dyn Clock>,
     kill_switch: Arc<KillSwitch>,
 }
@@ -69,13 +69,13 @@ impl BotIdentity {
         directory: Arc<Directory>,
         links: Links,
         clock: Arc<dyn Clock>,
-        (ledger, kill_switch): (&Ledger, Arc<KillSwitch>),
+        (ledger, kill_switch): (Ledger, Arc<KillSwitch>),
     ) -> Result<BotIdentity, Failure> {
         let providers = config.providers.clone();
         let limits = Limits { allow_private_targets: providers.allow_private_targets, ..Limits::default() };
-        let caller =
-            Caller::new(Http::new(limits)?, Arc::clone(&clock), Policies::default(), ledger, Arc::clone(&kill_switch));
-        Ok(BotIdentity { store, directory, links, providers, caller: Arc::new(caller), clock, kill_switch })
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), Policies::default(), ledger);
+        let calls = Arc::new(GuardedCaller::new(caller, Arc::clone(&kill_switch), Box::new(NotCounted)));
+        Ok(BotIdentity { store, directory, links, providers, calls, clock, kill_switch })
     }
 
     /// Keeps all connections' ids known until told to stop.
@@ -161,8 +161,7 @@ impl BotIdentity {
 
     async fn ask(&self, tenant: &str, id: &str, link: &Link) -> Result<Vec<String>, ProviderError> {
         let manner = Manner { while_down: WhileDown::Tell, deadline: Deadline::None, is_paced: false };
-        let calls = (Arc::clone(&self.caller), Arc::new(NotCounted) as _);
-        let client = ProviderClient::new(calls, (tenant, id), link, &self.providers, manner)?;
+        let client = ProviderClient::new(Arc::clone(&self.calls), (tenant, id), link, &self.providers, manner)?;
         let nobody = || ProviderError::unsupported("there is nobody to ask");
         let ids = client.provider.identity().ok_or_else(nobody)?.ask(&client).await?;
         if ids.is_empty() { Err(ProviderError::rejected("the answer names nobody")) } else { Ok(ids) }

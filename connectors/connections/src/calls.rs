@@ -114,7 +114,7 @@ impl Connections {
     pub(super) fn client(&self, tenant: &str, id: &str, patience: Duration) -> Result<ProviderClient, ProviderError> {
         let off = || ProviderError::not_sent(NotSent::NoConnection, "the connection is off");
         let link = self.links.find(tenant, id).ok_or_else(off)?;
-        let calls = (Arc::clone(&self.caller), Arc::clone(&self.observer));
+        let calls = Arc::clone(&self.calls);
         ProviderClient::new(calls, (tenant, id), &link, &self.providers, manner(patience))
     }
 }

@@ -35,7 +35,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use providers::{
-    client::{CallObserver, Caller, Http, Ledger, Limits, Policies, ProviderError},
+    client::{Caller, GuardedCaller, Http, Ledger, Limits, Policies, ProviderError},
     credentials::Links,
 };
 use runtime::{
@@ -70,8 +70,7 @@ pub struct Connections {
     oauth: OAuthSettings,
     settings: UpkeepSettings,
     public_url: Option<String>,
-    caller: Arc<Caller>,
-    observer: Arc<dyn CallObserver>,
+    calls: Arc<GuardedCaller>,
     kill_switch: Arc<KillSwitch>,
     /// Providers whose requests are believed by a secret of the settings.
     shared_secrets: HashSet<String>,
@@ -110,7 +109,7 @@ impl Connections {
         let Parts { log, clock, store, directory, seal, ledger, kill_switch } = parts;
         let limits = Limits { allow_private_targets: config.providers.allow_private_targets, ..Limits::default() };
         let policies = Policies { retry: Policy { backoff_first_ms: 200, ..Policy::default() }, ..Policies::default() };
-        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies, &ledger, Arc::clone(&kill_switch));
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies, ledger);
         let counts = Counts::new()?;
         let observer =
             calls::CallTrail { calls: counts.calls.clone(), log: Arc::clone(&log), clock: Arc::clone(&clock) };
@@ -119,8 +118,7 @@ impl Connections {
         Ok(Connections {
             counts,
             links: Links::new(config, Arc::clone(&directory), Arc::clone(&seal)),
-            caller: Arc::new(caller),
-            observer: Arc::new(observer),
+            calls: Arc::new(GuardedCaller::new(caller, Arc::clone(&kill_switch), Box::new(observer))),
             kill_switch,
             providers: config.providers.clone(),
             oauth: config.oauth.clone(),

@@ -4,7 +4,7 @@
 
 use std::{
     sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hashbrown::{HashMap, HashSet};
@@ -31,6 +31,8 @@ const RECONCILE: &str = "reconcile";
 
 /// How often it is looked for what is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often at least it is looked for projects whose end has passed.
+const ENDS_EVERY: Duration = Duration::from_secs(60);
 /// Changes of the directory that come this close are looked at together.
 const PAUSE: Duration = Duration::from_millis(100);
 /// What is due of a stopped tenant is looked at again so much later.
@@ -71,10 +73,15 @@ impl Connections {
         self.kill_switch.leased().await;
         let (mut known, mut checks, mut backfills) = (Known::default(), JoinSet::new(), JoinSet::new());
         let (mut has_changed, mut is_noticed) = (true, true);
+        let mut next_end = Instant::now();
         loop {
             let worked = async {
                 if std::mem::take(&mut is_noticed) {
                     self.follow_notices().await?;
+                }
+                if has_changed || next_end <= Instant::now() {
+                    let left = self.archive_ended().await?.map_or(ENDS_EVERY, Duration::from_millis);
+                    next_end = Instant::now() + left.min(ENDS_EVERY);
                 }
                 if std::mem::take(&mut has_changed) {
                     tokio::time::sleep(PAUSE).await;

@@ -1,8 +1,9 @@
 //! What follows for projects from what the pipeline keeps: a candidate that has
-//! a workgroup and a channel becomes a project, and one whose list is over is
-//! archived.
+//! a workgroup and a channel becomes a project, and one whose list is over, or
+//! whose end has passed, is archived. A project's beginning is no gate: what is
+//! said before it belongs to it.
 
-use pipeline::event::{Candidate, OnListCreated, Project, Workgroup};
+use pipeline::event::{Candidate, OnListCreated, Project, Time, Workgroup};
 
 use super::Connections;
 use providers::client::ProviderError;
@@ -61,6 +62,32 @@ impl Connections {
             }
         }
         Ok(())
+    }
+
+    /// Archives the projects whose end has passed; in how many milliseconds the
+    /// next one ends, as far as the directory knows.
+    pub(super) async fn archive_ended(&self) -> Result<Option<u64>, ProviderError> {
+        let now = Time::from_ms(self.clock.now_ms());
+        let mut next: Option<u64> = None;
+        for (tenant, id, row) in self.directory.everywhere::<Project>() {
+            let Some(ends_at) = row.ends_at.filter(|_| !row.archived) else { continue };
+            if ends_at > now {
+                let left_ms = ends_at.as_ms() - now.as_ms();
+                next = Some(next.map_or(left_ms, |next| next.min(left_ms)));
+                continue;
+            }
+            // Unless somebody has moved its end meanwhile.
+            let change = |row: &mut Project| {
+                row.archived |= row.ends_at.is_some_and(|ends_at| ends_at <= now);
+                Ok::<(), StoreError>(())
+            };
+            match self.store.projects().change(&tenant, &id, change).await {
+                Ok(_) => tracing::info!(tenant = &*tenant, project = &*id, "a project has ended: it is archived"),
+                Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(next)
     }
 
     /// A candidate with a workgroup and a channel needs nobody's word, where the

@@ -11,10 +11,6 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    routing::{any, get},
-};
 use bytes::Bytes;
 use pipeline::{
     event::{Act, AgentAction, Deed, Doer, GATEWAY, Presence, SocketStatus, Time},
@@ -27,9 +23,8 @@ use super::{
     Counts, Settings,
     by_agent::ByAgent,
     cursors::Cursors,
-    engine::{self, polls::Sessions},
     inbox::Partition,
-    plain,
+    polls::Sessions,
     presence::{Changed, Online},
     seat::{Identity, Seat, Transport},
     session::{Mark, Reason},
@@ -123,15 +118,6 @@ impl Gateway {
             outbox: Mutex::default(),
             posted: Notify::new(),
         })
-    }
-
-    /// Its routes.
-    pub fn router(self: &Arc<Self>) -> Router {
-        Router::new()
-            .route("/agents/ws", get(plain::open))
-            .route("/socket.io/", any(engine::serve))
-            .route("/socket.io", any(engine::serve))
-            .with_state(Arc::clone(self))
     }
 
     /// Who is online, over all instances.

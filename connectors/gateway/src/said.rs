@@ -146,6 +146,7 @@ pub fn action(name: &str, data: Option<&RawValue>, of: &Identity, now_ms: u64) -
         data: value,
         at: Time::from_ms(now_ms),
         trace_id: Some(trace_id),
+        correlation_id: None,
     })
 }
 

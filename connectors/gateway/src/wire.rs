@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{
 
 use super::{
     encode::{Dialect, Encoder, Framing, reframe},
-    engine::polls::{Polls, Posted},
+    polls::{Polls, Posted},
     seat::Seat,
     session::Reason,
     upgrade::Ws,

@@ -6,9 +6,9 @@ use axum::Router;
 use pipeline::{
     event::Tenant,
     flow,
-    operators::{deduplicate::Deduplicate, govern::Govern},
     ports::{Clock, Log},
     retry::Policy,
+    settings::{DeduplicateSettings, GovernSettings},
     worker::Progress,
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -29,7 +29,7 @@ use providers::{
     credentials::{Links, with_default_token},
 };
 use runtime::{
-    auth::{Authenticate, Gate, Tokens},
+    auth::{Authenticate, Gate, Origins, Tokens, for_pages},
     clock::SystemClock,
     config::Config,
     directory::Directory,
@@ -47,7 +47,7 @@ use runtime::{
 use store::{
     Store,
     announce::{Announcer, HouseRule},
-    audit::Trail,
+    audit::AuditProjector,
     project::Projector,
 };
 
@@ -105,7 +105,7 @@ impl Parts {
         }
         let Keys { jwt_secret, seal } = Keys::load(config)?;
         let (seal, directory) = (Arc::new(seal), Arc::new(Directory::default()));
-        let kill_switch = KillSwitch::set();
+        let kill_switch = KillSwitch::new();
         metrics.include(vec![Box::new(Gauges::new(Arc::clone(&kill_switch))?)])?;
         let tokens = Arc::new(Tokens::new(&jwt_secret, Arc::clone(&directory), Arc::clone(&clock)));
         let gate = Arc::new(gate(config, notice, &directory, &tokens));
@@ -197,11 +197,6 @@ impl Parts {
         })
     }
 
-    /// What every call to a provider goes by.
-    fn guards(&self) -> (&Ledger, Arc<KillSwitch>) {
-        (&self.ledger, Arc::clone(&self.kill_switch))
-    }
-
     fn announcer(&self, config: &Config) -> Option<Announcer> {
         self.desk.as_ref()?;
         let store = Arc::clone(self.store.as_ref()?);
@@ -245,10 +240,15 @@ impl Parts {
                 Arc::new(BotIdentity::new(config, Arc::clone(store), directory, links, clock, self.guards())?);
             crew.man("own_ids", move |context| Arc::clone(&own_ids).run(context));
             let prices = Arc::new(config.usage.prices.clone());
-            let trail = Trail { store: Arc::clone(store), log: Arc::clone(&self.log), prices };
+            let trail = AuditProjector { store: Arc::clone(store), log: Arc::clone(&self.log), prices };
             crew.man("trail", move |context| trail.clone().run(context));
         }
         roles.iter().try_for_each(|role| self.man_role(crew, config, *role))
+    }
+
+    /// What everybody asks who calls providers.
+    fn guards(&self) -> (Ledger, Arc<KillSwitch>) {
+        (self.ledger.clone(), Arc::clone(&self.kill_switch))
     }
 
     fn man_role(&self, crew: &mut Crew, config: &Config, role: Role) -> Result<(), Failure> {
@@ -264,13 +264,8 @@ impl Parts {
             }
             Role::Lookups => {
                 let links = Links::new(config, Arc::clone(&self.directory), Arc::clone(&self.seal));
-                let desk = lookups::Desk::new(
-                    config,
-                    links,
-                    Arc::clone(&self.clock),
-                    Arc::clone(&self.metrics),
-                    self.guards(),
-                )?;
+                let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
+                let desk = lookups::Desk::new(config, links, clock, metrics, self.guards())?;
                 let (log, directory) = (Arc::clone(&self.log), Arc::clone(&self.directory));
                 let lookups = Lookups { log, directory, desk: Arc::new(desk) };
                 crew.man(role.name(), move |context| lookups.clone().run(context));
@@ -347,7 +342,11 @@ impl Parts {
             webhooks_health: config.server.webhooks_health,
         }));
         match &self.gateway {
-            Some(gateway) => router.merge(gateway.router()),
+            // A browser's client begins with polling, which is plain HTTP.
+            Some(gateway) => {
+                let origins = Arc::new(Origins::new(&config.server.cors_origins));
+                router.merge(for_pages(gateway.router(), &origins))
+            }
             None => router,
         }
     }
@@ -401,15 +400,15 @@ async fn follow(directory: Arc<Directory>, log: Arc<dyn Log>, context: RoleConte
 
 fn settings(config: &Config) -> flow::Settings {
     flow::Settings {
-        deduplicate: Deduplicate {
+        deduplicate: DeduplicateSettings {
             window_ms: config.pipeline.deduplicate_hours.saturating_mul(3_600_000),
             events_max: config.pipeline.deduplicate_events_max,
         },
-        govern: Govern {
+        govern: GovernSettings {
             limits: config.governance.0.clone(),
             silent_ms: config.agents.silent_ms,
             presence_ttl_ms: gateway::PRESENCE_TTL_MS,
-            ..Govern::default()
+            ..GovernSettings::default()
         },
         ..flow::Settings::default()
     }

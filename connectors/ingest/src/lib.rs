@@ -28,8 +28,9 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use pipeline::{
-    operators::{id_of, normalize},
+    inputs::normalize,
     ports::{Clock, Log, LogError},
+    turn::id_of,
 };
 use udfs::hash::Parts;
 

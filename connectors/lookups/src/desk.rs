@@ -21,7 +21,7 @@ use super::flights::Flights;
 use providers::{
     capability::Lookup,
     client::{
-        Answer, CallObserver, Caller, Cause, Deadline, Http, Ledger, Limits, Manner, NotCounted, NotSent, Policies,
+        Answer, Caller, Cause, Deadline, GuardedCaller, Http, Ledger, Limits, Manner, NotCounted, NotSent, Policies,
         ProviderClient, ProviderError, Rejection, Request, WhileDown,
     },
     credentials::Links,
@@ -64,8 +64,7 @@ pub struct Desk {
 
 /// Makes the calls, fairly.
 struct Calls {
-    caller: Arc<Caller>,
-    observer: Arc<dyn CallObserver>,
+    caller: Arc<GuardedCaller>,
     kill_switch: Arc<KillSwitch>,
     clock: Arc<dyn Clock>,
     places: Semaphore,
@@ -83,14 +82,14 @@ struct Errand {
 }
 
 impl Desk {
-    /// A desk that asks the providers of the settings, counts calls where others
-    /// count theirs, and is under this kill switch.
+    /// A desk that asks the providers of the settings, under a kill switch, and
+    /// counts calls where all others of the process count theirs.
     pub fn new(
         config: &Config,
         links: Links,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
-        (ledger, kill_switch): (&Ledger, Arc<KillSwitch>),
+        (ledger, kill_switch): (Ledger, Arc<KillSwitch>),
     ) -> Result<Desk, Failure> {
         let providers = config.providers.clone();
         let limits = Limits { allow_private_targets: providers.allow_private_targets, ..Limits::default() };
@@ -98,11 +97,10 @@ impl Desk {
         let names = providers::PROVIDERS.iter().filter(|provider| provider.lookup().is_some());
         let attempts = names.map(|provider| config.retries.attempts(&config.retries.lookups, provider.name()));
         let policies = policies(attempts.max().unwrap_or(config.retries.attempts_max));
-        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies, ledger, Arc::clone(&kill_switch));
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies, ledger);
         let calls = Calls {
-            caller: Arc::new(caller),
             // They are counted by what they found.
-            observer: Arc::new(NotCounted),
+            caller: Arc::new(GuardedCaller::new(caller, Arc::clone(&kill_switch), Box::new(NotCounted))),
             kill_switch,
             clock: Arc::clone(&clock),
             places: Semaphore::new(CALLS_MAX),
@@ -157,7 +155,7 @@ impl Desk {
         // them now than with them in a minute.
         let (while_down, deadline) = (WhileDown::Fail, Deadline::At(deadline_ms));
         let manner = Manner { while_down, deadline, is_paced: false };
-        let calls = (Arc::clone(&self.calls.caller), Arc::clone(&self.calls.observer));
+        let calls = Arc::clone(&self.calls.caller);
         let client = ProviderClient::new(calls, (tenant, connection), &link, &self.providers, manner);
         let client = client.map_err(|error| match error {
             ProviderError::NotSent { why: NotSent::NoToken, .. } => "no_token",

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use pipeline::{
     event::{LookupRequest, LookupResult},
-    operators::Turn,
     ports::{Batch, Headers, Log, LogError, NewRecord, Record, Session},
     topics::Topic,
+    turn::Turn,
 };
 use tokio::{runtime::Handle, task::JoinSet, time::timeout};
 

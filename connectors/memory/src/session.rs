@@ -10,10 +10,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use pipeline::{
     event::{MemoryRequest, MemoryResult, Text},
-    operators::Turn,
     ports::{Batch, Headers, Log, LogError, NewRecord, Record, Session},
     retry::{self, Decision, Failure},
     topics::Topic,
+    turn::Turn,
 };
 use tokio::runtime::Handle;
 

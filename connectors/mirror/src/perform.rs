@@ -100,7 +100,7 @@ impl Bench {
         let (tenant, connection) = (&*command.tenant_id, &*command.connection_id);
         let off = || ProviderError::not_sent(NotSent::NoConnection, "the connection is not there, or switched off");
         let link = self.links.find(tenant, connection).ok_or_else(off)?;
-        let calls = (Arc::clone(&self.caller), Arc::clone(&self.observer));
+        let calls = Arc::clone(&self.calls);
         let manner = Manner { while_down: WhileDown::Tell, deadline: Deadline::None, is_paced: false };
         Target::new(ProviderClient::new(calls, (tenant, connection), &link, &self.providers, manner)?)
     }

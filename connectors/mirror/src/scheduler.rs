@@ -27,7 +27,7 @@ use super::{
     perform::Step,
 };
 use providers::{
-    client::{CallObserver, Caller, Http, Ledger, Limits, Policies},
+    client::{Caller, GuardedCaller, Http, Ledger, Limits, Policies},
     credentials::Links,
 };
 use runtime::{
@@ -50,8 +50,7 @@ pub struct Bench {
     pub(super) links: Links,
     pub(super) directory: Arc<Directory>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) caller: Arc<Caller>,
-    pub(super) observer: Arc<dyn CallObserver>,
+    pub(super) calls: Arc<GuardedCaller>,
     pub(super) kill_switch: Arc<KillSwitch>,
     /// Jobs in memory, of all sessions.
     pub(super) in_hand: AtomicUsize,
@@ -59,14 +58,14 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A bench that calls the providers of the settings, counts calls where others
-    /// count theirs, and is under this kill switch.
+    /// A bench that calls the providers of the settings, under a kill switch, and
+    /// counts calls where all others of the process count theirs.
     pub fn new(
         config: &Config,
         links: Links,
         directory: Arc<Directory>,
         clock: Arc<dyn Clock>,
-        (ledger, kill_switch): (&Ledger, Arc<KillSwitch>),
+        (ledger, kill_switch): (Ledger, Arc<KillSwitch>),
     ) -> Result<Bench, Failure> {
         let (settings, providers, retries) = (config.mirror.clone(), config.providers.clone(), config.retries.clone());
         let limits = Limits {
@@ -77,24 +76,12 @@ impl Bench {
         // One attempt a call: what is tried again waits its turn again.
         let retry = Policy { attempts_max: 1, ..Policy::default() };
         let policies = Policies { retry, scope_window_ms: settings.slack_channel_ms, ..Policies::default() };
-        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies, ledger, Arc::clone(&kill_switch));
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies, ledger);
         let (in_hand, parked) = Default::default();
         let counts = Counts::new()?;
-        let observer = Arc::new(CallCounter(counts.calls.clone()));
-        Ok(Bench {
-            counts,
-            settings,
-            providers,
-            retries,
-            links,
-            directory,
-            clock,
-            caller: Arc::new(caller),
-            observer,
-            kill_switch,
-            in_hand,
-            parked,
-        })
+        let observer = Box::new(CallCounter(counts.calls.clone()));
+        let calls = Arc::new(GuardedCaller::new(caller, Arc::clone(&kill_switch), observer));
+        Ok(Bench { counts, settings, providers, retries, links, directory, clock, calls, kill_switch, in_hand, parked })
     }
 
     pub(super) fn attempts_max(&self, provider: &str) -> u32 {

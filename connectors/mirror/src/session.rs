@@ -11,9 +11,9 @@ use std::{
 };
 
 use pipeline::{
-    operators::Turn,
     ports::{Batch, Log, LogError, NewRecord, Record, Session, Start, Visibility},
     topics::Topic,
+    turn::Turn,
 };
 use tokio::{
     sync::{mpsc, oneshot},

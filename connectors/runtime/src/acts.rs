@@ -2,7 +2,8 @@
 
 use pipeline::{
     event::{
-        Act, Alert, Deed, Doer, InboxEntry, MirrorCommand, MirrorPlace, MirrorResult, MirrorStage, MirrorWork, Time,
+        Act, AgentAction, Alert, Deed, Doer, InboxEntry, MirrorCommand, MirrorPlace, MirrorResult, MirrorStage,
+        MirrorWork, Time, TraceOf,
     },
     ports::Record,
 };
@@ -14,6 +15,9 @@ use udfs::{
 /// Alerts that tell of something that was done. What is done to agents is in
 /// `audit`: an alert alone does not say whether anything was.
 const ALERTS_THAT_ARE_ACTS: &[&str] = &["project.throttled", "agent.offline", "agent.online"];
+
+/// An agent may name an action that is none; a name is no longer than ids are.
+const ID_BYTES_MAX: usize = 128;
 
 /// The id of what a record tells, the same however often it is read.
 pub fn id_of(log: u64, record: &Record) -> String {
@@ -139,7 +143,14 @@ pub fn cut_off(command: &MirrorCommand, at: Time) -> Act {
 pub fn of_decision(entry: &InboxEntry, id: String) -> Act {
     let data = |name: &str| entry.data.as_ref()?.get(name)?.as_str().map(str::to_owned);
     let agent = entry.to.first().map(|to| to.agent_id.clone());
-    let (decision, error) = (data("decision"), data("error"));
+    let decision = data("decision");
+    // A tool of the hub's that fails says so with a code and a reason.
+    let error = entry.data.as_ref().and_then(|data| data.get("error")).filter(|error| !error.is_null());
+    let error = error.map(|error| match (error["code"].as_str(), error["reason"].as_str(), error.as_str()) {
+        (Some(code), Some(reason), _) => format!("{code}: {reason}"),
+        (.., Some(text)) => text.to_owned(),
+        _ => error.to_string(),
+    });
     let outcome = match (decision.as_deref(), &error) {
         (Some("denied"), _) | (_, Some(_)) => "refused",
         _ => "done",
@@ -158,6 +169,29 @@ pub fn of_decision(entry: &InboxEntry, id: String) -> Act {
         trace_id: entry.trace_id.clone(),
         ..Act::default()
     }
+}
+
+/// A trace that an agent named later for one of its actions: the row joins both.
+pub fn of_trace(action: &AgentAction, id: String) -> Option<Act> {
+    let TraceOf { action_id, trace_id } = serde_json::from_value(action.data.clone()).ok()?;
+    let is_trace = trace_id.len() == 32 && trace_id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if !is_trace || action_id.len() > ID_BYTES_MAX {
+        return None;
+    }
+    Some(Act {
+        id,
+        tenant_id: action.tenant_id.clone(),
+        action: "action.traced".to_owned(),
+        outcome: "done".to_owned(),
+        actor: Doer { kind: "agent".to_owned(), id: Some(action.agent_id.clone()), role: None },
+        subject: Deed { kind: "action".to_owned(), id: Some(action_id.clone()) },
+        at: action.at,
+        agent_id: Some(action.agent_id.clone()),
+        command_id: Some(action_id),
+        reason: Some("the agent named the action's trace later".to_owned()),
+        trace_id: Some(trace_id),
+        ..Act::default()
+    })
 }
 
 /// What an alert says was done, if it says that.
@@ -236,6 +270,47 @@ mod tests {
         let work = MirrorWork::SetStatus { place, status: None, state: TaskState::Done };
         let act = of_command(&command(work), Some("agent:agt_2"));
         assert_eq!((&*act.action, act.agent_id.as_deref(), &*act.subject.kind), ("status.set", Some("agt_2"), "jira"));
+    }
+
+    #[test]
+    fn a_tool_that_failed_is_not_done() {
+        let outcome = |data: serde_json::Value| {
+            let entry = serde_json::json!({
+                "id": "inb_1", "tenantId": "acme", "name": "tool_result", "at": "2026-11-21T08:00:00Z",
+                "to": [{ "agentId": "agt_1", "seq": 1, "prevSeq": 0 }], "data": data,
+            });
+            let act = of_decision(&serde_json::from_value(entry).expect("an entry"), "aud_1".to_owned());
+            (act.outcome, act.reason)
+        };
+        let told = |outcome: &str, reason: Option<&str>| (outcome.to_owned(), reason.map(str::to_owned));
+        let error = serde_json::json!({ "error": { "code": "not_found", "reason": "there is no such task" } });
+        assert_eq!(outcome(error), told("refused", Some("not_found: there is no such task")));
+        let denied = serde_json::json!({ "decision": "denied", "reason": "stopped: runaway" });
+        assert_eq!(outcome(denied), told("refused", Some("stopped: runaway")));
+        assert_eq!(outcome(serde_json::json!({ "result": {} })), told("done", None));
+        assert_eq!(outcome(serde_json::json!({ "result": {}, "error": null })), told("done", None));
+    }
+
+    #[test]
+    fn a_trace_that_comes_later_names_its_action() {
+        let traced = |action_id: &str, trace_id: &str| {
+            let action = AgentAction {
+                id: "act_2".to_owned(),
+                tenant_id: "acme".to_owned(),
+                agent_id: "agt_1".to_owned(),
+                name: "trace".to_owned(),
+                data: serde_json::json!({ "actionId": action_id, "traceId": trace_id }),
+                at: Time(7),
+                trace_id: None,
+                correlation_id: None,
+            };
+            of_trace(&action, "aud_1".to_owned())
+        };
+        let trace = "a".repeat(32);
+        let act = traced("act_1", &trace).expect("an act");
+        assert_eq!((&*act.action, act.subject.id.as_deref()), ("action.traced", Some("act_1")));
+        assert_eq!((act.trace_id, act.agent_id.as_deref(), act.at), (Some(trace.clone()), Some("agt_1"), Time(7)));
+        assert!(traced("act_1", "no trace").is_none() && traced(&"x".repeat(129), &trace).is_none());
     }
 
     #[test]

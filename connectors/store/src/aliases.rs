@@ -6,7 +6,8 @@ use super::{
     database::{Line, Value},
     error::StoreError,
     folded,
-    rows::{Entry, Part, Rows, Statements, Stored, part, statements},
+    repository::Rows,
+    rows::{Entry, Part, Statements, Stored, part, statements},
     sql,
     workgroups::numbered,
 };

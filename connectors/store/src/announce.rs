@@ -25,9 +25,10 @@ use super::{
     Paging, Store, StoreError,
     database::Line,
     from_json,
+    outbox::{ACT, ALERT, COMMAND},
     rows::{PAGE_ROWS_MAX, Stored},
     sql,
-    work::{ACT, ALERT, COMMAND, Work},
+    work::Work,
 };
 use runtime::{
     config::Config,

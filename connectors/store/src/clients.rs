@@ -7,7 +7,8 @@ use super::{
     database::{Line, Value},
     error::StoreError,
     from_word,
-    rows::{Entry, Rows, Statements, Stored, entry, statements},
+    repository::Rows,
+    rows::{Entry, Statements, Stored, entry, statements},
     sql,
 };
 

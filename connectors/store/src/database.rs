@@ -14,6 +14,10 @@ use sqlx::{
 
 use super::error::StoreError;
 
+/// More of a text is not put into an index, or PostgreSQL would refuse the row.
+/// No provider's ids come near it.
+pub(crate) const INDEXED_CHARS_MAX: usize = 500;
+
 /// How long a statement waits for a connection or a lock. Longer than any of our
 /// transactions, shorter than the patience of whoever asked.
 const WAIT: Duration = Duration::from_secs(5);

@@ -11,7 +11,6 @@ mod aliases;
 pub mod announce;
 pub mod audit;
 pub mod batch_writer;
-pub mod black_box;
 mod candidates;
 mod clients;
 mod connections;
@@ -20,13 +19,14 @@ mod error;
 mod mappings;
 mod migrations;
 mod notices;
+mod outbox;
 pub mod project;
 mod projects;
+mod repository;
 mod rows;
 mod tasks;
 mod tenants;
 mod texts;
-pub mod trail;
 mod unrouted;
 mod upkeep;
 mod users;
@@ -49,7 +49,8 @@ pub use candidates::Candidates;
 pub use clients::Credentials;
 pub use error::StoreError;
 pub use notices::Notices;
-pub use rows::{Entry, PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging, Rows, Stored};
+pub use repository::Rows;
+pub use rows::{Entry, PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging, Stored};
 pub use tasks::{TaskFilter, Tasks};
 pub use texts::{Kept, Place, Texts, Thread};
 pub use unrouted::Unrouted;
@@ -63,7 +64,7 @@ pub const FILE: &str = "nexus.db";
 /// A statement of `sql/queries`.
 macro_rules! sql {
     ($($name:literal),+) => {
-        include_str!(concat!("../../../sql/queries/", $($name,)+ ".sql"))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sql/queries/", $($name,)+ ".sql"))
     };
 }
 use sql;
@@ -114,6 +115,19 @@ impl Store {
     /// Whether it answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.database.rows(sql!("store_ping"), &[]).await.map(drop)
+    }
+
+    /// How many connections, of all tenants, have a secret that requests are
+    /// verified with.
+    pub async fn verifiable_connections(&self) -> Result<i64, StoreError> {
+        let lines = self.database.rows(sql!("connections_verifiable"), &[]).await?;
+        lines.first().map_or(Ok(0), |line| line.number(0))
+    }
+
+    /// Whether there is a store of this configuration, as far as that can be told
+    /// without making one.
+    pub fn exists(config: &Config) -> bool {
+        !config.store.url.is_empty() || config.data_dir.join(FILE).exists()
     }
 
     /// Begins to write, for who writes no rows of the directory.

@@ -17,7 +17,7 @@ use serde_json::Value as Json;
 
 use super::{
     Store, StoreError,
-    database::{Tx, Value},
+    database::{INDEXED_CHARS_MAX, Tx, Value},
     sql, tasks,
 };
 use crate::batch_writer::{Batch, BatchSender, BatchWriter, RECORDS_AT_ONCE, Writes};
@@ -241,7 +241,7 @@ fn change(record: &Record) -> Option<Change> {
     let mut parts = key.splitn(3, '/');
     let (tenant, kind, id) = (parts.next()?, parts.next()?, parts.next()?);
     let table = TABLES.iter().find(|table| table.kind == kind)?;
-    if key.chars().nth(tasks::INDEXED_CHARS_MAX).is_some() {
+    if key.chars().nth(INDEXED_CHARS_MAX).is_some() {
         tracing::warn!(tenant, kind, "an entry's id is too long for a table");
         return None;
     }

@@ -4,16 +4,12 @@ use serde_json::Value as Json;
 
 use super::{
     Store,
-    database::{Line, Value},
+    database::{INDEXED_CHARS_MAX, Line, Value},
     error::StoreError,
     from_json,
     rows::{Page, Paging},
     sql,
 };
-
-/// More of a text is not put into an index, or PostgreSQL would refuse the row.
-/// No provider's ids come near it.
-pub(super) const INDEXED_CHARS_MAX: usize = 500;
 
 /// Which tasks are asked for.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,8 @@ use super::{
     database::{Line, Value},
     error::StoreError,
     from_json, json,
-    rows::{Entry, Page, Paging, Rows, Statements, Stored, entry, statements},
+    repository::Rows,
+    rows::{Entry, Page, Paging, Statements, Stored, entry, statements},
     sql,
 };
 

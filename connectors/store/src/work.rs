@@ -17,20 +17,13 @@ use pipeline::event::{
 
 use super::{
     Store,
-    black_box::{post_act, post_row},
     database::{Tx, Value},
     error::StoreError,
+    outbox::{COMMAND, post_act, post_row},
     rows::{Entry, Stored, entry, join, refused},
     sql,
 };
 use runtime::identity::random_hex;
-
-/// The kind of an outbox row that is a command and no row of the directory.
-pub(super) const COMMAND: &str = "command";
-
-/// The kinds of outbox rows that are an alert, and a line of the trail.
-pub(super) const ALERT: &str = "alert";
-pub(super) const ACT: &str = "act";
 
 /// What somebody asked for, while it is done: every unit of work that is
 /// committed meanwhile writes it down, in its own transaction.

@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+use comfy_table::{
+    CellAlignment,
+    TableComponent::{HeaderLines, MiddleHeaderIntersections, VerticalLines},
+    presets::NOTHING,
+};
+
 use super::super::show::plain;
 
 /// Letters of a cell that are shown.
@@ -75,30 +81,25 @@ fn shown(cell: &str) -> String {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
-        let width = |column: usize| {
-            let cells = rows.iter().filter_map(|row| row.get(column));
-            cells.chain(self.names.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.names.len()).map(width).collect();
-        let are_numbers = |column: usize| {
-            let mut cells = rows.iter().filter_map(|row| row.get(column)).filter(|cell| !cell.is_empty()).peekable();
-            cells.peek().is_some() && cells.all(|cell| cell.parse::<f64>().is_ok())
-        };
-        let right: Vec<bool> = (0..self.names.len()).map(are_numbers).collect();
-        let line = |cells: &[String]| {
-            let padded = cells.iter().zip(widths.iter().zip(&right)).map(|(cell, (width, right))| {
-                if *right { format!(" {cell:>width$} ") } else { format!(" {cell:<width$} ") }
-            });
-            padded.collect::<Vec<_>>().join("|").trim_end().to_owned()
-        };
-        writeln!(f, "{}", line(&self.names))?;
-        let rule: Vec<String> = widths.iter().map(|width| "-".repeat(width + 2)).collect();
-        writeln!(f, "{}", rule.join("+"))?;
-        for row in &rows {
-            writeln!(f, "{}", line(row))?;
+        let mut table = comfy_table::Table::new();
+        table.load_preset(NOTHING).set_header(&self.names);
+        for (component, sign) in [(VerticalLines, '|'), (HeaderLines, '-'), (MiddleHeaderIntersections, '+')] {
+            table.set_style(component, sign);
         }
-        writeln!(f, "({} row{})", rows.len(), if rows.len() == 1 { "" } else { "s" })
+        for row in &self.rows {
+            table.add_row(row.iter().map(|cell| shown(cell)));
+        }
+        for (index, column) in table.column_iter_mut().enumerate() {
+            let mut cells =
+                self.rows.iter().filter_map(|row| row.get(index)).filter(|cell| !cell.is_empty()).peekable();
+            if cells.peek().is_some() && cells.all(|cell| cell.parse::<f64>().is_ok()) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        for line in table.lines() {
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        writeln!(f, "({} row{})", self.rows.len(), if self.rows.len() == 1 { "" } else { "s" })
     }
 }
 
@@ -111,6 +112,11 @@ mod tests {
         let table = Table::from_csv("name,n\nslack,5\n\"a,\"\"b\"\"\",12\n");
         assert_eq!(table.to_string(), " name  |  n\n-------+----\n slack |  5\n a,\"b\" | 12\n(2 rows)\n");
         assert_eq!(Table::from_csv("x\n").to_string(), " x\n---\n(0 rows)\n");
+        // A sign of two columns' width takes two.
+        assert_eq!(
+            Table::from_csv("a,b\n日本,1\nxyz,\n").to_string(),
+            " a    | b\n------+---\n 日本 | 1\n xyz  |\n(2 rows)\n"
+        );
         assert!(Table::from_csv("x\n\"two\nlines\"\n").to_string().contains("two\u{fffd}lines"));
     }
 

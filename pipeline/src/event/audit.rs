@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use crate::event::Time;
 
 /// The value of `audit` (schema `nexus.audit.v1`), and the content of a row of
 /// the audit trail.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{TaskState, Time};
+use crate::event::{TaskState, Time};
 
 /// The value of `commands` (schema `nexus.command.v1`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +27,9 @@ pub enum Command {
         state: TaskState,
         /// Who asks.
         actor_id: String,
+        /// Whether that is an agent: then it must be allowed to act now.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_agent: bool,
         /// When.
         at: Time,
     },
@@ -52,6 +55,9 @@ pub enum Command {
         /// The thread.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         thread_ts: Option<String>,
+        /// The agent that asks, if it is one: it must be allowed to act now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent_id: Option<String>,
         /// When.
         at: Time,
     },
@@ -160,4 +166,10 @@ pub struct CommandResult {
     pub data: Option<serde_json::Value>,
     /// When, by the log's clock.
     pub at: Time,
+}
+
+impl CommandResult {
+    /// The code for an agent that may not act now. The reason is the rule that
+    /// says so, and `data.retryAfterMs` the time after which it may, if time helps.
+    pub const MUTED: &str = "muted";
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use crate::event::Time;
 
 /// The value of `control` (schema `nexus.control.v1`), under `tenant/kind/id`:
 /// the newest row of one piece of configuration.

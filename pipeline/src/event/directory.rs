@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{TaskState, Time};
+use crate::event::{TaskState, Time};
 
 /// A kind of row, and the name under which `control` has it.
 pub trait Row: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -46,7 +46,7 @@ pub struct Tenant {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_slack_channel_id: Option<String>,
     /// What its agents may do, where that differs from the hub's own limits:
-    /// a part of [`Limits`](crate::detect::Limits).
+    /// a part of [`Limits`](crate::governance::Limits).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<serde_json::Map<String, serde_json::Value>>,
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{StandardEvent, Time};
+use crate::event::{StandardEvent, Time};
 
 /// The value of `agents.inbox` (schema `nexus.inbox.v1`): one record an event,
 /// however many agents it is for.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{TaskRef, Time};
+use crate::event::{TaskRef, Time};
 
 /// The value of `lookups.requests` (schema `nexus.lookup-request.v1`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -8,7 +8,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Time, Trust};
+use crate::event::{Time, Trust};
 
 /// The value of `memory.requests` (schema `nexus.memory-request.v1`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

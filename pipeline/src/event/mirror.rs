@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ActorKind, TaskState, Time};
+use crate::event::{ActorKind, TaskState, Time};
 
 /// The value of `mirror.commands` (schema `nexus.mirror-command.v1`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

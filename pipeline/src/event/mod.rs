@@ -20,6 +20,7 @@ mod standard;
 mod state;
 mod stop;
 mod task;
+mod tenant_key;
 mod time;
 mod webhook;
 
@@ -40,6 +41,7 @@ pub use standard::*;
 pub use state::*;
 pub use stop::*;
 pub use task::*;
+pub use tenant_key::*;
 pub use time::*;
 pub use webhook::*;
 

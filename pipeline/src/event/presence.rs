@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use crate::event::Time;
 
 /// The agent under which a gateway instance itself says that it lives: its own
 /// sign of life, without which its sockets count as gone.

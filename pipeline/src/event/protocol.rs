@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Actor, Change, Mention, ProjectRef, Source, StandardEvent, Subject, TaskRef, Time};
+use crate::event::{Actor, Change, Mention, ProjectRef, Source, StandardEvent, Subject, TaskRef, Time};
 
 /// The version that `agent_ready` names.
 pub const PROTOCOL: &str = "nexus.v1";

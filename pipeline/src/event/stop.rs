@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Row, Time};
+use crate::event::{Row, Time};
 
 /// Whose rows they are: no tenant's.
 pub const HUB: &str = "_hub";

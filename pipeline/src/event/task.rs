@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{TaskRef, TaskState, Time};
+use crate::event::{TaskRef, TaskState, Time};
 
 /// A work item, complete (kind `task` of `pipeline.state`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -11,23 +11,22 @@ use std::{
     task::{Poll, Waker},
 };
 
-use super::memory_session::{LaneReader, Member};
 use crate::{
-    ports::{Lag, Log, LogError, Membership, NewRecord, Pending, Position, Reader, Record, Start, Visibility},
+    ports::{LogError, NewRecord, Position, Record},
     topics::{Keep, Topic},
 };
 
 /// See the module.
 #[derive(Clone)]
 pub struct MemoryLog {
-    identity: u64,
+    pub(super) identity: u64,
     pub(super) partitions: u32,
-    pub(super) inner: Arc<Inner>,
+    pub(super) inner: Arc<MemoryInner>,
 }
 
 #[derive(Default)]
-pub(super) struct Inner {
-    pub(super) state: Mutex<State>,
+pub(super) struct MemoryInner {
+    pub(super) state: Mutex<MemoryState>,
     /// For sessions, which wait with their thread.
     pub(super) changed: Condvar,
 }
@@ -35,12 +34,12 @@ pub(super) struct Inner {
 pub(super) type Lane = (Topic, u32);
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct MemoryState {
     pub(super) lanes: BTreeMap<Lane, Records>,
     pub(super) groups: HashMap<String, Group>,
     pub(super) next_seq: u64,
     /// What waits for `release`, in order.
-    held: Option<VecDeque<Change>>,
+    pub(super) held: Option<VecDeque<LogChange>>,
     pub(super) append_failures: VecDeque<LogError>,
     pub(super) commit_failures: VecDeque<LogError>,
     pub(super) is_closed: bool,
@@ -74,7 +73,7 @@ pub(super) struct Seat {
 }
 
 /// One append or commit, which takes effect whole.
-struct Change {
+pub(super) struct LogChange {
     seq: u64,
     records: Vec<Record>,
     progress: Vec<(String, Lane, u64)>,
@@ -169,11 +168,11 @@ impl MemoryLog {
         lanes.flat_map(|(_, records)| records.kept.values().map(|(_, record)| record.clone())).collect()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, MemoryState> {
         self.inner.lock()
     }
 
-    pub(super) fn wake(&self, state: MutexGuard<'_, State>) {
+    pub(super) fn wake(&self, state: MutexGuard<'_, MemoryState>) {
         self.inner.wake(state);
     }
 
@@ -185,7 +184,7 @@ impl MemoryLog {
     }
 
     /// Where the records are, the number of the append, and of the crashes so far.
-    fn take(&self, records: Vec<NewRecord>) -> Result<(Vec<Position>, u64, u64), LogError> {
+    pub(super) fn take(&self, records: Vec<NewRecord>) -> Result<(Vec<Position>, u64, u64), LogError> {
         self.check(&records)?;
         let mut state = self.lock();
         state.check_open()?;
@@ -199,16 +198,16 @@ impl MemoryLog {
     }
 }
 
-fn no_partition(partition: u32, partitions: u32) -> LogError {
+pub(super) fn no_partition(partition: u32, partitions: u32) -> LogError {
     LogError::Unavailable { detail: format!("there is no partition {partition} of {partitions}") }
 }
 
-impl Inner {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+impl MemoryInner {
+    pub(super) fn lock(&self) -> MutexGuard<'_, MemoryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn wake(&self, mut state: MutexGuard<'_, State>) {
+    pub(super) fn wake(&self, mut state: MutexGuard<'_, MemoryState>) {
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.changed.notify_all();
@@ -218,7 +217,7 @@ impl Inner {
     /// Waits until `look` finds something.
     pub(super) async fn until<T>(
         &self,
-        mut look: impl FnMut(&mut State) -> Result<Option<T>, LogError>,
+        mut look: impl FnMut(&mut MemoryState) -> Result<Option<T>, LogError>,
     ) -> Result<T, LogError> {
         poll_fn(|context| {
             let mut state = self.lock();
@@ -236,7 +235,7 @@ impl Inner {
     }
 }
 
-impl State {
+impl MemoryState {
     pub(super) fn check_open(&self) -> Result<(), LogError> {
         if self.is_closed { Err(LogError::Closed) } else { Ok(()) }
     }
@@ -255,7 +254,7 @@ impl State {
             self.groups.entry(group.clone()).or_default().offsets.insert(*lane, *next);
         }
         let positions = taken.iter().map(|record| record.position).collect();
-        let change = Change { seq, records: taken, progress };
+        let change = LogChange { seq, records: taken, progress };
         match &mut self.held {
             Some(held) => held.push_back(change),
             None => self.apply(change),
@@ -263,7 +262,7 @@ impl State {
         (positions, seq)
     }
 
-    fn apply(&mut self, change: Change) {
+    fn apply(&mut self, change: LogChange) {
         for record in change.records {
             let lane = self.lanes.entry((record.position.topic, record.position.partition)).or_default();
             lane.end = record.position.offset + 1;
@@ -302,95 +301,5 @@ impl State {
             read.push(record.clone());
         }
         read
-    }
-}
-
-impl Log for MemoryLog {
-    fn identity(&self) -> u64 {
-        self.identity
-    }
-
-    fn partitions(&self) -> u32 {
-        self.partitions
-    }
-
-    fn append(&self, records: Vec<NewRecord>) -> Pending<'static, Vec<Position>> {
-        let taken = self.take(records);
-        let inner = self.inner.clone();
-        Box::pin(async move {
-            let (positions, seq, crashes) = taken?;
-            inner
-                .until(|state| match state.crashes == crashes {
-                    true => Ok(state.is_durable(seq).then_some(())),
-                    // Whoever waited for it does not learn what became of it.
-                    false => Err(LogError::Closed),
-                })
-                .await?;
-            Ok(positions)
-        })
-    }
-
-    fn read(&self, topic: Topic, partition: u32, from: Start, _visibility: Visibility) -> Pending<'_, Box<dyn Reader>> {
-        Box::pin(async move {
-            if partition >= self.partitions {
-                return Err(no_partition(partition, self.partitions));
-            }
-            let lane = (topic, partition);
-            let state = self.lock();
-            state.check_open()?;
-            let next = match from {
-                Start::Oldest => 0,
-                Start::Newest => state.lanes.get(&lane).map_or(0, |records| records.taken),
-                Start::Offset(offset) => offset,
-            };
-            let reader = LaneReader { log: self.inner.clone(), next: (lane, next), from_oldest: from == Start::Oldest };
-            reader.check_kept(&state)?;
-            Ok(Box::new(reader) as Box<dyn Reader>)
-        })
-    }
-
-    fn join(&self, group: &str, inputs: &[Topic]) -> Pending<'_, Box<dyn Membership>> {
-        let mut state = self.lock();
-        state.members += 1;
-        let number = state.members;
-        state.groups.entry(group.to_owned()).or_default().members.push(number);
-        drop(state);
-        let member = Member { log: self.clone(), group: group.to_owned(), inputs: inputs.to_vec(), number };
-        Box::pin(async move { Ok(Box::new(member) as Box<dyn Membership>) })
-    }
-
-    fn lag(&self, group: &str, topics: &[Topic]) -> Pending<'_, Vec<Lag>> {
-        let state = self.lock();
-        let mut lags = Vec::new();
-        for topic in topics {
-            for partition in 0..self.partitions {
-                let lane = (*topic, partition);
-                let group_offset = state.groups.get(group).and_then(|group| group.offsets.get(&lane)).copied();
-                let oldest = state.read(&mut [(lane, group_offset.unwrap_or_default())], 1);
-                lags.push(Lag {
-                    topic: *topic,
-                    partition,
-                    first_offset: state.first(lane),
-                    end_offset: state.lanes.get(&lane).map_or(0, |records| records.taken),
-                    group_offset,
-                    oldest_unread_at_ms: oldest.first().map(|record| record.at_ms),
-                });
-            }
-        }
-        Box::pin(std::future::ready(Ok(lags)))
-    }
-
-    fn ready(&self) -> Result<(), LogError> {
-        self.lock().check_open()
-    }
-
-    fn close(&self) -> Pending<'_, ()> {
-        Box::pin(async move {
-            self.inner.until(|state| Ok(state.held.as_ref().is_none_or(VecDeque::is_empty).then_some(()))).await?;
-            let mut state = self.lock();
-            state.is_closed = true;
-            self.wake(state);
-            Ok(())
-        })
     }
 }

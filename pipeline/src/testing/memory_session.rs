@@ -6,20 +6,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::memory_log::{Inner, Lane, MemoryLog, State};
 use crate::{
     ports::{Batch, LogError, Membership, Pending, Reader, Record, Session},
+    testing::memory_log::{Lane, MemoryInner, MemoryLog, MemoryState},
     topics::Topic,
 };
 
 pub(super) struct LaneReader {
-    pub(super) log: Arc<Inner>,
+    pub(super) log: Arc<MemoryInner>,
     pub(super) next: (Lane, u64),
     pub(super) from_oldest: bool,
 }
 
 impl LaneReader {
-    pub(super) fn check_kept(&self, state: &State) -> Result<(), LogError> {
+    pub(super) fn check_kept(&self, state: &MemoryState) -> Result<(), LogError> {
         let (lane, asked) = self.next;
         let first = state.first(lane);
         if asked >= first || self.from_oldest || lane.0.is_compacted() {
@@ -28,7 +28,7 @@ impl LaneReader {
         Err(LogError::Gone { topic: lane.0.name(), asked, first })
     }
 
-    fn look(&mut self, state: &State, records_max: usize) -> Result<Vec<Record>, LogError> {
+    fn look(&mut self, state: &MemoryState, records_max: usize) -> Result<Vec<Record>, LogError> {
         state.check_open()?;
         self.check_kept(state)?;
         let read = state.read(std::slice::from_mut(&mut self.next), records_max);
@@ -50,6 +50,10 @@ impl Reader for LaneReader {
         let read = self.look(&log.lock(), records_max);
         Box::pin(std::future::ready(read))
     }
+
+    fn position(&self) -> u64 {
+        self.next.1
+    }
 }
 
 pub(super) struct Member {
@@ -61,7 +65,7 @@ pub(super) struct Member {
 
 impl Member {
     /// The newest living member gets everything; see the embedded log.
-    fn take(&self, state: &mut State) -> Result<Option<Worker>, LogError> {
+    fn take(&self, state: &mut MemoryState) -> Result<Option<MemoryWorker>, LogError> {
         state.check_open()?;
         let Some(group) = state.groups.get_mut(&self.group) else { return Ok(None) };
         if group.members.last() != Some(&self.number) {
@@ -74,7 +78,7 @@ impl Member {
         seat.member = Some(self.number);
         let next = self.inputs.iter().map(|topic| (*topic, partition));
         let next = next.map(|lane| (lane, group.offsets.get(&lane).copied().unwrap_or_default())).collect();
-        Ok(Some(Worker {
+        Ok(Some(MemoryWorker {
             log: self.log.clone(),
             group: self.group.clone(),
             partition,
@@ -108,7 +112,7 @@ impl Drop for Member {
 }
 
 /// A session.
-pub(super) struct Worker {
+pub(super) struct MemoryWorker {
     log: MemoryLog,
     group: String,
     partition: u32,
@@ -119,8 +123,8 @@ pub(super) struct Worker {
     crashes: u64,
 }
 
-impl Worker {
-    fn check_held(&self, state: &State) -> Result<(), LogError> {
+impl MemoryWorker {
+    fn check_held(&self, state: &MemoryState) -> Result<(), LogError> {
         state.check_open()?;
         match state.holds(&self.group, self.partition, self.epoch) {
             true => Ok(()),
@@ -170,7 +174,7 @@ impl Worker {
     }
 }
 
-impl Session for Worker {
+impl Session for MemoryWorker {
     fn partition(&self) -> u32 {
         self.partition
     }
@@ -207,7 +211,7 @@ impl Session for Worker {
     }
 }
 
-impl Drop for Worker {
+impl Drop for MemoryWorker {
     fn drop(&mut self) {
         let mut state = self.log.lock();
         let seat = state.groups.get_mut(&self.group).and_then(|group| group.seats.get_mut(&self.partition));

@@ -1,13 +1,18 @@
 //! What tests run on instead of the world: a log in memory that can fail and
 //! crash when told to, and a clock that stands still until it is moved.
 
+#[cfg(test)]
+mod faults;
 mod memory_log;
+mod memory_port;
 mod memory_session;
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use crate::ports::Clock;
 
+#[cfg(test)]
+pub(crate) use faults::Faults;
 pub use memory_log::MemoryLog;
 
 /// A clock that a test sets.

@@ -74,14 +74,14 @@ impl Partition {
 
     pub fn work(&mut self, records_max: usize) {
         for record in self.inputs[self.read..].iter().take(records_max) {
-            self.flow.on(record, &mut self.uncommitted);
+            self.flow.on(record, &mut self.uncommitted).expect("no defect");
             self.read += 1;
         }
     }
 
     pub fn commit(&mut self) {
         let Some(last) = self.read.checked_sub(1).filter(|_| self.read > self.committed) else { return };
-        self.flow.keep(&self.inputs[last], &mut self.uncommitted);
+        self.flow.flush(&self.inputs[last], &mut self.uncommitted);
         self.committed = self.read;
         for output in self.uncommitted.drain(..) {
             let value = || serde_json::from_slice::<Value>(output.value.as_deref().expect("a value")).expect("JSON");
@@ -159,6 +159,6 @@ impl Partition {
 
     /// What the mirror knows, still has to do, and holds.
     pub fn mirrored(&self) -> (usize, usize, usize) {
-        self.flow.chain().remembered().mirrored
+        self.flow.remembered().mirrored
     }
 }

@@ -59,9 +59,9 @@ pub fn run(values: &[Value]) -> (Vec<NewRecord>, Counts) {
     let mut flow = Flow::new(7, 1, &Settings::default());
     let mut outputs = Vec::new();
     for (offset, value) in values.iter().enumerate() {
-        flow.on(&record(value, offset as u64), &mut outputs);
+        flow.on(&record(value, offset as u64), &mut outputs).expect("no defect");
     }
-    (outputs, flow.counts)
+    (outputs, flow.counts())
 }
 
 /// A row as `control` has it; none takes it away.

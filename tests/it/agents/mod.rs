@@ -28,14 +28,13 @@ use runtime::{
     clock::SystemClock,
     directory::Directory,
     http::server,
-    kill_switch::KillSwitch,
     supervisor::{Board, RoleContext, Status},
 };
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 
-use super::hub::PATIENCE;
+use super::hub::{self, PATIENCE};
 pub use socket::{Kind, Socket};
 
 /// Times that a test does not have to wait for, and patience that a busy
@@ -166,7 +165,7 @@ impl World {
             tokens: Arc::clone(&self.tokens),
             clock: Arc::new(SystemClock),
             counts: Arc::clone(&counts),
-            kill_switch: KillSwitch::free(),
+            kill_switch: hub::kill_switch(),
             settings,
         });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -218,6 +218,65 @@ async fn aliases_are_found_in_any_case_and_agents_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_in_a_workgroup_is_told_in_pages() {
+    let api = Api::start().await;
+    let mut all = Vec::new();
+    for name in ["ada", "bo", "cy"] {
+        all.push(text(&api.made("/api/agents", json!({ "name": name })).await["id"]));
+    }
+    let squad = api.made("/api/workgroups", json!({ "name": "squad", "agentIds": all })).await;
+    let path = format!("/api/workgroups/{}/agents", text(&squad["id"]));
+    let (mut told, mut cursor) = (Vec::new(), String::new());
+    for expected in [2, 1] {
+        let answer = api.ask("GET", &format!("{path}?limit=2{cursor}"), &api.local(), None).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        let page = answer.json();
+        let ids = page["data"]["agentIds"].as_array().unwrap().clone();
+        assert_eq!(ids.len(), expected, "{page}");
+        told.extend(ids.iter().map(text));
+        assert_eq!(page["page"]["next"].is_string(), expected == 2, "{page}");
+        cursor = format!("&cursor={}", page["page"]["next"].as_str().unwrap_or_default());
+    }
+    all.sort();
+    assert_eq!(told, all);
+    assert_eq!(api.ask("GET", &format!("{path}?limit=0"), &api.local(), None).await.status, StatusCode::BAD_REQUEST);
+}
+
+/// People's dates of a project: its end takes it out of the flow, by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_whose_end_has_passed_is_archived() {
+    let api = Api::start().await;
+    let made = async |name: &str, dates: Value| {
+        let mut form = json!({ "name": name });
+        form.as_object_mut().unwrap().extend(dates.as_object().unwrap().clone());
+        text(&api.made("/api/projects", form).await["id"])
+    };
+    let past = json!({ "startsAt": "2025-01-01T00:00:00Z", "endsAt": "2025-06-30T00:00:00Z" });
+    let future = json!({ "startsAt": "2999-01-01T00:00:00Z", "endsAt": "2999-06-30T00:00:00Z" });
+    let (over, begins_later) = (made("over", past).await, made("begins later", future).await);
+    let is_archived = async |id: &str| {
+        api.ask("GET", &format!("/api/projects/{id}"), &api.local(), None).await.json()["data"]["archived"] == true
+    };
+    let begun = std::time::Instant::now();
+    while !is_archived(&over).await {
+        assert!(begun.elapsed() < crate::hub::PATIENCE, "it is never archived");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(!is_archived(&begins_later).await, "a beginning is no gate");
+    // Its end moves: it may be taken up again.
+    let again = json!({ "endsAt": "2999-06-30T00:00:00Z", "archived": false });
+    let path = format!("/api/projects/{over}");
+    assert_eq!(api.ask("PATCH", &path, &api.local(), Some(again)).await.status, StatusCode::OK);
+    // Another one ends after that, so both were looked at.
+    let last = made("another", json!({ "endsAt": "2025-06-30T00:00:00Z" })).await;
+    while !is_archived(&last).await {
+        assert!(begun.elapsed() < crate::hub::PATIENCE, "it is never archived");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(!is_archived(&over).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_agents_are_told_becomes_commands() {
     let api = Api::start().await;
     let (_, agent, _) = api.agent_of("acme", "Atlas").await;

@@ -231,6 +231,54 @@ async fn only_named_pages_may_ask() {
     assert!(!preflight(&closed, "https://a.example").await.headers.contains_key("access-control-allow-origin"));
 }
 
+/// What a browser does for a client with the default transports: a preflight
+/// where the client sends headers of its own, then polls.
+#[tokio::test(flavor = "multi_thread")]
+async fn named_pages_may_open_sockets_by_polling() {
+    let api = Api::start_with(|config| config.server.cors_origins = vec!["https://a.example".to_owned()]).await;
+    let path = "/socket.io/?EIO=4&transport=polling";
+    for (origin, allowed) in [("https://a.example", Some("https://a.example")), ("https://b.example", None)] {
+        let allows = |answer: &super::Answer| {
+            let value = answer.headers.get("access-control-allow-origin")?;
+            Some(value.to_str().unwrap().to_owned())
+        };
+        for path in [path, "/mcp", "/api/tasks/task_1"] {
+            let preflight = api.request(Method::OPTIONS, path).header("origin", origin);
+            let preflight = preflight
+                .header("access-control-request-method", "POST")
+                .header("access-control-request-headers", "authorization,content-type");
+            let answer = api.send(preflight).await;
+            assert_eq!((answer.status, allows(&answer).as_deref()), (StatusCode::NO_CONTENT, allowed), "{path}");
+            let may_say = answer.headers["access-control-allow-headers"].to_str().unwrap();
+            for header in [
+                "authorization",
+                "content-type",
+                "if-match",
+                "idempotency-key",
+                "last-event-id",
+                "mcp-protocol-version",
+                "mcp-session-id",
+                "mcp-method",
+                "mcp-name",
+            ] {
+                assert!(may_say.split(',').any(|named| named.trim() == header), "{header}: {may_say}");
+            }
+        }
+        let open = api.send(api.request(Method::GET, path).header("origin", origin)).await;
+        assert_eq!((open.status, allows(&open).as_deref()), (StatusCode::OK, allowed));
+        let opened: Value = serde_json::from_str(open.text.strip_prefix('0').unwrap()).unwrap();
+        let polls = format!("{path}&sid={}", text(&opened["sid"]));
+        let posted = api.request(Method::POST, &polls).header("origin", origin);
+        let posted = api.send(posted.header("content-type", "text/plain;charset=UTF-8").body("40/agents,{}")).await;
+        assert_eq!((&*posted.text, allows(&posted).as_deref()), ("ok", allowed));
+        let refused = api.send(api.request(Method::GET, &polls).header("origin", origin)).await;
+        assert!(refused.text.starts_with("44/agents,"), "{}", refused.text);
+        assert_eq!(allows(&refused).as_deref(), allowed);
+        let gone = api.send(api.request(Method::GET, &format!("{path}&sid=none")).header("origin", origin)).await;
+        assert_eq!((gone.status, allows(&gone).as_deref()), (StatusCode::BAD_REQUEST, allowed), "also on errors");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_are_bounded() {
     let api = Api::start().await;

@@ -57,7 +57,7 @@ fn published(request: &Value) -> (Vec<(String, String)>, usize) {
         value: Some(serde_json::to_vec(request).unwrap().into()),
         headers: Headers::default(),
     };
-    flow.on(&record, &mut outputs);
+    flow.on(&record, &mut outputs).expect("no defect");
     let of = |topic: Topic| outputs.iter().filter(move |output| output.topic == topic);
     let events = of(Topic::Events).map(|output| {
         let event: Value = serde_json::from_slice(output.value.as_deref().unwrap()).unwrap();

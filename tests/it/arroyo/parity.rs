@@ -13,11 +13,11 @@ use std::{
 };
 
 use pipeline::{
-    detect::{Detector, Identical, Level, Message, MessageRate, Rated, Repeats},
     flow::{Flow, Settings},
+    governance::window::{Counted, EveryNth, Sliding, Sum, Times, Tumbling},
+    governance::{Detector, Identical, Level, MessageRate, Rated, Repeats, SpokenMessage},
     ports::{Headers, NewRecord, Position, Record},
     topics::Topic,
-    window::{Counted, EveryNth, Sliding, Sum, Times, Tumbling},
 };
 use serde_json::{Value, json};
 use udfs::similar::content_hash;
@@ -135,7 +135,7 @@ fn the_rate_of_an_agent_is_that_of_the_real_engine() {
     let mut states: BTreeMap<&String, Rated> = BTreeMap::new();
     let mut found = BTreeMap::new();
     for (agent, at) in &said {
-        let decision = rule.on(states.entry(agent).or_default(), &Message::new(agent, None, "x"), *at);
+        let decision = rule.on(states.entry(agent).or_default(), &SpokenMessage::new(agent, None, "x"), *at);
         if decision.found {
             found.entry(agent).or_insert(*at);
         }
@@ -162,7 +162,7 @@ fn repeats_are_those_of_the_real_engine() {
     let mut states: BTreeMap<String, Repeats> = BTreeMap::new();
     let mut ours = BTreeSet::new();
     for (at, agent, text) in &said {
-        let message = Message::new(agent, None, text);
+        let message = SpokenMessage::new(agent, None, text);
         if rule.on(states.entry(agent.clone()).or_default(), &message, *at).found {
             ours.insert((agent.clone(), *at));
         }
@@ -345,7 +345,7 @@ impl Recorded {
             headers: Headers::default(),
         };
         self.offset += 1;
-        self.flow.on(&record, &mut self.outputs);
+        self.flow.on(&record, &mut self.outputs).expect("no defect");
     }
 
     fn written(&self, topic: Topic) -> Vec<Value> {

@@ -86,6 +86,7 @@ fn sample(topic: Topic) -> Value {
             }),
             at,
             trace_id: None,
+            correlation_id: None,
         }),
         Topic::WebhooksRaw => json!(Webhook {
             tenant_id: "acme".into(),

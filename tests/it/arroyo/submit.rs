@@ -10,7 +10,7 @@ use super::{
     fake::{Arroyo, Fault, Pipeline, UNCOMPILABLE},
     repository, streams_of_the_repository,
 };
-use crate::process::nexus;
+use crate::{hub::Port, process::nexus};
 
 const SOURCE: &str = r#"git = "https://git.example/nexus", rev = "0123abc""#;
 
@@ -329,9 +329,8 @@ fn the_key_opens_the_door() {
 #[test]
 fn nobody_there_is_said() {
     let operator = Operator::new();
-    // A port that was free a moment ago.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let url = format!("http://127.0.0.1:{free}");
+    let free = Port::hold();
+    let url = format!("http://127.0.0.1:{}", free.number());
     let mut command = nexus();
     command.args(["streams", "--streams", &operator.folder("streams"), "--plugins", &operator.folder("plugins")]);
     command.args(["--arroyo", &url, "--brokers", "b:9092", "--only", "agent_rate"]);

@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{event_ids, rounds, sender, settings, start};
+use super::{event_ids, lacking::lacking, rounds, sender, settings, start};
 use crate::{
     agents::socket::{Kind, Socket},
     hub::{PATIENCE, client},
@@ -129,10 +129,7 @@ pub async fn audit(all_books: &[Arc<Mutex<Books>>], sent: usize, url: &str, toke
     let told = |books: &Arc<Mutex<Books>>| books.lock().unwrap().seqs.len();
     while all_books.iter().any(|books| told(books) < sent) {
         if begun.elapsed() >= PATIENCE {
-            let counts: Vec<_> = all_books.iter().map(told).collect();
-            let faults: Vec<_> = all_books.iter().flat_map(|books| books.lock().unwrap().faults.clone()).collect();
-            let events = event_ids(url, token).await.len();
-            panic!("of {sent} webhooks, {events} events, the agents were told {counts:?}; {faults:?}");
+            panic!("not all agents were told of everything: {}", lacking(all_books, sent, url, token).await);
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

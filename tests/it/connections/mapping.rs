@@ -29,11 +29,15 @@ impl House {
         self.get("/api/projects").await["data"].as_array().unwrap().clone()
     }
 
+    /// The project of a list, once the pipeline knows it too.
     async fn project_of(&self, list: &str) -> Value {
-        self.until("the project", || async {
-            self.projects().await.into_iter().find(|project| project["clickupListId"] == list)
-        })
-        .await
+        let project = self
+            .until("the project", || async {
+                self.projects().await.into_iter().find(|project| project["clickupListId"] == list)
+            })
+            .await;
+        self.announced(&text(&project["id"])).await;
+        project
     }
 }
 

@@ -7,10 +7,7 @@ mod installs;
 mod mapping;
 mod pickers;
 
-use std::{
-    net::TcpListener,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use pipeline::topics::Topic;
 use reqwest::StatusCode;
@@ -20,7 +17,7 @@ use udfs::signature::{self, CLICKUP, GITHUB, SLACK, Scheme};
 
 use super::{
     api::{Api, text},
-    hub::{Answer, PATIENCE},
+    hub::{Answer, PATIENCE, Port},
     lookups::Provider,
 };
 
@@ -29,11 +26,15 @@ pub const TOKEN: &str = "hush-token-4711";
 /// The Slack app's signing secret.
 const SIGNING: &str = "hush-signing-4711";
 
+/// What is made there is a row, which the pipeline must know.
+const ROWS: [&str; 4] = ["/api/projects", "/api/workgroups", "/api/connections", "/api/agents"];
+
 /// A hub with a tenant `orchard`, whose administrator asks; the fakes beside it.
 pub struct House {
     pub api: Api,
     pub provider: Provider,
     pub admin: String,
+    _port: Port,
 }
 
 impl House {
@@ -44,7 +45,8 @@ impl House {
     pub async fn open_with(change: impl FnOnce(&mut Config)) -> House {
         let provider = Provider::start().await;
         // The hub has to know how it is reached before it listens.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let held = Port::hold();
+        let port = held.number();
         let url = provider.url.clone();
         let api = Api::start_with(|config| {
             config.server.port = port;
@@ -57,6 +59,9 @@ impl House {
             config.webhooks.secrets.insert("slack".to_owned(), SIGNING.to_owned());
             config.upkeep.health_interval_ms = 100;
             config.upkeep.fresh_ms = 0;
+            // Its first turn comes at any time within the interval: what it found
+            // would be missing in what a test asks for.
+            config.upkeep.reconcile_interval_ms = 0;
             // What is mapped here is looked at by the test alone.
             config.upkeep.history_days = 0;
             let oauth = &mut config.oauth;
@@ -72,7 +77,7 @@ impl House {
         .await;
         api.made("/admin/tenants", json!({ "id": "orchard", "name": "Orchard" })).await;
         let admin = api.client_of("orchard", "admin").await.1;
-        House { api, provider, admin }
+        House { api, provider, admin, _port: held }
     }
 
     pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
@@ -88,7 +93,22 @@ impl House {
     pub async fn make(&self, path: &str, body: Value) -> Value {
         let answer = self.ask("POST", path, Some(body)).await;
         assert!(answer.status.is_success(), "{path}: {}", answer.text);
-        answer.json()["data"].clone()
+        let made = answer.json()["data"].clone();
+        if ROWS.contains(&path) {
+            self.announced(&text(&made["id"])).await;
+        }
+        made
+    }
+
+    /// Waits until `control` has a row: what the log is given from then on, the
+    /// pipeline reads with the row known. The API shows a row before that.
+    pub async fn announced(&self, id: &str) {
+        self.until(&format!("the announcement of {id}"), || async {
+            let records = self.api.hub.records(Topic::Control, 0).await;
+            let is_it = |key: &[u8]| key.rsplit(|byte| *byte == b'/').next() == Some(id.as_bytes());
+            records.iter().any(|record| record.value.is_some() && is_it(&record.key)).then_some(())
+        })
+        .await;
     }
 
     /// A connection with a token; its id.

@@ -3,6 +3,7 @@
 
 mod cut;
 mod dry_run;
+mod guards;
 mod limits;
 mod offline;
 mod rates;

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use hub::workers::Workers;
-use pipeline::{flow::Settings, operators::govern::Govern, topics::Topic};
+use pipeline::{flow::Settings, settings::GovernSettings, topics::Topic};
 use runtime::{
     clock::SystemClock,
     supervisor::{Board, RoleContext},
@@ -17,7 +17,8 @@ use crate::agents::{World, socket::Kind};
 /// The pipeline's workers over a world's log, with little patience.
 fn work(world: &World) -> watch::Sender<bool> {
     let (stop, stopped) = watch::channel(false);
-    let settings = Settings { govern: Govern { silent_ms: 3_000, ..Govern::default() }, ..Settings::default() };
+    let settings =
+        Settings { govern: GovernSettings { silent_ms: 3_000, ..GovernSettings::default() }, ..Settings::default() };
     let workers =
         Workers { log: Arc::clone(&world.log), clock: Arc::new(SystemClock), settings, progress: Arc::default() };
     let context = RoleContext { role: "pipeline", board: Arc::new(Board::default()), stop: stopped };

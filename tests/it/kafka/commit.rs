@@ -134,5 +134,7 @@ async fn the_end_is_known_behind_the_marks_of_transactions() {
         let records = reader.ready(10).await.expect("records");
         assert_eq!(records.iter().map(text).collect::<Vec<_>>(), [n.to_string()]);
         assert!(reader.ready(10).await.expect("the end").is_empty());
+        let ends = log.lag("", &[Topic::Events]).await.expect("the ends");
+        assert_eq!(reader.position(), ends[0].end_offset, "the mark is passed, too");
     }
 }

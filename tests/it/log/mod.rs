@@ -67,6 +67,7 @@ macro_rules! tell {
             streams_expire_from_their_beginning,
             tables_keep_the_newest_of_each_key,
             a_table_may_be_an_input,
+            tables_are_known_before_streams,
             appends_at_once_stay_apart,
             the_lag_is_told,
             readers_may_give_up_waiting,

@@ -30,7 +30,6 @@ use runtime::{
     clock::SystemClock,
     config::Config,
     directory::Directory,
-    kill_switch::KillSwitch,
     sealing::{Seal, new_key},
     supervisor::RoleContext,
 };
@@ -139,7 +138,7 @@ impl Office {
         let directory = Arc::new(Directory::default());
         let links = Links::new(&self.config, Arc::clone(&directory), Arc::clone(&self.seal));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let guards = (&Ledger::default(), KillSwitch::free());
+        let guards = (Ledger::default(), hub::kill_switch());
         let bench = Bench::new(&self.config, links, Arc::clone(&directory), clock, guards).unwrap();
         let following = directory.follow(Arc::new(self.log.clone()), || {});
         let role = Mirror { log: Arc::new(self.log.clone()), bench: Arc::new(bench) };

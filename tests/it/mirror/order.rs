@@ -49,7 +49,8 @@ async fn slacks_second_is_kept_in_every_channel_and_channels_do_not_wait_for_eac
         assert_eq!(office.end(id).await.stage, MirrorStage::Done);
     }
     let took = begun.elapsed();
-    assert!(took > Duration::from_millis(2_990) && took < Duration::from_millis(4_500), "{took:?}");
+    // Three seconds are the limit's; one channel after the other takes thirty-nine.
+    assert!(took > Duration::from_millis(2_990) && took < Duration::from_secs(20), "{took:?}");
     assert_eq!(office.said("slack").len(), 40);
     let refused = office.provider.fakes.world().calls.iter().filter(|made| made.status == Some(429)).count();
     assert_eq!(refused, 0, "calls over the limit");

@@ -57,12 +57,14 @@ async fn a_crash_between_claim_and_call_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_that_is_not_durable_is_not_acted_upon() {
     let mut office = Office::open().await;
+    office.stop().await;
+    office.start_with(|config| config.mirror.slack_channel_ms = 3_000);
     assert_eq!(office.does(post("slack", "Once.")).await.stage, MirrorStage::Done);
-    // The channel had its message of this second: the next has to wait, and is
-    // claimed when nothing that is written becomes durable.
+    // The channel had its message of these three seconds: the next has to wait,
+    // and is claimed when nothing that is written becomes durable.
     let id = office.ask("lane", post("slack", "Twice?")).await;
     office.log.hold();
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    tokio::time::sleep(Duration::from_millis(3_500)).await;
     assert_eq!((office.results(&id).len(), posts(&office, "slack")), (0, 1), "no call without a claim");
     office.crash().await;
     office.start();

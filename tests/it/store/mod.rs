@@ -4,7 +4,7 @@
 //! (`.ci/run` starts one); then a server that does not answer is a failure.
 //! Every test has a database of its own there.
 
-mod black_box;
+mod audit;
 mod directory;
 mod isolation;
 mod outbox;

@@ -129,13 +129,43 @@ fn a_binary_event() {
 }
 
 proptest! {
+    /// Whatever comes, an event that is read has what every event has, and what
+    /// is read differently in another mode is not read at all.
     #[test]
-    fn any_request_is_answered(
-        body in proptest::collection::vec(any::<u8>(), 0..100),
+    fn what_is_read_from_any_request_is_an_event(
+        body in prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..100),
+            r#"(\[?\{)("(specversion":"(1\.0)?"|id":"[a-c]?"|source":"s"|type":"t"|time":"[a-c]"|x":[17]|data":[\[\]1]),?){3,7}(\}\]?)"#
+                .prop_map(String::into_bytes),
+            Just(br#"{"specversion":"1.0","id":"1","source":"s","type":"t","data":[1]}"#.to_vec()),
+        ],
         name in "(ce-)?[a-zé]{0,3}",
         value in proptest::collection::vec(any::<u8>(), 0..20),
     ) {
-        let _ = (structured(&body), batch(&body), with(&[(&name, &value)], &body));
+        let is_whole = |event: &CloudEvent<'_>| ![&event.id, &event.source, &event.kind].iter().any(|part| part.is_empty());
+        let (one, many) = (structured(&body), batch(&body));
+        prop_assert!(one.is_err() || many.is_err(), "an object is no list");
+        if let Ok(event) = &one {
+            let read: serde_json::Value = serde_json::from_slice(&body).expect("well formed");
+            prop_assert!(is_whole(event));
+            prop_assert_eq!((&read["specversion"], &read["id"]), (&"1.0".into(), &(*event.id).into()));
+        }
+        if let Ok(events) = &many {
+            let read: Vec<serde_json::Value> = serde_json::from_slice(&body).expect("well formed");
+            prop_assert!(events.iter().all(is_whole));
+            prop_assert_eq!(events.len(), read.len());
+        }
+        if let Ok(event) = with(&[(&name, &value)], &body) {
+            prop_assert!(is_whole(&event));
+            prop_assert_eq!((&*event.id, &*event.source, &*event.kind), ("1", "/s", "t"));
+            let data = match event.data {
+                Data::None => Vec::new(),
+                Data::Json(text) => text.as_bytes().to_vec(),
+                Data::Text(text) => text.into_owned().into_bytes(),
+                Data::Bytes(bytes) => bytes.into_owned(),
+            };
+            prop_assert_eq!(data, body, "the body is the data, byte for byte");
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The detectors over what happened, without anybody who does what they say.
 
 use pipeline::{
-    detect::{AgentState, Detector, Message, Rated, Subjects, SyncRate, TaskState, TaskTurn},
-    operators::govern::key_of,
-    window::{Sliding, Times},
+    governance::window::{Sliding, Times},
+    governance::{AgentState, Detector, Rated, SpokenMessage, Subjects, SyncRate, TaskConversation, TaskTurn},
+    state::ledger::key_of,
 };
 
 use super::{Supposed, Tallies};
@@ -37,7 +37,7 @@ pub struct Judge<'a> {
     /// Commands seen.
     pub syncs: u64,
     agents: Subjects<AgentState>,
-    tasks: Subjects<TaskState>,
+    tasks: Subjects<TaskConversation>,
     projects: Subjects<Paced>,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Judge<'a> {
         self.agents.expire(said.at_ms, EXPIRED_MAX);
         self.tasks.expire(said.at_ms, EXPIRED_MAX);
         let limits = self.supposed.of(said.tenant);
-        let message = Message::new(said.agent, said.task, said.words);
+        let message = SpokenMessage::new(said.agent, said.task, said.words);
         let agent_key = key_of(said.tenant, said.agent);
         let task_key = said.task.map(|task| key_of(said.tenant, task));
         let mut agent = self.agents.take(&agent_key);

@@ -21,8 +21,8 @@ use std::{
 
 use hashbrown::HashMap;
 use pipeline::{
-    detect::{BadLimits, Limits, RULES},
     event::Time,
+    governance::{BadLimits, Limits, RULES},
     ports::{Log, LogError},
 };
 use schemars::JsonSchema;

@@ -3,8 +3,8 @@
 
 use hashbrown::HashMap;
 use pipeline::{
-    detect::TaskTurn,
     event::{ActorKind, AgentAction, Alert, Control, EventType, InboxEntry, MirrorCommand, Row, StandardEvent, Tenant},
+    governance::TaskTurn,
     ports::{Log, LogError, Record, Start, Visibility},
     topics::Topic,
 };

@@ -15,14 +15,14 @@ use runtime::{
     auth::Access,
     http::problem::{FieldError, Problem},
 };
-use store::black_box::{ActFilter, Entry};
+use store::audit::query::{ActFilter, AuditEntry};
 
 /// An act, and where its trace can be seen.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Action {
     #[serde(flatten)]
-    entry: Entry,
+    entry: AuditEntry,
     /// Where the trace can be seen; without a place for traces, the acts of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_url: Option<String>,
@@ -64,7 +64,7 @@ async fn list(call: Call, (): ()) -> Result<Page<Action>, Problem> {
     }
     let tenant = if of_hub { HUB } else { &call.tenant };
     let page = call.desk.store.acts(tenant, &filter, &call.paging()).await.map_err(problem_of)?;
-    let shown = |entry: Entry| {
+    let shown = |entry: AuditEntry| {
         let trace_url = entry.act.trace_id.as_deref().map(|trace| call.desk.trace_links.of(trace));
         Action { entry, trace_url }
     };

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    clients::{hashed, secret_of},
+    clients::{SecretShown, hashed, secret_of},
     users::ExternalIdForm,
 };
 use crate::{
@@ -120,16 +120,6 @@ pub struct AgentMade {
     agent: AgentShown,
     /// What its client proves itself with.
     client_secret: String,
-}
-
-/// A client's new secret, which is shown this once.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretShown {
-    /// The client.
-    pub client_id: String,
-    /// What it proves itself with.
-    pub client_secret: String,
 }
 
 /// `/api/agents` and what is under it but talking.

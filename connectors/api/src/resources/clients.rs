@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{agents::SecretShown, users::PersonRole};
+use super::users::PersonRole;
 use crate::{
     call::{Call, Refused, problem_of},
     check::LINE,
@@ -70,6 +70,16 @@ pub struct ClientMade {
     client_id: String,
     /// What it proves itself with.
     client_secret: String,
+}
+
+/// A client's new secret, which is shown this once.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretShown {
+    /// The client.
+    pub client_id: String,
+    /// What it proves itself with.
+    pub client_secret: String,
 }
 
 /// `/admin/clients`

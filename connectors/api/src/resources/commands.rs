@@ -100,6 +100,17 @@ impl Commands {
         command: &Command,
         now_ms: u64,
     ) -> Result<CommandResult, Problem> {
+        let record = self.record(tenant, command, now_ms).map_err(unavailable)?;
+        self.ask_by(tenant, correlation_id, record).await
+    }
+
+    /// The same, by any record that the pipeline answers under that name.
+    pub async fn ask_by(
+        &self,
+        tenant: &str,
+        correlation_id: &str,
+        record: NewRecord,
+    ) -> Result<CommandResult, Problem> {
         let (tell, told) = oneshot::channel();
         {
             let mut waiting = self.waiting();
@@ -110,7 +121,7 @@ impl Commands {
         }
         // Also when the caller goes away before there is an answer.
         let _leave = Leave { commands: self, correlation_id };
-        self.append(tenant, command, now_ms).await.map_err(unavailable)?;
+        self.log.append(vec![record]).await.map_err(unavailable)?;
         match tokio::time::timeout(PATIENCE, told).await {
             // Nobody else's answer, whatever it is called.
             Ok(Ok(result)) if result.tenant_id == tenant => match result.accepted {
@@ -122,16 +133,19 @@ impl Commands {
     }
 
     async fn append(&self, tenant: &str, command: &Command, now_ms: u64) -> Result<(), LogError> {
+        self.log.append(vec![self.record(tenant, command, now_ms)?]).await.map(drop)
+    }
+
+    fn record(&self, tenant: &str, command: &Command, now_ms: u64) -> Result<NewRecord, LogError> {
         let value = serde_json::to_vec(command).map_err(|error| LogError::Unavailable { detail: error.to_string() })?;
-        let record = NewRecord {
+        Ok(NewRecord {
             topic: Topic::Commands,
             partition: partition_of(tenant, self.log.partitions()),
             at_ms: now_ms,
             key: Bytes::from(tenant.to_owned()),
             value: Some(value.into()),
             headers: Headers::new([("schema", b"nexus.command.v1".as_slice())]),
-        };
-        self.log.append(vec![record]).await.map(drop)
+        })
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
@@ -150,13 +164,29 @@ impl Drop for Leave<'_> {
     }
 }
 
+/// How long an agent is to wait that a person muted: nobody knows.
+const MUTED_RETRY_S: u64 = 60;
+
+/// An agent that may not act now, with the rule that says so.
+fn muted(result: &CommandResult) -> Problem {
+    let rule = result.reason.as_deref().unwrap_or_default();
+    let retry_after_ms = result.data.as_ref().and_then(|data| data["retryAfterMs"].as_u64());
+    let seconds = retry_after_ms.map_or(MUTED_RETRY_S, |ms| ms.div_ceil(1_000).max(1));
+    let detail = format!("the agent may not act now: {rule}");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "muted", detail).retry_after(seconds)
+}
+
 /// What the pipeline refused, under its own code.
 fn refused(result: CommandResult) -> Problem {
+    if result.code.as_deref() == Some(CommandResult::MUTED) {
+        return muted(&result);
+    }
     let detail = result.reason.unwrap_or_else(|| "the pipeline refused it".to_owned());
     match result.code.as_deref() {
         Some("not_found") => Problem::not_found(detail),
         Some("illegal_move") => Problem::new(StatusCode::CONFLICT, "illegal_move", detail),
         Some("conflict") => Problem::new(StatusCode::CONFLICT, "conflict", detail),
+        Some("archived") => Problem::new(StatusCode::CONFLICT, "archived", "the project is archived"),
         code => {
             tracing::debug!(code, "a command was refused");
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail)

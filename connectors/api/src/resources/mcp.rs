@@ -84,6 +84,8 @@ impl Output for Answer {
 pub fn operations() -> Vec<Operation> {
     vec![
         operation(Method::POST, "/mcp", Access::ALL, "The tools of the hub, by the Model Context Protocol", speak)
+            // Each tool that acts asks.
+            .no_act()
             .example(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {} })),
     ]
 }

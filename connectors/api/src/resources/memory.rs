@@ -158,6 +158,7 @@ pub fn operations() -> Vec<Operation> {
     const LATER: &[StatusCode] = &[StatusCode::UNPROCESSABLE_ENTITY, StatusCode::SERVICE_UNAVAILABLE];
     vec![
         operation(Method::POST, "/api/memory/search", Access::ALL, "Search what was said in a project", search)
+            .no_act()
             .errors(LATER)
             .example(json!({ "query": "who decided on the launch date?", "projectId": "prj_1", "limit": 5 })),
         operation(Method::POST, "/api/memory/documents", Access::WORKERS, "Add a document to a project", add)

@@ -149,6 +149,9 @@ fn errors(operation: &Operation) -> Vec<StatusCode> {
                 StatusCode::TOO_MANY_REQUESTS,
             ]);
         }
+        if operation.acts {
+            errors.push(StatusCode::CONFLICT);
+        }
         if operation.path.contains('{') {
             errors.push(StatusCode::NOT_FOUND);
         }

@@ -55,9 +55,11 @@ pub struct ProjectForm {
     /// Set when it is over.
     #[serde(default)]
     archived: bool,
-    /// When it begins.
+    /// When it begins: told to people and agents. What comes before belongs to it
+    /// all the same.
     starts_at: Option<Time>,
-    /// When it ends.
+    /// When it ends. It is archived then; to go on, move its end and set `archived`
+    /// to false.
     ends_at: Option<Time>,
 }
 

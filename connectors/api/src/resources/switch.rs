@@ -29,7 +29,7 @@ use runtime::{
 };
 use store::{
     PAGE_ROWS_MAX, Paging,
-    black_box::{Waiting, WaitingFilter},
+    audit::query::{Waiting, WaitingFilter},
 };
 
 /// Commands that one request drops at most; the answer says whether there are

@@ -1,7 +1,7 @@
 //! Work items: shown as the pipeline keeps them, moved and tracked by it.
 
 use axum::http::{Method, StatusCode};
-use pipeline::event::{Command, Project, Task, TaskState};
+use pipeline::event::{Command, Project, Role, Task, TaskState};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -165,6 +165,7 @@ async fn change(call: Call, Body(change): Body<TaskChange>) -> Result<Data<AsKep
             task_id: task["id"].as_str().unwrap_or_default().to_owned(),
             state,
             actor_id: call.who.subject.clone(),
+            by_agent: call.who.role == Role::Agent,
             at: call.now(),
         };
         let told = call.desk.commands.ask(&call.tenant, &correlation_id, &command, call.now().as_ms()).await?;
@@ -187,6 +188,7 @@ async fn follow(call: &Call, task: &Value) -> Result<Value, Problem> {
         title: text("title"),
         channel_id: text("channelId"),
         thread_ts: text("threadTs"),
+        agent_id: (call.who.role == Role::Agent).then(|| call.who.subject.clone()),
         at: call.now(),
     };
     let told = call.desk.commands.ask(&call.tenant, &correlation_id, &command, call.now().as_ms()).await?;

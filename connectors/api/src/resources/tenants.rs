@@ -2,8 +2,8 @@
 
 use axum::http::{Method, StatusCode};
 use pipeline::{
-    detect::{BadLimits, Limits},
     event::Tenant,
+    governance::{BadLimits, Limits},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -19,7 +19,10 @@ use crate::{
 use runtime::{auth::Access, http::problem::Problem};
 use store::{
     audit::spending::Period,
-    black_box::{Budget, UsageFilter, UsageOfDay},
+    audit::{
+        query::{UsageFilter, UsageOfDay},
+        tables::Budget,
+    },
 };
 
 /// What is written of a budget.

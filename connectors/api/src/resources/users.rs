@@ -56,9 +56,11 @@ pub struct UserForm {
     /// Their address.
     #[schemars(length(max = 254), regex(pattern = EMAIL))]
     email: Option<String>,
-    /// What they may do in the tenant.
+    /// What they may do in the tenant. Kept, and without effect until people sign
+    /// in: requests are allowed by the role of the client's token.
     role: PersonRole,
-    /// What they may do in a workgroup, by its id.
+    /// What they may do in a workgroup, by its id. Kept, and without effect until
+    /// people sign in.
     #[serde(default)]
     #[schemars(extend("maxProperties" = 200, "propertyNames" = { "pattern": ID }))]
     workgroup_roles: BTreeMap<String, PersonRole>,

@@ -11,11 +11,12 @@ use crate::{
     check::{ID, LINE},
     input::Body,
     operation::{Operation, operation},
-    output::Data,
+    output::{Data, Part},
+    query::{CURSOR, LIMIT},
     rows::{Resource, Shown, resource},
 };
 use runtime::{auth::Access, http::problem::Problem};
-use store::Entry;
+use store::{Entry, Paging};
 
 /// What people write of a workgroup.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -62,11 +63,11 @@ pub struct Members {
     agent_ids: Vec<String>,
 }
 
-/// Who is in a workgroup.
+/// Some of those who are in a workgroup.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberIds {
-    /// Their ids.
+    /// Their ids, in order.
     agent_ids: Vec<String>,
 }
 
@@ -77,7 +78,8 @@ pub fn operations() -> Vec<Operation> {
     let example = json!({ "name": "Rocket squad", "slackChannelId": "C0ROCKET", "onListCreated": "ask" });
     let mut operations = resource!(Workgroup, "/api/workgroups", Access::ALL, Access::ADMINS, "workgroup", example);
     operations.extend([
-        operation(Method::GET, MEMBERS, Access::ALL, "List the agents of a workgroup", members),
+        operation(Method::GET, MEMBERS, Access::ALL, "List the agents of a workgroup", members)
+            .params(&[LIMIT, CURSOR]),
         operation(Method::POST, MEMBERS, Access::ADMINS, "Take agents into a workgroup", join)
             .errors(&[StatusCode::UNPROCESSABLE_ENTITY])
             .example(json!({ "agentIds": ["agt_1"] })),
@@ -86,9 +88,16 @@ pub fn operations() -> Vec<Operation> {
     operations
 }
 
-async fn members(call: Call, (): ()) -> Result<Data<MemberIds>, Problem> {
+async fn members(call: Call, (): ()) -> Result<Part<MemberIds>, Problem> {
     let entry = crate::rows::found::<Workgroup>(&call, call.id()).await?;
-    Ok(Data(MemberIds { agent_ids: entry.row.agent_ids }))
+    let Paging { limit, after } = call.paging();
+    let mut agent_ids = entry.row.agent_ids;
+    agent_ids.sort_unstable();
+    agent_ids.retain(|id| after.as_ref().is_none_or(|after| id > after));
+    let has_more = agent_ids.len() > limit;
+    agent_ids.truncate(limit);
+    let next = agent_ids.last().filter(|_| has_more).cloned();
+    Ok(Part { data: MemberIds { agent_ids }, next })
 }
 
 async fn join(call: Call, Body(members): Body<Members>) -> Result<Data<Shown<Workgroup>>, Problem> {

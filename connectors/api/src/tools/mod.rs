@@ -18,6 +18,7 @@ pub use arguments::Arguments;
 use arguments::{Agents, History, Message, Search, Status, Task};
 
 use crate::Desk;
+use runtime::http::problem::Problem;
 
 /// One tool.
 pub struct Tool {
@@ -109,27 +110,40 @@ pub struct Caller {
 #[error("{code}: {reason}")]
 pub struct Refused {
     /// A stable code: `not_found`, `invalid`, `forbidden`, `illegal_move`,
-    /// `unavailable`, …
+    /// `stopped`, `over_budget`, `muted`, `unavailable`, …
     pub code: String,
     /// Why, for a person or a model.
     pub reason: String,
+    /// After how many milliseconds to try again, where that may help.
+    pub retry_after_ms: Option<u64>,
 }
 
 impl Refused {
     fn new(code: &str, reason: impl Into<String>) -> Refused {
-        Refused { code: code.to_owned(), reason: reason.into() }
+        Refused { code: code.to_owned(), reason: reason.into(), retry_after_ms: None }
     }
 
     /// As results carry it.
     pub fn to_json(&self) -> Value {
-        json!({ "code": self.code, "reason": self.reason })
+        let mut shown = json!({ "code": self.code, "reason": self.reason });
+        if let Some(retry_after_ms) = self.retry_after_ms {
+            shown["retryAfterMs"] = retry_after_ms.into();
+        }
+        shown
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        let retry_after_ms = problem.retry_after_s().map(|seconds| seconds * 1_000);
+        Refused { code: problem.code().to_owned(), reason: problem.to_string(), retry_after_ms }
     }
 }
 
 /// Writes down that a tool is used, for whoever reads what agents do. Nothing
 /// follows from it in the pipeline.
 pub async fn note(desk: &Arc<Desk>, caller: &Caller, data: Value) -> Result<(), Refused> {
-    perform::note(desk, caller, "tool_used", data).await.map(drop)
+    perform::note(desk, caller, "tool_used", data).await
 }
 
 /// Uses a tool.
@@ -138,7 +152,11 @@ pub async fn call(desk: &Arc<Desk>, caller: &Caller, name: &str, args: Value) ->
     if !tool.is_read_only && !caller.may_write {
         return Err(Refused::new("forbidden", "whoever only looks may not use this tool"));
     }
-    perform::perform(desk, caller, Arguments::read(tool.name, args)?).await
+    let using = perform::perform(desk, caller, Arguments::read(tool.name, args)?);
+    if caller.is_agent && !tool.is_read_only {
+        return desk.acting(&caller.tenant_id, &caller.subject, using).await;
+    }
+    using.await
 }
 
 #[cfg(test)]

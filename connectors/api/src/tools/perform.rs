@@ -20,7 +20,7 @@ use memory::{
     recall::RecallError,
     vectors::{Filter, Hit, Scope},
 };
-use runtime::{http::problem::Problem, identity::random_hex};
+use runtime::identity::random_hex;
 use store::{StoreError, Thread};
 
 /// The longest query, and the longest message.
@@ -149,16 +149,17 @@ async fn task_update_status(desk: &Arc<Desk>, caller: &Caller, status: Status) -
         task_id: task["id"].as_str().unwrap_or_default().to_owned(),
         state: status.status,
         actor_id: caller.subject.clone(),
+        by_agent: caller.is_agent,
         at: now,
     };
     let told = desk.commands.ask(&caller.tenant_id, &correlation_id, &command, now.as_ms()).await;
-    let told = told.map_err(|problem: Problem| Refused::new(problem.code(), problem.to_string()))?;
+    let told = told?;
     let state: Option<TaskState> = serde_json::from_value(told.data.unwrap_or_default()["task"]["state"].take()).ok();
     Ok(json!({ "taskId": task["id"], "state": state.unwrap_or(status.status) }))
 }
 
-/// Goes the way of every word of an agent: its limits apply, and what became of
-/// it comes to its inbox as `action_result`.
+/// Goes the way of every word of an agent: its limits apply. What became of it is
+/// the answer, and comes to the agent's inbox as `action_result` too.
 async fn message_post(desk: &Arc<Desk>, caller: &Caller, message: Message) -> Result<Value, Refused> {
     if !caller.is_agent {
         return Err(Refused::new("forbidden", "messages are an agent's: use the token of one"));
@@ -177,12 +178,27 @@ async fn message_post(desk: &Arc<Desk>, caller: &Caller, message: Message) -> Re
         _ => return Err(Refused::new("invalid", "name taskId, or channelId and threadTs")),
     }
     data.insert("text".to_owned(), message.text.into());
-    let id = note(desk, caller, "message", Value::Object(data)).await?;
+    let correlation_id = format!("cmd_{}", random_hex());
+    let (id, record) = action(desk, caller, "message", Value::Object(data), Some(correlation_id.clone()))?;
+    desk.commands.ask_by(&caller.tenant_id, &correlation_id, record).await?;
     Ok(json!({ "status": "accepted", "actionId": id }))
 }
 
-/// Writes down what was done, among what agents do; its id.
-pub(super) async fn note(desk: &Arc<Desk>, caller: &Caller, name: &str, data: Value) -> Result<String, Refused> {
+/// Writes down what was done, among what agents do.
+pub(super) async fn note(desk: &Arc<Desk>, caller: &Caller, name: &str, data: Value) -> Result<(), Refused> {
+    let (_, record) = action(desk, caller, name, data, None)?;
+    let appended = desk.log.append(vec![record]).await;
+    appended.map(drop).map_err(|error| Refused::new("unavailable", error.to_string()))
+}
+
+/// An agent's action, by its id; answered under a name, if it has one.
+fn action(
+    desk: &Desk,
+    caller: &Caller,
+    name: &str,
+    data: Value,
+    correlation_id: Option<String>,
+) -> Result<(String, NewRecord), Refused> {
     let action = AgentAction {
         id: format!("act_{}", random_hex()),
         tenant_id: caller.tenant_id.clone(),
@@ -191,6 +207,7 @@ pub(super) async fn note(desk: &Arc<Desk>, caller: &Caller, name: &str, data: Va
         data,
         at: now(desk),
         trace_id: caller.trace_id.clone(),
+        correlation_id,
     };
     let value = serde_json::to_vec(&action).map_err(|error| Refused::new("invalid", error.to_string()))?;
     let record = NewRecord {
@@ -205,9 +222,7 @@ pub(super) async fn note(desk: &Arc<Desk>, caller: &Caller, name: &str, data: Va
             ("schema", b"nexus.action.v1".as_slice()),
         ]),
     };
-    let appended = desk.log.append(vec![record]).await;
-    appended.map_err(|error| Refused::new("unavailable", error.to_string()))?;
-    Ok(action.id)
+    Ok((action.id, record))
 }
 
 fn now(desk: &Desk) -> Time {

@@ -148,8 +148,11 @@ async fn commit(session: &mut dyn Session, open: &mut Open, outputs: &mut Vec<Ne
 async fn used(desk: Arc<Desk>, call: ToolCall) -> Value {
     let ToolCall { tenant_id, agent_id, tool, args, project_ids, trace_id, .. } = call;
     if super::tool(&tool).is_none() {
-        let grant = desk.tokens.grant(&tenant_id, &agent_id, &tool, &args);
-        return json!({ "decision": "execute_locally", "grant": grant });
+        let granting = async { Ok::<_, Refused>(desk.tokens.grant(&tenant_id, &agent_id, &tool, &args)) };
+        return match desk.acting(&tenant_id, &agent_id, granting).await {
+            Ok(grant) => json!({ "decision": "execute_locally", "grant": grant }),
+            Err(refused) => json!({ "decision": "denied", "reason": format!("{}: {}", refused.code, refused.reason) }),
+        };
     }
     let reach = Some(project_ids);
     let caller = Caller { tenant_id, subject: agent_id, is_agent: true, may_write: true, reach, trace_id };

@@ -37,7 +37,7 @@ struct Event {
     kind: EventType,
     source: Source,
     subject: Option<Subject>,
-    task: Option<Subject>,
+    task: Option<Task>,
     message: Option<Message>,
     #[serde(default)]
     unrouted: bool,
@@ -46,6 +46,7 @@ struct Event {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Source {
+    provider: String,
     connection_id: Option<String>,
     delivery_id: Option<String>,
     event: String,
@@ -55,6 +56,13 @@ struct Source {
 #[serde(rename_all = "camelCase")]
 struct Subject {
     external_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Task {
+    external_id: Option<String>,
+    status: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +78,9 @@ pub struct Known {
     things: HashMap<u128, u64>,
     /// The comments of each task that still stand, as far as we heard.
     comments: BTreeMap<String, BTreeSet<String>>,
+    /// The last status that was published of each task, through whichever
+    /// connection.
+    statuses: HashMap<u128, String>,
     /// Where the next record to be read is.
     next: u64,
     /// What was held against it so far.
@@ -86,6 +97,10 @@ fn key(kind: &str, id: &str) -> u128 {
     Parts::new().add(kind).add(id).finish()
 }
 
+fn too_much() -> ProviderError {
+    ProviderError::first("too_much", format!("more than {THINGS_MAX} things happened since: ask for less"))
+}
+
 impl Known {
     /// Whether something was heard of, and whether it said this.
     pub fn heard(&mut self, kind: &str, id: &str, text: &str) -> Heard {
@@ -100,6 +115,12 @@ impl Known {
     /// Something is told now, and is known from here on.
     pub fn tell(&mut self, kind: &str, id: &str, text: &str) {
         self.things.insert(key(kind, id), words(text));
+    }
+
+    /// The last status that was published of a task; nothing if its last event
+    /// lies before the time asked for.
+    pub fn status_of(&self, provider: &str, task: &str) -> Option<&str> {
+        self.statuses.get(&key(provider, task)).map(String::as_str)
     }
 
     /// A comment is told to be gone.
@@ -121,14 +142,27 @@ impl Known {
 
     fn put(&mut self, kind: &str, id: &str, text: &str) -> Result<(), ProviderError> {
         if self.things.len() >= THINGS_MAX {
-            let detail = format!("more than {THINGS_MAX} things happened since: ask for less");
-            return Err(ProviderError::first("too_much", detail));
+            return Err(too_much());
         }
         self.things.insert(key(kind, id), words(text));
         Ok(())
     }
 
-    /// Takes up one event.
+    /// Takes up which status an event says that its task has. What belongs to no
+    /// project has no row either.
+    fn learn_status(&mut self, event: &Event) -> Result<(), ProviderError> {
+        let task = event.task.as_ref().filter(|_| !event.unrouted);
+        let Some((id, status)) = task.and_then(|task| task.external_id.as_deref().zip(task.status.as_ref())) else {
+            return Ok(());
+        };
+        if self.statuses.len() >= THINGS_MAX {
+            return Err(too_much());
+        }
+        self.statuses.insert(key(&event.source.provider, id), status.clone());
+        Ok(())
+    }
+
+    /// Takes up one event of the connection.
     fn learn(&mut self, event: &Event) -> Result<(), ProviderError> {
         use EventType::{CommentDeleted, CommentPosted, CommentUpdated, MessageChanged, MessagePosted, NewWorkItem};
         if let Some(delivery) = &event.source.delivery_id {
@@ -193,6 +227,7 @@ impl Connections {
             for record in records.iter().filter(|record| *record.key == *tenant.as_bytes()) {
                 let value = record.value.as_deref().unwrap_or_default();
                 let Ok(event) = serde_json::from_slice::<Event>(value) else { continue };
+                known.learn_status(&event)?;
                 if event.source.connection_id.as_deref() == Some(connection) && !(event.unrouted && is_history) {
                     known.learn(&event)?;
                 }
@@ -230,9 +265,13 @@ mod tests {
     use serde_json::json;
 
     fn event(kind: &str, subject: &str, task: &str, text: &str) -> Event {
+        with_status(kind, subject, task, text, None)
+    }
+
+    fn with_status(kind: &str, subject: &str, task: &str, text: &str, status: Option<&str>) -> Event {
         serde_json::from_value(json!({
             "type": kind, "source": { "provider": "clickup", "event": kind, "deliveryId": format!("d-{subject}") },
-            "subject": { "kind": "comment", "externalId": subject }, "task": { "externalId": task },
+            "subject": { "kind": "comment", "externalId": subject }, "task": { "externalId": task, "status": status },
             "message": { "text": text, "channelId": "C1" },
         }))
         .expect("an event")
@@ -260,5 +299,22 @@ mod tests {
         assert_eq!(known.heard("post", &post_id("C1", "1.2"), "hi"), Heard::Alike);
         assert_eq!(known.comments_on("t1").collect::<Vec<_>>(), ["c1", "c2"]);
         assert_eq!(known.comments_on("t2").count(), 0);
+    }
+
+    #[test]
+    fn a_tasks_status_is_the_last_that_was_published() {
+        let mut known = Known::default();
+        let unrouted = Event { unrouted: true, ..with_status("NewWorkItem", "t2", "t2", "", Some("open")) };
+        for heard in [
+            with_status("NewWorkItem", "t1", "t1", "", Some("to do")),
+            with_status("WorkItemStatusChanged", "t1", "t1", "", Some("complete")),
+            with_status("CommentPosted", "c1", "t1", "words", None),
+            unrouted,
+        ] {
+            known.learn_status(&heard).expect("room");
+        }
+        assert_eq!(known.status_of("clickup", "t1"), Some("complete"));
+        assert_eq!(known.status_of("jira", "t1"), None);
+        assert_eq!(known.status_of("clickup", "t2"), None, "it has no row");
     }
 }

@@ -63,6 +63,15 @@ impl History for Work<'_> {
     fn comments_on(&self, task: &str) -> Vec<String> {
         self.known.comments_on(task).cloned().collect()
     }
+    fn refresh(&mut self) -> Asking<'_, ()> {
+        Box::pin(async move {
+            let (client, is_history) = (self.client, self.is_history());
+            self.office.learn_more(&mut self.known, &client.tenant, &client.connection, is_history).await
+        })
+    }
+    fn status_of(&self, task: &str) -> Option<String> {
+        self.known.status_of(self.client.provider.name(), task).map(str::to_owned)
+    }
     fn feed(&mut self, body: &Value, headers: &[(&'static str, &str)], delivery: Option<&str>) {
         self.feed.put(body, headers, delivery);
     }

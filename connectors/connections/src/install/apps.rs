@@ -62,8 +62,7 @@ impl App {
         let url = |text: String| {
             text.parse().map_err(|_| ProviderError::not_sent(NotSent::Misconfigured, "an address is no URL"))
         };
-        let (calls, name) =
-            ((Arc::clone(&office.caller), Arc::clone(&office.observer)), format!("oauth/{}", provider.name()));
+        let (calls, name) = (Arc::clone(&office.calls), format!("oauth/{}", provider.name()));
         let manner = manner(HURRIED);
         Ok(App {
             client: ProviderClient::without_link(calls, (tenant, &name), provider, &office.providers, manner)?,
@@ -124,10 +123,7 @@ impl App {
             let all = own.iter().chain(fields).map(|(name, value)| ((*name).to_owned(), json!(value)));
             request = request.json(&Value::Object(all.collect()));
         } else {
-            // As a query is written, so is a form.
-            let mut form = self.token.clone();
-            form.query_pairs_mut().clear().extend_pairs(own.iter().chain(fields));
-            let form = form.query().unwrap_or_default().to_owned();
+            let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(own.iter().chain(fields)).finish();
             request.body = Some(("application/x-www-form-urlencoded", form.into()));
         }
         let now_ms = self.client.now_ms();

@@ -7,7 +7,6 @@
 //! half as much again as the product's budget (DESIGN, sockets).
 
 mod connect;
-pub mod polls;
 
 use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
@@ -28,8 +27,15 @@ use serde_json::json;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use self::polls::{Polls, Wrong};
-use super::{admission::bearer, encode::Dialect, gateway::Gateway, upgrade, upgrade::Ws, wire::Wire};
+use super::{
+    admission::bearer,
+    encode::Dialect,
+    gateway::Gateway,
+    polls::{Polls, Wrong},
+    upgrade,
+    upgrade::Ws,
+    wire::Wire,
+};
 use runtime::{
     http::{
         body::{self, Limits},

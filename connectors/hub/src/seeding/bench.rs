@@ -92,6 +92,7 @@ async fn busy(store: &Store, config: &Config, seal: &Seal, hash: &str) -> Result
         title: Some("Bench".to_owned()),
         channel_id: Some(CHANNEL.to_owned()),
         thread_ts: Some(THREAD.to_owned()),
+        agent_id: None,
         at: work.now(),
     };
     work.command("seed_bench", &track).await?;

@@ -88,6 +88,10 @@ impl Reader for LaneReader {
     fn ready(&mut self, records_max: usize) -> Pending<'_, Vec<Record>> {
         Box::pin(self.read(records_max.max(1), false))
     }
+
+    fn position(&self) -> u64 {
+        self.cursor.next()
+    }
 }
 
 impl Drop for LaneReader {

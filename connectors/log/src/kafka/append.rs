@@ -23,8 +23,8 @@ use tokio::sync::oneshot;
 
 use super::{
     config::{RECORD_BYTES_MAX, Settings},
+    health::BrokerHealth,
     record::{broken, describe, outgoing, unavailable, weight},
-    watch::Health,
 };
 
 type Sender = ThreadedProducer<Deliveries>;
@@ -37,13 +37,13 @@ pub(super) struct Appender {
     /// nothing of this process comes between those.
     sender: RwLock<Sender>,
     waiting_bytes: Arc<AtomicUsize>,
-    health: Arc<Health>,
+    health: Arc<BrokerHealth>,
 }
 
 /// What happens when a record was delivered.
 pub(super) struct Deliveries {
     waiting_bytes: Arc<AtomicUsize>,
-    health: Arc<Health>,
+    health: Arc<BrokerHealth>,
     /// The producer can do no more and must be made anew.
     spent: AtomicBool,
 }
@@ -69,13 +69,13 @@ struct Answer {
 impl Appender {
     pub(super) fn new(settings: &Arc<Settings>) -> KafkaResult<Appender> {
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let health = Arc::new(Health::new(settings.append_bytes_max, waiting_bytes.clone()));
+        let health = Arc::new(BrokerHealth::new(settings.append_bytes_max, waiting_bytes.clone()));
         let sender = connect(settings, &waiting_bytes, &health)?;
         let names = pipeline::topics::TOPICS.iter().map(|spec| settings.topic_name(spec.topic)).collect();
         Ok(Appender { settings: settings.clone(), names, sender: RwLock::new(sender), waiting_bytes, health })
     }
 
-    pub(super) fn health(self: &Arc<Self>) -> Arc<Health> {
+    pub(super) fn health(self: &Arc<Self>) -> Arc<BrokerHealth> {
         self.health.clone()
     }
 
@@ -177,7 +177,7 @@ impl Appender {
     }
 }
 
-fn connect(settings: &Settings, waiting_bytes: &Arc<AtomicUsize>, health: &Arc<Health>) -> KafkaResult<Sender> {
+fn connect(settings: &Settings, waiting_bytes: &Arc<AtomicUsize>, health: &Arc<BrokerHealth>) -> KafkaResult<Sender> {
     settings.appender().create_with_context(Deliveries {
         waiting_bytes: waiting_bytes.clone(),
         health: health.clone(),

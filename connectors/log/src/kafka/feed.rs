@@ -308,6 +308,17 @@ impl Feed {
         if self.asked_end >= end { None } else { Some(false) }
     }
 
+    /// Whether everything was handed out that stood before the end that was
+    /// asked for last.
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.is_past(self.asked_end) == Some(true)
+    }
+
+    /// Everything committed before this offset was handed out.
+    pub(super) fn position(&self) -> u64 {
+        if self.reached { self.next_offset.max(self.asked_end) } else { self.next_offset }
+    }
+
     /// Sets the consumer on its way again from where it is, so that the next
     /// end that it reports is not older than `end`. (The last offsets of a
     /// partition may be marks of transactions, which nobody sees: an end can

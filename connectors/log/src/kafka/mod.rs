@@ -20,9 +20,11 @@
 //!   fetches nothing: the session reads through the same feeds as everybody.
 
 mod append;
+mod assignment;
 mod config;
 mod feed;
 mod group;
+mod health;
 mod lag;
 mod read;
 mod record;

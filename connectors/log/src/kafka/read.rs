@@ -24,6 +24,7 @@ pub(super) struct KafkaReader {
     closed: watch::Receiver<bool>,
     /// Records before this are passed over: the start lay beyond the end.
     from: u64,
+    position: u64,
 }
 
 impl KafkaReader {
@@ -49,7 +50,7 @@ impl KafkaReader {
             Ok((feeds.open(topic, partition, from.min(end), end, &rung)?, from))
         };
         let (feed, from) = blocking(open).await?;
-        Ok(KafkaReader { feed: Arc::new(Mutex::new(feed)), bell, closed, from })
+        Ok(KafkaReader { feed: Arc::new(Mutex::new(feed)), bell, closed, from, position: from })
     }
 
     /// Waits for news, of records or of the log's end.
@@ -61,7 +62,7 @@ impl KafkaReader {
         }
     }
 
-    async fn take(&self, records_max: usize) -> Result<Vec<Record>, LogError> {
+    async fn take(&mut self, records_max: usize) -> Result<Vec<Record>, LogError> {
         if *self.closed.borrow() {
             return Err(LogError::Closed);
         }
@@ -70,6 +71,7 @@ impl KafkaReader {
         loop {
             feed.take(records_max.max(1), &mut records)?;
             let taken = records.len();
+            self.position = feed.position().max(self.from);
             records.retain(|record| record.position.offset >= self.from);
             if !records.is_empty() || taken == 0 {
                 return Ok(records);
@@ -115,5 +117,9 @@ impl Reader for KafkaReader {
                 self.heard().await;
             }
         })
+    }
+
+    fn position(&self) -> u64 {
+        self.position
     }
 }

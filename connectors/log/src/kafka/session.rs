@@ -10,7 +10,7 @@
 //! All calls block their thread; a session has one of its own.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -29,9 +29,9 @@ use rdkafka::{
 
 use super::{
     ASK_TIMEOUT,
+    assignment::{Assignment, Member, Tenure},
     config::{COMMIT_TIMEOUT, RECORD_BYTES_MAX, Settings},
     feed::{Bell, Feed, Feeds, Quiet},
-    group::{Desk, Member, Tenure},
     record::{broken, describe, outgoing, unavailable, weight},
 };
 
@@ -48,7 +48,7 @@ const RESTORE_RECORDS_MAX: usize = 4_096;
 pub(super) struct Opening {
     pub(super) settings: Arc<Settings>,
     pub(super) feeds: Arc<Feeds>,
-    pub(super) desk: Arc<Desk>,
+    pub(super) assignment: Arc<Assignment>,
     pub(super) member: Weak<BaseConsumer<Member>>,
     pub(super) group: String,
     pub(super) inputs: Vec<Topic>,
@@ -61,6 +61,9 @@ pub(super) struct KafkaSession {
     producer: BaseProducer<Quiet>,
     member: ConsumerGroupMetadata,
     inputs: Vec<Feed>,
+    /// The tables among the inputs that were not yet read to where they ended
+    /// when this session began.
+    behind: VecDeque<usize>,
     /// Where the last commit wrote.
     written: BTreeSet<(Topic, u32)>,
     /// Which input is asked first next time.
@@ -93,12 +96,15 @@ impl Opening {
             });
             inputs.push(self.feed(*topic, partition, offset, &tenure.bell)?);
         }
+        let tables = self.inputs.iter().enumerate().filter(|(_, topic)| topic.is_compacted());
+        let behind = tables.map(|(input, _)| input).collect();
         Ok(KafkaSession {
             opening: self.clone(),
             tenure: tenure.clone(),
             producer,
             member: metadata,
             inputs,
+            behind,
             written: BTreeSet::new(),
             turn: 0,
             over: None,
@@ -209,9 +215,30 @@ impl KafkaSession {
         }
     }
 
-    /// What has arrived, a fair share of each input.
+    /// Reads the tables up to where they ended when the session began; false
+    /// while one of them has not come that far.
+    ///
+    /// What stands in a table holds for every record of a stream that comes
+    /// later. But each partition is fetched for itself, by whichever consumer
+    /// had room for it: without this, a stream that a warm connection brings
+    /// would be worked on before the table that a cold one has to fetch.
+    fn catch_up(&mut self, records_max: usize, records: &mut Vec<Record>) -> Result<bool, LogError> {
+        while let Some(&table) = self.behind.front() {
+            self.inputs[table].take(records_max, records)?;
+            if !self.inputs[table].is_caught_up() {
+                return Ok(false);
+            }
+            self.behind.pop_front();
+        }
+        Ok(true)
+    }
+
+    /// What has arrived, a fair share of each input, in the order of the inputs.
     fn take(&mut self, records_max: usize) -> Result<Vec<Record>, LogError> {
         let mut records = Vec::new();
+        if !self.catch_up(records_max, &mut records)? {
+            return Ok(records);
+        }
         let inputs = self.inputs.len();
         // The second round lets the busy have what the quiet left.
         for round in 0..2 {
@@ -227,6 +254,7 @@ impl KafkaSession {
             }
         }
         self.turn = (self.turn + 1) % inputs.max(1);
+        records.sort_by_key(|record| self.opening.inputs.iter().position(|topic| *topic == record.position.topic));
         Ok(records)
     }
 
@@ -339,7 +367,10 @@ impl Session for KafkaSession {
     }
 
     fn restore<'a>(&'a mut self, topic: Topic, each: &'a mut (dyn FnMut(Record) + Send)) -> Pending<'a, ()> {
-        Box::pin(async move { self.restore_now(topic, each) })
+        Box::pin(async move {
+            self.settle_now()?;
+            self.restore_now(topic, each)
+        })
     }
 
     fn poll(&mut self, records_max: usize, patience: Duration) -> Pending<'_, Vec<Record>> {
@@ -359,6 +390,6 @@ impl Drop for KafkaSession {
     fn drop(&mut self) {
         // The partition is given back before it is offered again.
         self.inputs.clear();
-        self.opening.desk.offer_again(&self.tenure);
+        self.opening.assignment.offer_again(&self.tenure);
     }
 }

@@ -44,6 +44,12 @@ pub trait History: Send + Sync {
     /// The comments on a task that nobody has told to be gone.
     fn comments_on(&self, task: &str) -> Vec<String>;
 
+    /// Takes up what was published meanwhile.
+    fn refresh(&mut self) -> Asking<'_, ()>;
+    /// The last status that was published of a task; nothing if its last event
+    /// lies before the time asked for.
+    fn status_of(&self, task: &str) -> Option<String>;
+
     /// Feeds in one body, as a webhook with these headers and this delivery id.
     fn feed(&mut self, body: &Value, headers: &[(&'static str, &str)], delivery: Option<&str>);
 

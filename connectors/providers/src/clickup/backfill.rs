@@ -90,6 +90,8 @@ async fn list(
     ];
     let page = client.get(&["list", list, "task"], &query).await?;
     let rows = rows_at(&page, "/tasks")?;
+    // A job may take long: what was told by itself meanwhile is not told again.
+    history.refresh().await?;
     let mut more = Vec::new();
     // Newest first, as they are told.
     for task in rows.iter().rev() {
@@ -125,10 +127,10 @@ async fn look_at(
         history.tell("task", id, "");
         return Ok(());
     }
-    let (Some(row), Some(status)) = (row.filter(|_| !history.is_history()), word_at(task, "/status/status")) else {
-        return Ok(());
-    };
-    let known = row.status.filter(|known| !known.eq_ignore_ascii_case(&status));
+    let Some(status) = word_at(task, "/status/status").filter(|_| !history.is_history()) else { return Ok(()) };
+    // The row follows the log at a distance, so it is asked only of a task whose
+    // last event is older than what was read of the log.
+    let known = history.status_of(id).or_else(|| row?.status).filter(|known| !known.eq_ignore_ascii_case(&status));
     // What has just changed may still be on its way, and has no mark in common.
     let age_ms = history.now_ms().saturating_sub(ms_at(task, "/date_updated"));
     if let Some(known) = known.filter(|_| age_ms >= history.fresh_ms()) {

@@ -20,7 +20,6 @@ use super::{
     error::{Cause, NotSent, ProviderError},
     http::{Attempt, Http, Request},
 };
-use runtime::kill_switch::{Cut, KillSwitch};
 
 /// An attempt that its caller's deadline cut off says nothing of the provider,
 /// unless it was given so long.
@@ -43,8 +42,6 @@ pub enum WhileDown {
 /// A call.
 #[derive(Debug)]
 pub struct Call {
-    /// For whom: whose kill switch it is under.
-    pub tenant: String,
     /// The connection it goes through: a circuit each.
     pub connection: String,
     /// What is asked.
@@ -91,7 +88,6 @@ pub struct Caller {
     clock: Arc<dyn Clock>,
     policies: Policies,
     ledger: Ledger,
-    kill_switch: Arc<KillSwitch>,
 }
 
 /// What tokens have spent and which providers are down: one for all callers of
@@ -114,16 +110,10 @@ enum Leave {
 }
 
 impl Caller {
-    /// A caller with these policies, which counts in `ledger`, and calls nobody
-    /// while the kill switch is set.
-    pub fn new(
-        http: Http,
-        clock: Arc<dyn Clock>,
-        policies: Policies,
-        ledger: &Ledger,
-        kill_switch: Arc<KillSwitch>,
-    ) -> Caller {
-        Caller { http, clock, policies, ledger: ledger.clone(), kill_switch }
+    /// A caller with these policies, which counts in this ledger: others that
+    /// call with the same tokens count there too.
+    pub fn new(http: Http, clock: Arc<dyn Clock>, policies: Policies, ledger: Ledger) -> Caller {
+        Caller { http, clock, policies, ledger }
     }
 
     /// The clock's time.
@@ -133,14 +123,6 @@ impl Caller {
 
     /// Makes a call, until it is done, refused, out of attempts or too late.
     pub async fn call(&self, call: &Call) -> Result<super::Answer, ProviderError> {
-        match self.kill_switch.run(&call.tenant, self.attempts(call)).await {
-            Ok(result) => result,
-            Err(Cut::Before(halted)) => Err(ProviderError::KillSwitchBefore(halted)),
-            Err(Cut::Under(halted)) => Err(ProviderError::KillSwitchUnderWay(halted)),
-        }
-    }
-
-    async fn attempts(&self, call: &Call) -> Result<super::Answer, ProviderError> {
         let circuit = circuit_of(call);
         let budget = self.budget(call);
         let deadline_ms = call.deadline_ms.unwrap_or(u64::MAX);

@@ -23,4 +23,6 @@ pub use credential::Credential;
 pub use error::{Cause, NotSent, ProviderError, Rejection};
 pub use http::{Http, Limits, Request};
 pub use judge::Answer;
-pub use provider_client::{CallObserver, Deadline, Manner, NotCounted, ProviderClient, json_of, rows_at, word_at};
+pub use provider_client::{
+    CallObserver, Deadline, GuardedCaller, Manner, NotCounted, ProviderClient, json_of, rows_at, word_at,
+};

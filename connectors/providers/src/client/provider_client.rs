@@ -13,7 +13,10 @@ use crate::{
     credentials::Link,
     provider::{Boxed, Provider},
 };
-use runtime::config::ProviderSettings;
+use runtime::{
+    config::ProviderSettings,
+    kill_switch::{Cut, KillSwitch},
+};
 
 /// Until when an answer is of use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +61,32 @@ impl CallObserver for NotCounted {
     }
 }
 
+/// A caller under a kill switch, of which somebody hears.
+pub struct GuardedCaller {
+    caller: Caller,
+    kill_switch: Arc<KillSwitch>,
+    observer: Box<dyn CallObserver>,
+}
+
+impl GuardedCaller {
+    /// Calls nobody while the kill switch is set.
+    pub fn new(caller: Caller, kill_switch: Arc<KillSwitch>, observer: Box<dyn CallObserver>) -> GuardedCaller {
+        GuardedCaller { caller, kill_switch, observer }
+    }
+
+    async fn call(&self, tenant: &str, call: &Call) -> Result<Answer, ProviderError> {
+        match self.kill_switch.run(tenant, self.caller.call(call)).await {
+            Ok(result) => result,
+            Err(Cut::Before(halted)) => Err(ProviderError::KillSwitchBefore(halted)),
+            Err(Cut::Under(halted)) => Err(ProviderError::KillSwitchUnderWay(halted)),
+        }
+    }
+}
+
 /// See the module.
 #[derive(Clone)]
 pub struct ProviderClient {
-    caller: Arc<Caller>,
-    observer: Arc<dyn CallObserver>,
+    calls: Arc<GuardedCaller>,
     /// Whose API it is.
     pub provider: &'static dyn Provider,
     /// Whose connection it is.
@@ -81,7 +105,7 @@ pub struct ProviderClient {
 impl ProviderClient {
     /// The client of a link.
     pub fn new(
-        (caller, observer): (Arc<Caller>, Arc<dyn CallObserver>),
+        calls: Arc<GuardedCaller>,
         (tenant, connection): (&str, &str),
         link: &Link,
         settings: &ProviderSettings,
@@ -98,8 +122,7 @@ impl ProviderClient {
             .credential(token, link.email.as_deref())
             .ok_or_else(|| ProviderError::not_sent(NotSent::NoToken, "the token fits into no header"))?;
         Ok(ProviderClient {
-            caller,
-            observer,
+            calls,
             provider,
             tenant: tenant.to_owned(),
             connection: connection.to_owned(),
@@ -113,7 +136,7 @@ impl ProviderClient {
 
     /// A client of no connection: for what is asked before there is one.
     pub fn without_link(
-        (caller, observer): (Arc<Caller>, Arc<dyn CallObserver>),
+        calls: Arc<GuardedCaller>,
         (tenant, name): (&str, &str),
         provider: &'static dyn Provider,
         settings: &ProviderSettings,
@@ -121,8 +144,7 @@ impl ProviderClient {
     ) -> Result<ProviderClient, ProviderError> {
         let base = provider.api().base_url(&Link::default(), settings).unwrap_or_default();
         Ok(ProviderClient {
-            caller,
-            observer,
+            calls,
             provider,
             tenant: tenant.to_owned(),
             connection: name.to_owned(),
@@ -142,7 +164,7 @@ impl ProviderClient {
 
     /// The clock's time.
     pub fn now_ms(&self) -> u64 {
-        self.caller.now_ms()
+        self.calls.caller.now_ms()
     }
 
     /// An address below the API's, made of these parts, each of which stays one.
@@ -160,14 +182,14 @@ impl ProviderClient {
 
     /// Why a call would not be made now, if it would not.
     pub fn held(&self, scope: Option<&str>) -> Option<ProviderError> {
-        self.caller.held(&self.call_of(self.request(Method::GET, self.base.clone()), scope))
+        self.calls.caller.held(&self.call_of(self.request(Method::GET, self.base.clone()), scope))
     }
 
     /// Asks, and reads JSON. What may be done twice without harm is a
     /// `Request::is_repeatable`. `scope` is what a limit goes by, beside the token.
     pub async fn ask(&self, request: Request, scope: Option<&str>) -> Result<Value, ProviderError> {
         let call = self.call_of(request, scope);
-        let result = match self.caller.call(&call).await {
+        let result = match self.calls.call(&self.tenant, &call).await {
             Ok(answer) => read(&answer).map_err(|()| {
                 let (cause, detail) = (Cause::BadAnswer, "the provider's answer is not JSON".to_owned());
                 match call.request.is_repeatable {
@@ -177,15 +199,15 @@ impl ProviderClient {
             }),
             Err(error) => Err(error),
         };
-        self.observer.called(&self.tenant, &call.request, result.as_ref().map(drop)).await;
+        self.calls.observer.called(&self.tenant, &call.request, result.as_ref().map(drop)).await;
         result
     }
 
     /// Asks, for the whole answer.
     pub async fn send(&self, request: Request, scope: Option<&str>) -> Result<Answer, ProviderError> {
         let call = self.call_of(request, scope);
-        let result = self.caller.call(&call).await;
-        self.observer.called(&self.tenant, &call.request, result.as_ref().map(drop)).await;
+        let result = self.calls.call(&self.tenant, &call).await;
+        self.calls.observer.called(&self.tenant, &call.request, result.as_ref().map(drop)).await;
         result
     }
 
@@ -230,10 +252,9 @@ impl ProviderClient {
         let deadline_ms = match self.manner.deadline {
             Deadline::None => None,
             Deadline::At(at_ms) => Some(at_ms),
-            Deadline::Within(patience) => Some(self.caller.now_ms() + patience.as_millis() as u64),
+            Deadline::Within(patience) => Some(self.calls.caller.now_ms() + patience.as_millis() as u64),
         };
         Call {
-            tenant: self.tenant.clone(),
             // Connections' ids are a tenant's own.
             connection: format!("{}/{}", self.tenant, self.connection),
             request,

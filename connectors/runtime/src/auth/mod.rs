@@ -21,7 +21,7 @@ use crate::{directory::Directory, identity::random_hex};
 pub use access::{Access, Gate, LOCAL, address_of};
 pub use authenticate::{Authenticate, Authenticated};
 pub use bucket::Buckets;
-pub use cors::{Origins, allow};
+pub use cors::{Origins, allow, for_pages};
 pub use login::{Denied, Guess, Known, Login};
 pub use secrets::{Busy, Secrets};
 

@@ -1,7 +1,7 @@
 //! `[governance]` of the manual: the limits of tenants that set none of their
 //! own, under the names of the manual.
 
-use pipeline::detect::{BadLimits, Limits};
+use pipeline::governance::{BadLimits, Limits};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 use serde_json::{Map, Value};
 
@@ -87,7 +87,7 @@ fn to_camel(name: &mut String, letter: char) {
 
 #[cfg(test)]
 mod tests {
-    use pipeline::detect::Level;
+    use pipeline::governance::Level;
 
     use super::*;
     use crate::config::Config;

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::{ConfigError, DEFAULTS};
 
 /// Names that the ecosystem expects, and the settings they are.
-const ECOSYSTEM_NAMES: &[(&str, &str)] = &[
+pub(super) const ECOSYSTEM_NAMES: &[(&str, &str)] = &[
     ("PORT", "server.port"),
     ("NEXUS_PG_PORT", "sql.pg_port"),
     ("CORS_ORIGINS", "server.cors_origins"),
@@ -67,6 +67,31 @@ const SECRET_PREFIX: &str = "WEBHOOK_SECRET_";
 const NOT_SETTINGS: &[&str] = &["NEXUS_URL", "NEXUS_TOKEN", "NEXUS_CONFIG", "NEXUS_FIXTURES"];
 const NOT_SETTINGS_PREFIXES: &[&str] = &["NEXUS_TEST_", "NEXUS_CHAOS_"];
 
+/// Names that are promised, for roles that are not there yet.
+const NO_EFFECT_YET: &[&str] = &["OPENCODE_SIDECAR_URL", "OPENCODE_SIDECAR_TIMEOUT", "OPENCODE_SERVER_PASSWORD"];
+
+/// Beside `NEXUS_`, prefixes that nobody else has: an unknown name is an error.
+const OWN_PREFIXES: &[&str] = &["OPENCODE_SIDECAR_"];
+
+/// Prefixes that other programs have too: an unknown name gets a remark; where
+/// they set dozens of names of their own, only one that looks like a slip.
+const SHARED_PREFIXES: &[(&str, bool)] = &[
+    ("OPENCODE_", true),
+    ("SLACK_", false),
+    ("CLICKUP_", false),
+    ("JIRA_", false),
+    ("GITHUB_", true),
+    ("OPENAI_", false),
+    ("OTEL_", false),
+    ("LANGFUSE_", false),
+    ("QDRANT_", true),
+    ("KAFKA_", true),
+    ("WEBHOOK_", false),
+];
+
+/// Letters that a slip of the hand changes at most.
+const TYPO_EDITS_MAX: usize = 2;
+
 /// Tables whose keys are the user's own.
 const OPEN_TABLES: &[&str] =
     &["webhooks.secrets", "log.retention_days", "retries.mirror", "retries.lookups", "usage.prices"];
@@ -95,7 +120,7 @@ pub(super) fn merge(base: &mut Table, over: Table, path: &str, origin: &str) -> 
             (None, value) if open || key == "connections" => {
                 base.insert(name, value);
             }
-            (None, _) => return Err(ConfigError::Unknown { origin: origin.to_owned(), key }),
+            (None, _) => return Err(unknown(origin, &key, "")),
         }
     }
     Ok(())
@@ -117,14 +142,65 @@ pub(super) fn set_from_env(table: &mut Table, name: &str, value: &str) -> Result
     if let Some((_, path)) = ECOSYSTEM_NAMES.iter().find(|(known, _)| *known == name) {
         return set(table, path, value, name);
     }
+    if NO_EFFECT_YET.contains(&name) {
+        return Ok(());
+    }
+    if OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        return Err(unknown("environment", name, &hint(table, name)));
+    }
     let Some(rest) = name.strip_prefix("NEXUS_") else { return Ok(()) };
     if NOT_SETTINGS.contains(&name) || NOT_SETTINGS_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         return Ok(());
     }
     match path_of(table, "", &rest.to_ascii_lowercase()) {
         Some(path) => set(table, &path, value, name),
-        None => Err(ConfigError::Unknown { origin: "environment".to_owned(), key: name.to_owned() }),
+        None => Err(unknown("environment", name, &hint(table, name))),
     }
+}
+
+fn unknown(origin: &str, key: &str, hint: &str) -> ConfigError {
+    ConfigError::Unknown { origin: origin.to_owned(), key: key.to_owned(), hint: hint.to_owned() }
+}
+
+/// Which name somebody may have meant, as a part of a sentence; empty if none is
+/// near.
+fn hint(table: &Table, name: &str) -> String {
+    let mut settings = Vec::new();
+    if name.starts_with("NEXUS_") {
+        names_of(table, "NEXUS", &mut settings);
+    }
+    let fixed = ECOSYSTEM_NAMES.iter().map(|(known, _)| *known).chain(NO_EFFECT_YET.iter().copied());
+    let known = settings.iter().map(String::as_str).chain(fixed).chain(NOT_SETTINGS.iter().copied());
+    let near = known.map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
+    match near.filter(|(distance, _)| *distance <= TYPO_EDITS_MAX) {
+        Some((_, known)) => format!("; did you mean `{known}`?"),
+        None => String::new(),
+    }
+}
+
+/// The variables of all settings.
+fn names_of(table: &Table, prefix: &str, names: &mut Vec<String>) {
+    for (name, value) in table {
+        let name = format!("{prefix}_{}", name.to_ascii_uppercase());
+        match value {
+            Value::Table(inner) => names_of(inner, &name, names),
+            _ => names.push(name),
+        }
+    }
+}
+
+/// What is to be said about a variable that nothing reads, but whose name looks
+/// as if something should.
+pub(super) fn remark(name: &str) -> Option<String> {
+    if NO_EFFECT_YET.contains(&name) {
+        return Some(format!("{name} is set, and has no effect: this build has no role that reads it"));
+    }
+    if name.starts_with(SECRET_PREFIX) || ECOSYSTEM_NAMES.iter().any(|(known, _)| *known == name) {
+        return None;
+    }
+    let (_, is_crowded) = SHARED_PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix))?;
+    let hint = hint(&Table::new(), name);
+    (!is_crowded || !hint.is_empty()).then(|| format!("{name} is set, and is no setting of this hub{hint}"))
 }
 
 /// The setting whose path, with underscores for dots, is `wanted`.
@@ -144,7 +220,7 @@ fn set(table: &mut Table, path: &str, text: &str, origin: &str) -> Result<(), Co
         if parts.peek().is_some() {
             match table.get_mut(part) {
                 Some(Value::Table(inner)) => table = inner,
-                _ => return Err(ConfigError::Unknown { origin: origin.to_owned(), key: path.to_owned() }),
+                _ => return Err(unknown(origin, path, "")),
             }
             continue;
         }

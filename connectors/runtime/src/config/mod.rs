@@ -22,7 +22,7 @@ use std::{
 use toml::{Table, Value};
 
 use self::{
-    loading::{defaults, merge, read, set_from_env, syntax},
+    loading::{defaults, merge, read, remark, set_from_env, syntax},
     masking::mask,
 };
 
@@ -59,12 +59,14 @@ pub enum ConfigError {
         error: String,
     },
     /// No such setting.
-    #[error("{origin}: unknown setting `{key}`; the manual lists all of them (nexus config --defaults)")]
+    #[error("{origin}: unknown setting `{key}`{hint}; the manual lists all of them (nexus config --defaults)")]
     Unknown {
         /// The file or the variable.
         origin: String,
         /// The setting.
         key: String,
+        /// Which one may be meant, as a part of the sentence.
+        hint: String,
     },
     /// The setting exists, the value does not fit.
     #[error("{origin}: `{key}` {problem}")]
@@ -107,6 +109,12 @@ impl Config {
         })?;
         config.check()?;
         Ok(config)
+    }
+
+    /// What is to be said about variables that nothing reads, although their names
+    /// look as if something should; a line each, never with a value.
+    pub fn remarks(names: impl IntoIterator<Item = String>) -> Vec<String> {
+        names.into_iter().filter_map(|name| remark(&name)).collect()
     }
 
     /// The tenant of requests that name none: the one that was set, else the
@@ -281,6 +289,48 @@ mod tests {
         ] {
             let error = problem.expect_err(named);
             assert!(error.contains(named), "{error:?} does not name {named:?}");
+        }
+    }
+
+    #[test]
+    fn a_slip_in_a_name_is_not_silently_ignored() {
+        for (name, meant) in [
+            ("OPENCODE_SIDECAR_TIMEOU", "`OPENCODE_SIDECAR_TIMEOUT`?"),
+            ("OPENCODE_SIDECAR_PORT", "OPENCODE_SIDECAR_PORT"),
+            ("NEXUS_SERVER_PROT", "`NEXUS_SERVER_PORT`?"),
+            ("NEXUS_LOG_DURABILTY", "`NEXUS_LOG_DURABILITY`?"),
+        ] {
+            let error = load(&[(name, "1")]).expect_err(name);
+            assert!(error.contains(name) && error.contains(meant), "{error:?}");
+        }
+        let remark = |name: &str| Config::remarks([name.to_owned()]).pop();
+        for (name, meant) in [
+            ("OPENCODE_SIDECAR_URL", "no effect"),
+            ("SLACK_BOT_TOKN", "`SLACK_BOT_TOKEN`?"),
+            ("SLACK_APP_TOKEN", "no setting"),
+            ("CLICKUP_API_TOKENS", "`CLICKUP_API_TOKEN`?"),
+            ("GITHUB_API_ULR", "`GITHUB_API_URL`?"),
+            ("JIRA_TOKEN", "no setting"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "no setting"),
+            ("LANGFUSE_SECRETKEY", "`LANGFUSE_SECRET_KEY`?"),
+            ("QDRANT_ULR", "`QDRANT_URL`?"),
+            ("KAFKA_BROKER", "`KAFKA_BROKERS`?"),
+        ] {
+            assert!(load(&[(name, "a secret")]).is_ok(), "{name} may be another program's");
+            let told = remark(name).unwrap_or_else(|| panic!("{name} is ignored"));
+            assert!(told.contains(name) && told.contains(meant) && !told.contains("a secret"), "{told}");
+        }
+        for name in ["HOME", "SLACK_BOT_TOKEN", "WEBHOOK_SECRET_ACME", "GITHUB_WORKSPACE", "KAFKA_HEAP_OPTS", "PORT"] {
+            assert_eq!(remark(name), None);
+        }
+    }
+
+    #[test]
+    fn every_name_is_in_the_manual() {
+        for (name, path) in loading::ECOSYSTEM_NAMES {
+            let setting = path.split('.').next_back().expect("a setting");
+            assert!(DEFAULTS.contains(name), "the manual does not name {name}");
+            assert!(path.starts_with("webhooks.secrets.") || DEFAULTS.contains(&format!("\n{setting} = ")), "{path}");
         }
     }
 

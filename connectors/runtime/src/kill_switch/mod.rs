@@ -46,9 +46,6 @@ const LINGER: Duration = Duration::from_millis(20);
 /// How long somebody waits for a lease before trying without.
 const LEASE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A lease that does not end.
-const FOR_EVER: u64 = u64::MAX;
-
 /// Why nothing may be begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Halted {
@@ -120,26 +117,18 @@ pub struct KillSwitch {
 }
 
 impl KillSwitch {
-    fn new(lease_until_ms: u64) -> Arc<KillSwitch> {
+    /// One that lets nothing begin until it is followed (see [`follow`]). There
+    /// is no other.
+    pub fn new() -> Arc<KillSwitch> {
         Arc::new(KillSwitch {
             instance: random_hex()[..16].into(),
             begun: Instant::now(),
-            lease_until_ms: AtomicU64::new(lease_until_ms),
+            lease_until_ms: AtomicU64::new(0),
             state: Mutex::default(),
             changed: watch::Sender::new(0),
             told_of_workers: Notify::new(),
             finished: Mutex::default(),
         })
-    }
-
-    /// One that lets nothing begin until it is followed.
-    pub fn set() -> Arc<KillSwitch> {
-        KillSwitch::new(0)
-    }
-
-    /// One that nobody uses: where there is no hub around.
-    pub fn free() -> Arc<KillSwitch> {
-        KillSwitch::new(FOR_EVER)
     }
 
     /// The name of this process among the workers.
@@ -168,17 +157,19 @@ impl KillSwitch {
     /// Why an agent may have no socket, if so: its tenant is stopped, or it is
     /// held for a while.
     pub fn shut_out(&self, tenant: &str, agent: &str, now_ms: u64) -> Option<String> {
+        self.stopped(tenant).or_else(|| self.hold_of(tenant, agent, now_ms).map(|hold| hold.reason))
+    }
+
+    /// What holds an agent now, if something does: a budget that is used up.
+    pub fn hold_of(&self, tenant: &str, agent: &str, now_ms: u64) -> Option<Hold> {
         let state = self.lock();
-        if let Some(reason) = state.stopped(tenant) {
-            return Some(reason.to_owned());
-        }
         if state.holds.is_empty() {
             return None;
         }
         let key = format!("{tenant}/{agent}");
         let holds = [tenant, &key].into_iter().filter_map(|key| state.holds.get(key));
-        let mut holds = holds.filter(|hold| hold.until.as_ms() > now_ms);
-        holds.next().map(|hold| hold.reason.clone())
+        let in_force = holds.filter(|hold| hold.until.as_ms() > now_ms);
+        in_force.max_by_key(|hold| hold.until.as_ms()).cloned()
     }
 
     /// What a scope was last told to do.
@@ -272,10 +263,7 @@ impl KillSwitch {
 
     /// How long something may still be begun.
     fn lease_left(&self) -> Duration {
-        match self.lease_until_ms.load(SeqCst) {
-            FOR_EVER => Duration::from_secs(3_600),
-            until_ms => Duration::from_millis(until_ms).saturating_sub(self.begun.elapsed()),
-        }
+        Duration::from_millis(self.lease_until_ms.load(SeqCst)).saturating_sub(self.begun.elapsed())
     }
 
     /// All that was there at `then` is known.

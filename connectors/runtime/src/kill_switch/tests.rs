@@ -31,7 +31,7 @@ struct Process {
 async fn process(log: &MemoryLog) -> Process {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_000));
     let log: Arc<dyn Log> = Arc::new(log.clone());
-    let kill_switch = KillSwitch::set();
+    let kill_switch = KillSwitch::new();
     let switch = Switch::new(Arc::clone(&log), Arc::clone(&kill_switch), Arc::clone(&clock));
     let (stop, stopped) = channel::channel(false);
     let context = RoleContext { role: "kill_switch", board: Arc::new(Board::default()), stop: stopped };
@@ -177,7 +177,7 @@ async fn many_who_may_not_begin_keep_nobody_from_being_silent() {
 
 #[test]
 fn what_waited_for_people_is_not_late() {
-    let kill_switch = KillSwitch::free();
+    let kill_switch = KillSwitch::new();
     let stop = Stop { stopped: false, at: Time(2_000), resumed_at: Some(Time(5_000)), ..Stop::default() };
     kill_switch.lock().stops.insert("acme".into(), stop);
     assert_eq!(kill_switch.deadline_ms("acme", 1_000, 10_000), 13_000);
@@ -188,7 +188,7 @@ fn what_waited_for_people_is_not_late() {
 
 #[test]
 fn a_held_agent_is_shut_out_until_its_time() {
-    let kill_switch = KillSwitch::free();
+    let kill_switch = KillSwitch::new();
     let hold = Hold { reason: "budget".to_owned(), until: Time(2_000) };
     kill_switch.lock().holds.insert("acme/agt_1".into(), hold);
     assert_eq!(kill_switch.shut_out("acme", "agt_1", 1_999).as_deref(), Some("budget"));

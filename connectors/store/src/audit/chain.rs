@@ -100,6 +100,12 @@ impl Walk {
     }
 }
 
+/// The hash of the next row of a chain.
+pub(crate) fn next_hash(before: Option<&(i64, String)>, tenant: &str, data: &str) -> (i64, String) {
+    let (number, before) = before.map_or((0, ROOT), |(number, hash)| (*number, hash.as_str()));
+    (number + 1, hash(before, tenant, number + 1, data))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,9 @@
 //! with it. What retention took before it was read leaves a row that says so.
 
 pub mod chain;
+pub mod query;
 pub mod spending;
+pub mod tables;
 mod traces;
 mod write;
 
@@ -37,7 +39,6 @@ use runtime::{
 };
 
 pub use runtime::acts::cut_off;
-pub(crate) use write::next_hash;
 
 /// What is read. Commands come first: a result needs to know what it ends.
 pub const TOPICS: [Topic; 6] = [
@@ -92,7 +93,7 @@ pub(crate) struct Batch {
 
 /// Writes a log's acts into a store.
 #[derive(Clone)]
-pub struct Trail {
+pub struct AuditProjector {
     /// Into which store.
     pub store: Arc<Store>,
     /// From which log.
@@ -101,7 +102,7 @@ pub struct Trail {
     pub prices: Arc<Prices>,
 }
 
-impl Trail {
+impl AuditProjector {
     /// Writes until told to stop.
     pub async fn run(self, context: RoleContext) -> Result<(), Failure> {
         let mut batch_writer = BatchWriter::new();
@@ -274,6 +275,9 @@ impl Desk {
                     return None;
                 }
                 Some(Entry::Done(Box::new(acts::of_decision(&read::<InboxEntry>(record)?, id()))))
+            }
+            Topic::AgentsActions if header("type") == Some("trace") => {
+                acts::of_trace(&read::<AgentAction>(record)?, id()).map(|act| Entry::Done(Box::new(act)))
             }
             Topic::AgentsActions if header("type") == Some("usage") => {
                 let action: AgentAction = read(record)?;

@@ -7,13 +7,11 @@ use pipeline::{
     topics::Topic,
 };
 
-use super::{Batch, Entry, Trail, Used, chain, spending};
-use crate::{
-    StoreError,
-    batch_writer::Writes,
-    black_box::{self, Budget},
-    database::Tx,
+use super::{
+    AuditProjector, Batch, Entry, Used, spending,
+    tables::{self, Budget},
 };
+use crate::{StoreError, batch_writer::Writes, database::Tx, outbox};
 use runtime::acts;
 use runtime::identity::random_hex;
 
@@ -29,7 +27,7 @@ struct Sum {
     trace_id: Option<String>,
 }
 
-impl Writes for Trail {
+impl Writes for AuditProjector {
     type Batch = Batch;
 
     /// Writes what was read, whole or not at all.
@@ -53,17 +51,17 @@ impl Writes for Trail {
     }
 }
 
-impl Trail {
+impl AuditProjector {
     /// A batch must be the next one. One that was written already, in part or
     /// whole, is not written again: its reader is behind, and begins anew.
     async fn advance(&self, tx: &mut Tx, partition: u32, batch: &Batch) -> Result<(), StoreError> {
         for (topic, stretch) in &batch.stretches {
-            let known = black_box::position(tx, *topic, partition, self.log.identity()).await?.unwrap_or(0);
+            let known = tables::position(tx, *topic, partition, self.log.identity()).await?.unwrap_or(0);
             if known != stretch.from {
                 let detail = format!("{} of partition {partition} is written by another process", topic.name());
                 return Err(StoreError::Unavailable { detail });
             }
-            black_box::set_position(tx, *topic, partition, self.log.identity(), stretch.next).await?;
+            tables::set_position(tx, *topic, partition, self.log.identity(), stretch.next).await?;
         }
         Ok(())
     }
@@ -73,11 +71,11 @@ impl Trail {
         for entry in entries {
             match entry {
                 Entry::Wanted(command, act, offset) => {
-                    black_box::wanted(tx, &command, &act, partition, offset).await?;
+                    tables::wanted(tx, &command, &act, partition, offset).await?;
                 }
-                Entry::Claimed(tenant, command) => black_box::claimed(tx, &tenant, &command).await?,
+                Entry::Claimed(tenant, command) => tables::claimed(tx, &tenant, &command).await?,
                 Entry::Ended(result, id) => self.ended(tx, &result, id).await?,
-                Entry::Done(act) => black_box::append(tx, &act).await?,
+                Entry::Done(act) => tables::append(tx, &act).await?,
                 Entry::Used(used) => self.add(&mut sums, *used),
             }
         }
@@ -85,7 +83,7 @@ impl Trail {
         let mut agents: BTreeMap<(String, String), (String, u64, Option<String>)> = BTreeMap::new();
         for ([tenant, day, agent, project, model], sum) in sums {
             let counts = [sum.reports, sum.calls, sum.input, sum.output, sum.cost_micros];
-            black_box::add_usage(tx, [&tenant, &day, &agent, &project, &model], counts).await?;
+            tables::add_usage(tx, [&tenant, &day, &agent, &project, &model], counts).await?;
             let latest = agents.entry((tenant, agent)).or_default();
             if sum.last_ms >= latest.1 {
                 *latest = (day, sum.last_ms, sum.trace_id);
@@ -93,7 +91,7 @@ impl Trail {
         }
         for ((tenant, agent), (day, at_ms, trace_id)) in agents {
             let at = Time::from_ms(at_ms);
-            for budget in black_box::budgets_of(tx, &tenant, &agent).await? {
+            for budget in tables::budgets_of(tx, &tenant, &agent).await? {
                 told |= self.tell_of_budget(tx, &tenant, &budget, &day, at, trace_id.as_deref()).await?;
             }
         }
@@ -101,8 +99,8 @@ impl Trail {
     }
 
     async fn ended(&self, tx: &mut Tx, result: &MirrorResult, id: String) -> Result<(), StoreError> {
-        let begun = black_box::end(tx, &result.tenant_id, &result.command_id).await?;
-        black_box::append(tx, &acts::of_result(begun, result, id)).await
+        let begun = tables::end(tx, &result.tenant_id, &result.command_id).await?;
+        tables::append(tx, &acts::of_result(begun, result, id)).await
     }
 
     fn add(&self, sums: &mut BTreeMap<[String; 5], Sum>, used: Used) {
@@ -130,8 +128,8 @@ impl Trail {
         trace_id: Option<&str>,
     ) -> Result<bool, StoreError> {
         let period = budget.period.first_day(day);
-        let spent = black_box::spent(tx, tenant, budget, day).await?;
-        let known = black_box::told(tx, tenant, &budget.scope).await?;
+        let spent = tables::spent(tx, tenant, budget, day).await?;
+        let known = tables::told(tx, tenant, &budget.scope).await?;
         let known = known.filter(|(of, _)| *of == period).map_or(0, |(_, percent)| percent);
         let mut told = known;
         for (percent, kind) in spending::steps(spent, budget.limit_micros, known) {
@@ -141,14 +139,14 @@ impl Trail {
             let message = format!("{who} used {spent} of {limit} dollars this {word} ({percent} %)");
             let mut alert = Alert::new(kind, tenant, &budget.scope, message, at);
             alert.trace_id = trace_id.map(str::to_owned);
-            black_box::post_alert(tx, &alert).await?;
+            outbox::post_alert(tx, &alert).await?;
             if percent == 100 && budget.hard_stop {
                 self.hold(tx, tenant, budget, day, at).await?;
             }
             told = percent;
         }
         if told > known {
-            black_box::set_told(tx, tenant, &budget.scope, &period, told).await?;
+            tables::set_told(tx, tenant, &budget.scope, &period, told).await?;
         }
         Ok(told > known)
     }
@@ -157,7 +155,7 @@ impl Trail {
         let reason = format!("the budget of this {} is used up", budget.period.name());
         let hold = Hold { reason: reason.clone(), until: Time(budget.period.end_ms(day)) };
         let id = if budget.scope == EVERYBODY { tenant.to_owned() } else { format!("{tenant}/{}", budget.scope) };
-        black_box::post_row(tx, HUB, Hold::KIND, &id, Some(&hold), at).await?;
+        outbox::post_row(tx, HUB, Hold::KIND, &id, Some(&hold), at).await?;
         let agent = (budget.scope != EVERYBODY).then(|| budget.scope.clone());
         let act = Act {
             id: format!("aud_{}", random_hex()),
@@ -171,12 +169,12 @@ impl Trail {
             reason: Some(reason),
             ..Act::default()
         };
-        black_box::append(tx, &act).await
+        tables::append(tx, &act).await
     }
 
     pub(super) async fn position(&self, topic: Topic, partition: u32) -> Result<Option<u64>, StoreError> {
         let mut tx = self.store.begin().await?;
-        black_box::position(&mut tx, topic, partition, self.log.identity()).await
+        tables::position(&mut tx, topic, partition, self.log.identity()).await
     }
 
     /// A log, or a topic of it, that was never read.
@@ -185,9 +183,9 @@ impl Trail {
         tx.lock(&format!("_trail/{partition}")).await?;
         if topic == Topic::MirrorCommands {
             // Those of another log, if there are any: nobody will end them.
-            black_box::forget_waiting(&mut tx, partition).await?;
+            tables::forget_waiting(&mut tx, partition).await?;
         }
-        black_box::set_position(&mut tx, topic, partition, self.log.identity(), next).await?;
+        tables::set_position(&mut tx, topic, partition, self.log.identity(), next).await?;
         tx.commit().await
     }
 
@@ -207,18 +205,12 @@ impl Trail {
             reason: Some(format!("records {from} to {first} were gone before they were read")),
             ..Act::default()
         };
-        black_box::append(&mut tx, &act).await?;
-        black_box::set_position(&mut tx, topic, partition, self.log.identity(), first).await?;
+        tables::append(&mut tx, &act).await?;
+        tables::set_position(&mut tx, topic, partition, self.log.identity(), first).await?;
         tx.commit().await
     }
 }
 
 fn dollars(micros: i64) -> String {
     format!("{:.2}", micros as f64 / 1e6)
-}
-
-/// The hash of the next row of a chain.
-pub(crate) fn next_hash(before: Option<&(i64, String)>, tenant: &str, data: &str) -> (i64, String) {
-    let (number, before) = before.map_or((0, chain::ROOT), |(number, hash)| (*number, hash.as_str()));
-    (number + 1, chain::hash(before, tenant, number + 1, data))
 }

@@ -1,5 +1,7 @@
 //! Markdown as GitHub, ClickUp and agents write it.
 
+#[cfg(test)]
+mod oracle;
 mod read;
 mod write;
 

@@ -1,10 +1,11 @@
 //! Sends spans away, in batches. A destination that is slow or down costs its
 //! own spans and nothing else: each has its own short queue of batches.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use base64::Engine;
 use bytes::Bytes;
+use percent_encoding::percent_decode_str;
 use pipeline::retry::{self, Decision, Failure as Failed, Policy};
 use reqwest::{
     Client,
@@ -74,15 +75,9 @@ impl Destination {
     }
 }
 
-/// `%20` and its like.
+/// `%20` and its like; what is not UTF-8 then stays as it was.
 fn unescaped(text: &str) -> String {
-    let pair = format!("v={text}");
-    let value = udfs::form::fields(&pair).next().and_then(Result::ok);
-    // A form's plus is a space; a header's is a plus.
-    match text.contains('+') {
-        true => text.to_owned(),
-        false => value.map_or_else(|| text.to_owned(), |(_, value)| value.into_owned()),
-    }
+    percent_decode_str(text).decode_utf8().map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
 /// Builds spans and sends them. One for each process.
@@ -242,11 +237,13 @@ mod tests {
 
     #[test]
     fn headers_are_read_as_the_specification_writes_them() {
-        let to = Destination::collector("http://c/v1/traces", "api-key=a%20b, x-tenant=acme").expect("valid");
+        let to =
+            Destination::collector("http://c/v1/traces", "api-key=a%20b, x-tenant=acme, plus=a+%41").expect("valid");
         assert_eq!(
             (&to.headers["api-key"], &to.headers["x-tenant"]),
             (&HeaderValue::from_static("a b"), &HeaderValue::from_static("acme"))
         );
+        assert_eq!(to.headers["plus"], "a+A");
         for (url, headers) in [("ftp://c", ""), ("nowhere", ""), ("http://c", "no equals sign"), ("http://c", "a b=c")]
         {
             assert!(Destination::collector(url, headers).is_err(), "{url} {headers}");

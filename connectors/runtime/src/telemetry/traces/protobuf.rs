@@ -1,88 +1,61 @@
-//! Spans as OTLP's protobuf: the few messages of `opentelemetry.proto.trace.v1`
-//! that we send, written by hand. Pure.
+//! Spans as OTLP's protobuf, in the types of `opentelemetry-proto`. Pure.
 //!
-//! By hand, because it is these hundred lines: the crates of OpenTelemetry with
-//! their protobuf and gRPC types are forty more to compile, and their spans are
-//! made while the work is done, in one process; ours are made of records.
+//! Only the messages are OpenTelemetry's: its spans are made while the work is
+//! done, in one process; ours are made of records.
+
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
+    resource::v1::Resource,
+    trace::v1::{ResourceSpans, ScopeSpans, Span as Message, Status, status::StatusCode},
+};
+use prost::Message as _;
 
 use super::build::{Attribute, Span};
 
-/// A field that has bytes in it.
-fn field(to: &mut Vec<u8>, number: u8, bytes: &[u8]) {
-    to.push(number << 3 | 2);
-    varint(to, bytes.len() as u64);
-    to.extend_from_slice(bytes);
+fn pair(Attribute(name, value): &Attribute) -> KeyValue {
+    let value = Some(AnyValue { value: Some(Value::StringValue(value.clone())) });
+    KeyValue { key: (*name).to_owned(), value, ..KeyValue::default() }
 }
 
-fn varint(to: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        to.push(number as u8 | 0x80);
-        number >>= 7;
+fn message(span: &Span) -> Message {
+    let status = |error: &String| Status { message: error.clone(), code: StatusCode::Error.into() };
+    Message {
+        trace_id: span.trace.to_be_bytes().to_vec(),
+        span_id: span.id.to_be_bytes().to_vec(),
+        parent_span_id: span.parent.map(|parent| parent.to_be_bytes().to_vec()).unwrap_or_default(),
+        name: span.name.clone(),
+        kind: span.kind as i32,
+        start_time_unix_nano: span.begun_ns,
+        end_time_unix_nano: span.ended_ns.max(span.begun_ns),
+        attributes: span.attributes.iter().map(pair).collect(),
+        status: span.error.as_ref().map(status),
+        ..Message::default()
     }
-    to.push(number as u8);
-}
-
-fn number(to: &mut Vec<u8>, field: u8, value: u64) {
-    to.push(field << 3);
-    varint(to, value);
-}
-
-fn fixed(to: &mut Vec<u8>, field: u8, value: u64) {
-    to.push(field << 3 | 1);
-    to.extend_from_slice(&value.to_le_bytes());
-}
-
-fn attribute(to: &mut Vec<u8>, field_number: u8, Attribute(name, value): &Attribute) {
-    let (mut pair, mut any) = (Vec::new(), Vec::new());
-    field(&mut any, 1, value.as_bytes());
-    field(&mut pair, 1, name.as_bytes());
-    field(&mut pair, 2, &any);
-    field(to, field_number, &pair);
-}
-
-fn span(span: &Span) -> Vec<u8> {
-    let mut to = Vec::with_capacity(256);
-    field(&mut to, 1, &span.trace.to_be_bytes());
-    field(&mut to, 2, &span.id.to_be_bytes());
-    if let Some(parent) = span.parent {
-        field(&mut to, 4, &parent.to_be_bytes());
-    }
-    field(&mut to, 5, span.name.as_bytes());
-    number(&mut to, 6, span.kind as u64);
-    fixed(&mut to, 7, span.begun_ns);
-    fixed(&mut to, 8, span.ended_ns.max(span.begun_ns));
-    span.attributes.iter().for_each(|one| attribute(&mut to, 9, one));
-    if let Some(error) = &span.error {
-        let mut status = Vec::new();
-        field(&mut status, 2, error.as_bytes());
-        number(&mut status, 3, 2);
-        field(&mut to, 15, &status);
-    }
-    to
 }
 
 /// An `ExportTraceServiceRequest`.
 pub fn request(resource: &[Attribute], spans: &[Span]) -> Vec<u8> {
-    let (mut scope, mut of_scope, mut of_resource, mut described) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    field(&mut scope, 1, b"nexus");
-    field(&mut scope, 2, env!("CARGO_PKG_VERSION").as_bytes());
-    field(&mut of_scope, 1, &scope);
-    spans.iter().for_each(|one| field(&mut of_scope, 2, &span(one)));
-    resource.iter().for_each(|one| attribute(&mut described, 1, one));
-    field(&mut of_resource, 1, &described);
-    field(&mut of_resource, 2, &of_scope);
-    let mut whole = Vec::with_capacity(of_resource.len() + 8);
-    field(&mut whole, 1, &of_resource);
-    whole
+    let scope = InstrumentationScope {
+        name: "nexus".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
+    };
+    let spans = spans.iter().map(message).collect();
+    let of_resource = ResourceSpans {
+        resource: Some(Resource { attributes: resource.iter().map(pair).collect(), ..Resource::default() }),
+        scope_spans: vec![ScopeSpans { scope: Some(scope), spans, ..ScopeSpans::default() }],
+        ..ResourceSpans::default()
+    };
+    ExportTraceServiceRequest { resource_spans: vec![of_resource] }.encode_to_vec()
 }
 
 #[cfg(test)]
 mod tests {
     use super::{super::build::Kind, *};
 
-    #[test]
-    fn the_bytes_are_those_of_the_specification() {
-        let one = Span {
+    fn one() -> Span {
+        Span {
             trace: 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10,
             id: 0x1112_1314_1516_1718,
             parent: None,
@@ -92,8 +65,12 @@ mod tests {
             ended_ns: 2,
             attributes: vec![Attribute("k", "v".to_owned())],
             error: None,
-        };
-        let bytes = span(&one);
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_specification() {
+        let bytes = message(&one()).encode_to_vec();
         let mut expected = vec![0x0a, 16];
         expected.extend(1..=16u8);
         expected.extend([0x12, 8]);
@@ -105,9 +82,24 @@ mod tests {
     }
 
     #[test]
+    fn a_request_says_whose_spans_they_are_and_what_failed() {
+        let failed = Span { parent: Some(7), error: Some("gone".to_owned()), begun_ns: 9, ..one() };
+        let bytes = request(&[Attribute("service.name", "nexus".to_owned())], &[one(), failed]);
+        let request = ExportTraceServiceRequest::decode(&bytes[..]).expect("a request");
+        let [of_resource] = &request.resource_spans[..] else { panic!("{request:?}") };
+        assert_eq!(of_resource.resource.as_ref().map(|resource| resource.attributes.len()), Some(1));
+        let [of_scope] = &of_resource.scope_spans[..] else { panic!("{request:?}") };
+        assert_eq!(of_scope.scope.as_ref().map(|scope| &*scope.name), Some("nexus"));
+        let [_, failed] = &of_scope.spans[..] else { panic!("{request:?}") };
+        assert_eq!((&failed.parent_span_id[..], failed.end_time_unix_nano), (&[0, 0, 0, 0, 0, 0, 0, 7][..], 9));
+        let status = failed.status.as_ref().expect("a status");
+        assert_eq!((&*status.message, status.code()), ("gone", StatusCode::Error));
+    }
+
+    #[test]
     fn long_texts_have_long_lengths() {
-        let mut to = Vec::new();
-        field(&mut to, 1, &[7; 300]);
-        assert_eq!((&to[..3], to.len()), (&[0x0a, 0xac, 0x02][..], 303));
+        let long = Message { name: "\u{7}".repeat(300), ..Message::default() };
+        let to = long.encode_to_vec();
+        assert_eq!((&to[..3], to.len()), (&[0x2a, 0xac, 0x02][..], 303));
     }
 }

@@ -124,6 +124,10 @@ impl Reader for TappedReader {
             Ok(records)
         })
     }
+
+    fn position(&self) -> u64 {
+        self.inner.position()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
