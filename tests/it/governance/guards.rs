@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pipeline::{
     event::Time,
-    ports::{Headers, Log, NewRecord},
+    ports::{Headers, NewRecord},
     topics::{Topic, partition_of},
 };
 use reqwest::{Method, StatusCode};

@@ -28,7 +28,7 @@ impl Output for Document {
 
     fn respond(self) -> Response {
         static TEXT: OnceLock<String> = OnceLock::new();
-        let text = TEXT.get_or_init(|| document(&super::operations()).to_string());
+        let text = TEXT.get_or_init(|| document(&crate::operations()).to_string());
         ([(header::CONTENT_TYPE, "application/json")], text.as_str()).into_response()
     }
 }
@@ -241,14 +241,14 @@ mod tests {
 
     #[test]
     fn no_operation_is_there_twice() {
-        let operations = super::operations();
+        let operations = crate::operations();
         let ids: BTreeSet<_> = operations.iter().map(id).collect();
         assert_eq!(ids.len(), operations.len());
     }
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let document = document(&super::operations());
+        let document = document(&crate::operations());
         fn walk(document: &Value, value: &Value) {
             match value {
                 Value::Object(fields) => {
@@ -291,7 +291,7 @@ mod tests {
                 }
             }
         }
-        let operations = super::operations();
+        let operations = crate::operations();
         let schemas = Schemas::new(&operations);
         for operation in
             operations.iter().filter(|operation| matches!(operation.served, crate::operation::Served::Desk(_)))
@@ -305,7 +305,7 @@ mod tests {
     /// Each example would be taken.
     #[test]
     fn examples_fit() {
-        let operations = super::operations();
+        let operations = crate::operations();
         let schemas = Schemas::new(&operations);
         let mut examples = 0;
         for operation in &operations {
