@@ -79,14 +79,17 @@ impl Connections {
                 if std::mem::take(&mut is_noticed) {
                     self.follow_notices().await?;
                 }
-                if has_changed || next_end <= Instant::now() {
-                    let left = self.archive_ended().await?.map_or(ENDS_EVERY, Duration::from_millis);
-                    next_end = Instant::now() + left.min(ENDS_EVERY);
-                }
                 if std::mem::take(&mut has_changed) {
                     tokio::time::sleep(PAUSE).await;
                     changes.mark_unchanged();
+                    next_end = Instant::now();
                     self.survey(&mut known).await?;
+                }
+                // After the changes are marked as seen: what comes while this
+                // looks is looked at again.
+                if next_end <= Instant::now() {
+                    let left = self.archive_ended().await?.map_or(ENDS_EVERY, Duration::from_millis);
+                    next_end = Instant::now() + left.min(ENDS_EVERY);
                 }
                 self.start_due(&mut checks, &mut backfills).await
             };
