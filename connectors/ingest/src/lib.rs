@@ -41,7 +41,7 @@ use self::{
 use hashbrown::HashMap;
 use providers::{
     Provider,
-    webhook::{Admitted, Answer, Media, Refused, Request, Senders},
+    webhook::{Admitted, Media, Refused, Senders, WebhookReply, WebhookRequest},
 };
 use runtime::{
     config::Config,
@@ -236,7 +236,7 @@ impl Ingest {
         let body = &whole.bytes;
         let senders = Arc::clone(&self.senders.read().unwrap_or_else(PoisonError::into_inner));
         let now_ms = self.clock.now_ms();
-        let request = Request {
+        let request = WebhookRequest {
             headers,
             body,
             media,
@@ -250,7 +250,7 @@ impl Ingest {
             self.metrics.refused(self.label(provider), refused.label(), &problem, now_ms);
             problem
         })?;
-        if let Answer::Challenge(challenge) = admitted.answer {
+        if let WebhookReply::Challenge(challenge) = admitted.answer {
             return Ok(Accepted::Challenge(challenge));
         }
         self.store(&request, provider, admitted, now_ms).await
@@ -265,7 +265,7 @@ impl Ingest {
 
     async fn store(
         &self,
-        request: &Request<'_>,
+        request: &WebhookRequest<'_>,
         provider: &str,
         admitted: Admitted,
         now_ms: u64,
@@ -296,7 +296,7 @@ impl Ingest {
 }
 
 /// Whose a request is and whether it is believed.
-fn judge(request: &Request<'_>, address: Address<'_>, name: &str) -> Result<Admitted, Refused> {
+fn judge(request: &WebhookRequest<'_>, address: Address<'_>, name: &str) -> Result<Admitted, Refused> {
     let link = |id: &str| {
         let link = request.senders.link(id).filter(|link| &*link.provider == name);
         link.ok_or(Refused::Unknown("no such connection"))

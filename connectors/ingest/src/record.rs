@@ -11,7 +11,7 @@ use udfs::json::escape_into;
 
 use providers::{
     Provider,
-    webhook::{Admitted, Request},
+    webhook::{Admitted, WebhookRequest},
 };
 
 /// Longest header value that is kept, in bytes.
@@ -19,7 +19,13 @@ const HEADER_BYTES_MAX: usize = 1024;
 
 /// The record. The value is written by hand: the body is copied once, into the
 /// place where it stays.
-pub fn of(request: &Request<'_>, provider: &str, admitted: &Admitted, now_ms: u64, partitions: u32) -> NewRecord {
+pub fn of(
+    request: &WebhookRequest<'_>,
+    provider: &str,
+    admitted: &Admitted,
+    now_ms: u64,
+    partitions: u32,
+) -> NewRecord {
     let mut value = Vec::with_capacity(request.body.len() + request.body.len() / 8 + 512);
     value.push(b'{');
     field(&mut value, "tenantId", &admitted.tenant);
@@ -62,7 +68,7 @@ fn field(value: &mut Vec<u8>, name: &str, text: &str) {
     escape_into(value, text);
 }
 
-fn kept_headers(value: &mut Vec<u8>, request: &Request<'_>) {
+fn kept_headers(value: &mut Vec<u8>, request: &WebhookRequest<'_>) {
     let mut kept = Vec::new();
     for (name, content) in request.headers {
         let name = name.as_str();

@@ -15,6 +15,7 @@ use pipeline::{
     ports::Clock,
     retry::Policy,
 };
+use reqwest::Url;
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::flights::Flights;
@@ -24,7 +25,7 @@ use providers::{
         Answer, Caller, Cause, Deadline, GuardedCaller, Http, Ledger, Limits, Manner, NotCounted, NotSent, Policies,
         ProviderClient, ProviderError, Rejection, Request, WhileDown,
     },
-    credentials::Links,
+    credentials::{Link, Links},
 };
 use runtime::{
     config::{Config, ProviderSettings},
@@ -94,8 +95,12 @@ impl Desk {
         let providers = config.providers.clone();
         let limits = Limits { allow_private_targets: providers.allow_private_targets, ..Limits::default() };
         // The most that any provider is allowed: the calls of all go through one.
-        let names = providers::PROVIDERS.iter().filter(|provider| provider.lookup().is_some());
-        let attempts = names.map(|provider| config.retries.attempts(&config.retries.lookups, provider.name()));
+        let asked: Vec<_> = providers::PROVIDERS.iter().filter(|provider| provider.lookup().is_some()).collect();
+        for provider in &asked {
+            let url = provider.api().base_url(&Link::default(), &config.providers).unwrap_or_default();
+            url.parse::<Url>().map_err(|error| format!("the address of {}'s API: {error}", provider.label()))?;
+        }
+        let attempts = asked.iter().map(|provider| config.retries.attempts(&config.retries.lookups, provider.name()));
         let policies = policies(attempts.max().unwrap_or(config.retries.attempts_max));
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies, ledger);
         let calls = Calls {

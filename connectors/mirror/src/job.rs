@@ -128,19 +128,3 @@ fn scope_of(work: &MirrorWork) -> Option<&str> {
         MirrorWork::SetStatus { .. } | MirrorWork::CreateChannel { .. } => None,
     }
 }
-
-/// The provider of a work, for metrics.
-pub(super) fn provider_of(work: &MirrorWork) -> &'static str {
-    match work {
-        MirrorWork::Post { place, .. }
-        | MirrorWork::Edit { place, .. }
-        | MirrorWork::Retract { place, .. }
-        | MirrorWork::SetStatus { place, .. } => place.provider(),
-        // Only chats have these.
-        MirrorWork::Whisper { .. } | MirrorWork::CreateChannel { .. } => {
-            let chats =
-                providers::PROVIDERS.iter().find(|provider| provider.write().is_some_and(|it| it.chat().is_some()));
-            chats.map_or("", |chat| chat.name())
-        }
-    }
-}

@@ -15,7 +15,7 @@ use udfs::{
 };
 
 use super::{
-    job::{Job, Progress, Said, Standing, provider_of},
+    job::{Job, Progress, Said, Standing},
     lanes::Pause,
     reconcile::{clear, keep, take_up, within},
     render::{Paper, Words},
@@ -254,7 +254,7 @@ impl Bench {
                 }
             }
             ProviderError::KillSwitchBefore(halted) => {
-                self.counts.waits.with_label_values(&[provider_of(&job.command.work), halted.word()]).inc();
+                self.counts.waits.with_label_values(&[job.command.work.provider(), halted.word()]).inc();
                 self.later_when_resumed(now_ms)
             }
             // As after a crash: before anything is sent again, it is looked for.
@@ -283,7 +283,7 @@ impl Bench {
 
     /// Waits for an allowance, or for a provider that is down.
     fn wait(&self, job: &Job, until_ms: u64, is_scoped: bool, why: &str) -> Step {
-        self.counts.waits.with_label_values(&[provider_of(&job.command.work), why]).inc();
+        self.counts.waits.with_label_values(&[job.command.work.provider(), why]).inc();
         let pause = Some(if is_scoped { Pause::Gate } else { Pause::Connection });
         Step::Later { until_ms, pause, is_limited: false }
     }
@@ -298,7 +298,7 @@ impl Bench {
         let now_ms = self.clock.now_ms();
         job.state.attempts += 1;
         let retry_after_ms = at_ms.map(|at_ms| at_ms.saturating_sub(now_ms));
-        let attempts_max = self.attempts_max(provider_of(&job.command.work));
+        let attempts_max = self.attempts_max(job.command.work.provider());
         let policy = retry::Policy { attempts_max, ..retry::Policy::default() };
         let random = getrandom::u64().unwrap_or_default();
         match retry::decide(&policy, job.state.attempts, &Failure::Retryable { retry_after_ms }, random) {

@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     claims::{Claims, Known, command, stage, written},
-    job::{Ended, Job, Said, provider_of},
+    job::{Ended, Job, Said},
     role::GROUP,
     scheduler::{Bench, Order},
 };
@@ -255,7 +255,7 @@ impl Desk<'_> {
             }
         }
         let how = result.code.as_deref().unwrap_or(stage(result.stage));
-        self.bench.counts.ends.with_label_values(&[provider_of(&command.work), how]).inc();
+        self.bench.counts.ends.with_label_values(&[command.work.provider(), how]).inc();
         if let Some(reason) = grave {
             let trace = command.trace_id.as_deref();
             tracing::warn!(

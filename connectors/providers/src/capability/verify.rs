@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use runtime::config::ServerSettings;
 
-use crate::webhook::{Admitted, Refused, Request, SenderLink};
+use crate::webhook::{Admitted, Refused, SenderLink, WebhookRequest};
 
 /// What to say where the hub does not know how it is reached.
 pub const NO_PUBLIC_URL: &str =
@@ -15,8 +15,12 @@ pub const NO_PUBLIC_URL: &str =
 pub trait Verify: Send + Sync {
     /// Judges a request to `provider`'s address, or to that of one of its
     /// connections.
-    fn admit(&self, request: &Request<'_>, provider: &str, link: Option<&Arc<SenderLink>>)
-    -> Result<Admitted, Refused>;
+    fn admit(
+        &self,
+        request: &WebhookRequest<'_>,
+        provider: &str,
+        link: Option<&Arc<SenderLink>>,
+    ) -> Result<Admitted, Refused>;
 
     /// Whether the connection is a part of the address.
     fn names_connection(&self) -> bool {

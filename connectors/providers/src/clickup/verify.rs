@@ -9,7 +9,7 @@ use super::ClickUp;
 use crate::{
     capability::Verify,
     webhook::{
-        Admitted, Answer, Media, Refused, Request, SenderLink,
+        Admitted, Media, Refused, SenderLink, WebhookReply, WebhookRequest,
         document::{self, Id, IdWithin},
     },
 };
@@ -27,7 +27,7 @@ struct Body {
 impl Verify for ClickUp {
     fn admit(
         &self,
-        request: &Request<'_>,
+        request: &WebhookRequest<'_>,
         _provider: &str,
         _link: Option<&Arc<SenderLink>>,
     ) -> Result<Admitted, Refused> {
@@ -41,7 +41,7 @@ impl Verify for ClickUp {
 }
 
 /// Judges a request.
-fn admit(request: &Request<'_>) -> Result<Admitted, Refused> {
+fn admit(request: &WebhookRequest<'_>) -> Result<Admitted, Refused> {
     if request.media != Media::Json {
         return Err(Refused::Media);
     }
@@ -62,14 +62,14 @@ fn admit(request: &Request<'_>) -> Result<Admitted, Refused> {
         link,
         delivery: Some(delivery(request, &body)),
         sender: body.webhook_id.0,
-        answer: Answer::Store,
+        answer: WebhookReply::Store,
     })
 }
 
 /// ClickUp names no delivery: webhook, event and first history item do, where
 /// there is one. A comment's text is a part of it, because a second edit of a
 /// comment comes under the same ids.
-fn delivery(request: &Request<'_>, body: &Body) -> String {
+fn delivery(request: &WebhookRequest<'_>, body: &Body) -> String {
     let (Some(webhook), Some(event), Some(item)) =
         (body.webhook_id.as_deref(), body.event.as_deref(), body.history_items.as_deref())
     else {

@@ -13,7 +13,7 @@ use super::Generic;
 use crate::{
     capability::Verify,
     webhook::{
-        Admitted, Answer, Keys, Media, Refused, Request, SenderLink,
+        Admitted, Keys, Media, Refused, SenderLink, WebhookReply, WebhookRequest,
         document::{self, Id, IdWithin},
     },
 };
@@ -32,7 +32,7 @@ struct Body {
 impl Verify for Generic {
     fn admit(
         &self,
-        request: &Request<'_>,
+        request: &WebhookRequest<'_>,
         provider: &str,
         link: Option<&Arc<SenderLink>>,
     ) -> Result<Admitted, Refused> {
@@ -45,7 +45,7 @@ impl Verify for Generic {
 }
 
 /// Judges a request to `provider`'s address, or to one of its connections'.
-fn admit(request: &Request<'_>, provider: &str, link: Option<&Arc<SenderLink>>) -> Result<Admitted, Refused> {
+fn admit(request: &WebhookRequest<'_>, provider: &str, link: Option<&Arc<SenderLink>>) -> Result<Admitted, Refused> {
     let senders = request.senders;
     if link.is_none() && !senders.knows(provider) {
         return Err(Refused::Unknown("no such provider"));
@@ -70,12 +70,12 @@ fn admit(request: &Request<'_>, provider: &str, link: Option<&Arc<SenderLink>>) 
         link: link.cloned(),
         delivery: Some(delivery),
         sender: None,
-        answer: Answer::Store,
+        answer: WebhookReply::Store,
     })
 }
 
 /// The id that the body (or, for CloudEvents, the request) gives itself.
-fn own_id(request: &Request<'_>, is_binary: bool) -> Result<Option<String>, Refused> {
+fn own_id(request: &WebhookRequest<'_>, is_binary: bool) -> Result<Option<String>, Refused> {
     if is_binary {
         let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let event = cloudevents::binary(headers, request.body).map_err(malformed)?;
@@ -107,7 +107,7 @@ fn malformed(invalid: cloudevents::Invalid) -> Refused {
 }
 
 /// The id that the scheme demands, once the signature is believed.
-fn verify(request: &Request<'_>, keys: &Keys) -> Result<Option<String>, Refused> {
+fn verify(request: &WebhookRequest<'_>, keys: &Keys) -> Result<Option<String>, Refused> {
     // A CloudEvent has an id of its own, which stands in for the header.
     let lookup = |name: &str| {
         let value = request.headers.get(name);
@@ -133,6 +133,6 @@ fn is_cloud_event(media: Media) -> bool {
     matches!(media, Media::CloudEvent | Media::CloudEventBatch)
 }
 
-fn is_binary_cloud_event(request: &Request<'_>) -> bool {
+fn is_binary_cloud_event(request: &WebhookRequest<'_>) -> bool {
     !is_cloud_event(request.media) && request.headers.contains_key("ce-specversion")
 }

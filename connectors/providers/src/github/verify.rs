@@ -11,7 +11,7 @@ use super::GitHub;
 use crate::{
     capability::Verify,
     webhook::{
-        Admitted, Answer, Media, Refused, Request, SenderLink,
+        Admitted, Media, Refused, SenderLink, WebhookReply, WebhookRequest,
         document::{self, Id, IdWithin, Within},
     },
 };
@@ -33,7 +33,7 @@ struct Repository {
 impl Verify for GitHub {
     fn admit(
         &self,
-        request: &Request<'_>,
+        request: &WebhookRequest<'_>,
         _provider: &str,
         _link: Option<&Arc<SenderLink>>,
     ) -> Result<Admitted, Refused> {
@@ -50,7 +50,7 @@ impl Verify for GitHub {
 }
 
 /// Judges a request.
-fn admit(request: &Request<'_>) -> Result<Admitted, Refused> {
+fn admit(request: &WebhookRequest<'_>) -> Result<Admitted, Refused> {
     let text = match request.media {
         Media::Json => Cow::Borrowed(&request.body[..]),
         Media::Form => match request.form_payload() {
@@ -76,11 +76,11 @@ fn admit(request: &Request<'_>) -> Result<Admitted, Refused> {
     }
     let tenant = link.as_ref().map_or_else(|| senders.unrouted(), |link| &link.tenant).clone();
     let sender = named.into_iter().flatten().last().map(str::to_owned);
-    Ok(Admitted { tenant, link, delivery: Some(delivery), sender, answer: Answer::Store })
+    Ok(Admitted { tenant, link, delivery: Some(delivery), sender, answer: WebhookReply::Store })
 }
 
 /// Whoever cannot sign learns nothing about what is wrong with the body.
-fn unbelieved_or(request: &Request<'_>, refused: Refused) -> Refused {
+fn unbelieved_or(request: &WebhookRequest<'_>, refused: Refused) -> Refused {
     let keys = request.senders.keys("github", None);
     request.verify_unless_allowed(&GITHUB, keys).err().unwrap_or(refused)
 }

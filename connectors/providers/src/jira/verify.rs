@@ -9,7 +9,7 @@ use super::Jira;
 use crate::{
     capability::Verify,
     webhook::{
-        Admitted, Answer, Media, Refused, Request, SenderLink,
+        Admitted, Media, Refused, SenderLink, WebhookReply, WebhookRequest,
         document::{self, Id, IdWithin},
     },
 };
@@ -30,7 +30,7 @@ struct Body {
 impl Verify for Jira {
     fn admit(
         &self,
-        request: &Request<'_>,
+        request: &WebhookRequest<'_>,
         _provider: &str,
         link: Option<&Arc<SenderLink>>,
     ) -> Result<Admitted, Refused> {
@@ -47,7 +47,7 @@ impl Verify for Jira {
 }
 
 /// Judges a request to a connection's address.
-fn admit(request: &Request<'_>, link: &Arc<SenderLink>) -> Result<Admitted, Refused> {
+fn admit(request: &WebhookRequest<'_>, link: &Arc<SenderLink>) -> Result<Admitted, Refused> {
     if request.media != Media::Json {
         return Err(Refused::Media);
     }
@@ -62,7 +62,7 @@ fn admit(request: &Request<'_>, link: &Arc<SenderLink>) -> Result<Admitted, Refu
         link: Some(link.clone()),
         delivery: Some(delivery),
         sender: None,
-        answer: Answer::Store,
+        answer: WebhookReply::Store,
     })
 }
 

@@ -9,7 +9,7 @@ use super::Slack;
 use crate::{
     capability::Verify,
     webhook::{
-        Admitted, Answer, Media, Refused, Request, SenderLink,
+        Admitted, Media, Refused, SenderLink, WebhookReply, WebhookRequest,
         document::{self, Id, IdWithin, Text},
     },
 };
@@ -39,7 +39,7 @@ struct Event<'a> {
 impl Verify for Slack {
     fn admit(
         &self,
-        request: &Request<'_>,
+        request: &WebhookRequest<'_>,
         _provider: &str,
         _link: Option<&Arc<SenderLink>>,
     ) -> Result<Admitted, Refused> {
@@ -52,7 +52,7 @@ impl Verify for Slack {
 }
 
 /// Judges a request.
-fn admit(request: &Request<'_>) -> Result<Admitted, Refused> {
+fn admit(request: &WebhookRequest<'_>) -> Result<Admitted, Refused> {
     let (text, is_form) = match request.media {
         Media::Json => (Cow::Borrowed(&request.body[..]), false),
         Media::Form => match payload(request) {
@@ -74,31 +74,31 @@ fn admit(request: &Request<'_>) -> Result<Admitted, Refused> {
         (None, _) => verify_by_any(request)?,
         (_, link) => request.verify_unless_allowed(&SLACK, request.senders.keys("slack", link.as_deref()))?,
     }
-    let answer = if is_form { Answer::Store } else { answer(&body)? };
+    let answer = if is_form { WebhookReply::Store } else { answer(&body)? };
     let tenant = link.as_ref().map_or_else(|| request.senders.unrouted(), |link| &link.tenant).clone();
     let delivery = body.event_id.0.unwrap_or_else(|| request.body_name());
     Ok(Admitted { tenant, link, delivery: Some(delivery), sender: team, answer })
 }
 
-fn answer(body: &Body<'_>) -> Result<Answer, Refused> {
+fn answer(body: &Body<'_>) -> Result<WebhookReply, Refused> {
     let bad = |reason: &'static str| Err(Refused::Malformed(reason.into()));
     match body.kind.as_deref() {
         Some("url_verification") => match &body.challenge {
-            Text(Some(challenge)) => Ok(Answer::Challenge(challenge.clone())),
+            Text(Some(challenge)) => Ok(WebhookReply::Challenge(challenge.clone())),
             Text(None) => bad("the challenge is missing or no text"),
         },
         Some("event_callback") => match &body.event {
-            Some(Event { kind: Some(_) }) => Ok(Answer::Store),
+            Some(Event { kind: Some(_) }) => Ok(WebhookReply::Store),
             _ => bad("the event has no type"),
         },
-        Some(_) => Ok(Answer::Store),
+        Some(_) => Ok(WebhookReply::Store),
         None => bad("the body has no type"),
     }
 }
 
 /// Forms carry interactions as JSON in `payload`; a slash command is the form
 /// itself, of which the same is made.
-fn payload<'a>(request: &'a Request<'_>) -> Result<Cow<'a, [u8]>, Refused> {
+fn payload<'a>(request: &'a WebhookRequest<'_>) -> Result<Cow<'a, [u8]>, Refused> {
     if let Some(payload) = request.form_payload()? {
         return Ok(Cow::Owned(payload.into_bytes()));
     }
@@ -111,7 +111,7 @@ fn payload<'a>(request: &'a Request<'_>) -> Result<Cow<'a, [u8]>, Refused> {
 }
 
 /// Whether any of Slack's secrets signed this.
-fn verify_by_any(request: &Request<'_>) -> Result<(), Refused> {
+fn verify_by_any(request: &WebhookRequest<'_>) -> Result<(), Refused> {
     let senders = request.senders;
     let mut refused = Refused::Unsigned(signature::Refused::NoSecret);
     let mut some = false;

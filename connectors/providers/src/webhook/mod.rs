@@ -5,5 +5,5 @@ pub mod document;
 pub mod request;
 pub mod senders;
 
-pub use request::{Admitted, Answer, Media, Refused, Request};
+pub use request::{Admitted, Media, Refused, WebhookReply, WebhookRequest};
 pub use senders::{Keys, SenderLink, Senders};

@@ -49,7 +49,7 @@ impl Media {
 }
 
 /// A request that is to be judged.
-pub struct Request<'a> {
+pub struct WebhookRequest<'a> {
     /// Its headers.
     pub headers: &'a HeaderMap,
     /// Its body, byte for byte.
@@ -66,7 +66,7 @@ pub struct Request<'a> {
     pub depth_max: usize,
 }
 
-impl Request<'_> {
+impl WebhookRequest<'_> {
     /// A header's value, if it is text; of several lines the first.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty())
@@ -129,12 +129,12 @@ pub struct Admitted {
     /// The provider's id of the workspace, where it says one.
     pub sender: Option<String>,
     /// What to answer.
-    pub answer: Answer,
+    pub answer: WebhookReply,
 }
 
 /// What to answer to a request that is believed.
 #[derive(Debug, PartialEq)]
-pub enum Answer {
+pub enum WebhookReply {
     /// Its id, once it is durable.
     Store,
     /// This challenge; nothing is stored.

@@ -145,6 +145,11 @@ impl ProviderSettings {
         self.named.get(name).map_or("", String::as_str)
     }
 
+    /// Whether a provider has an API that is called: its address is a setting.
+    pub fn is_called(&self, provider: &str) -> bool {
+        self.named.contains_key(&format!("{provider}_api_url"))
+    }
+
     /// Sets a setting.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.named.insert(name.to_owned(), value.into());
