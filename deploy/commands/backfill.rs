@@ -99,7 +99,7 @@ impl Backfill {
             for row in page["data"].as_array().into_iter().flatten() {
                 let can = row["hasApiToken"] == true && row["enabled"] == true;
                 let provider = row["provider"].as_str().unwrap_or_default();
-                if can && matches!(provider, "slack" | "clickup" | "github") {
+                if can && providers::of(provider).backfill().is_some() {
                     let id = row["id"].as_str().unwrap_or_default().to_owned();
                     let name = row["name"].as_str().map_or_else(|| id.clone(), str::to_owned);
                     found.push((id, format!("{provider} {}", super::show::plain(&name))));

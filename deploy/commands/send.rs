@@ -62,7 +62,7 @@ impl Send {
     /// Sends them.
     pub async fn run(self, config: &Config) -> Result<()> {
         if self.list {
-            samples::SAMPLES.iter().for_each(|sample| println!("{} {}", sample.provider, sample.event));
+            samples::all().for_each(|sample| println!("{} {}", sample.provider, sample.event));
             return Ok(());
         }
         let (provider, event) =
@@ -199,7 +199,7 @@ async fn post(client: Client, url: String, sender: Arc<Sender>, number: u64, out
 
 fn unknown(provider: &str, event: &str) -> String {
     let known: Vec<_> =
-        samples::SAMPLES.iter().filter(|sample| sample.provider == provider).map(|sample| sample.event).collect();
+        samples::all().filter(|sample| sample.provider == provider).map(|sample| sample.event).collect();
     if known.is_empty() {
         return format!("there is no sample of {provider:?}; nexus send --list names all of them");
     }

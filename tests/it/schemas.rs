@@ -7,7 +7,7 @@ use pipeline::{
     ports::{Headers, NewRecord, Record},
     topics::{CLOCK, Topic, partition_of},
 };
-use providers::samples::SAMPLES;
+use providers::samples;
 use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -170,7 +170,7 @@ async fn busy_hub() -> Hub {
         config.connections.remove(removed);
     })
     .await;
-    for sample in SAMPLES {
+    for sample in samples::all() {
         hub.webhook(sample.provider, sample.event).await.id();
     }
     // Nobody's any more.
@@ -254,7 +254,7 @@ async fn what_the_hub_writes_is_what_its_schemas_say() {
 async fn a_value_that_was_tampered_with_does_not_fit() {
     let hub = busy_hub().await;
     let schema = Schema::of(&hub, "nexus.event.v1").await;
-    let events = hub.events(SAMPLES.len() / 2).await;
+    let events = hub.events(samples::all().count() / 2).await;
     let event = events.iter().find(|event| event["type"] == "MessagePosted").unwrap();
     assert!(schema.faults(event).is_empty());
     for field in ["id", "type", "tenantId", "occurredAt", "receivedAt", "traceId", "source", "raw"] {
@@ -289,7 +289,7 @@ async fn ids_and_traces_have_their_form() {
         text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
     let mut seen = BTreeSet::new();
-    for record in hub.records(Topic::Events, SAMPLES.len() / 2).await {
+    for record in hub.records(Topic::Events, samples::all().count() / 2).await {
         let event: Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
         let id = event["id"].as_str().unwrap();
         assert!(id.strip_prefix("evt_").is_some_and(|hex| is_hex(hex, 32)), "{id}");

@@ -183,6 +183,74 @@ fn every_topic_and_every_role_is_in_the_documentation() {
     }
 }
 
+/// Files that may ask which provider they have, and why.
+const ASKS_WHICH_PROVIDER: &[(&str, &str)] = &[];
+
+/// Whether a line of code asks which provider it has.
+fn asks_which_provider(line: &str) -> bool {
+    let matches_it = line.split_once("match ").is_some_and(|(_, rest)| {
+        let scrutinee = rest.split(" {").next().unwrap_or_default().trim();
+        let bare = ["as_str()", "as_ref()", "as_deref()", "name()", "name"]
+            .iter()
+            .fold(scrutinee, |text, call| text.strip_suffix(call).unwrap_or(text).trim_end_matches('.'));
+        bare.trim_end_matches("()").ends_with("provider")
+    });
+    matches_it
+        || providers::PROVIDERS.iter().any(|provider| {
+            let (name, label) = (provider.name(), provider.label());
+            // The enum of places writes the names with one capital.
+            let variant = name[..1].to_uppercase() + &name[1..];
+            [
+                format!("Provider::{label}"),
+                format!("MirrorPlace::{variant}"),
+                format!("\"{name}\" =>"),
+                format!("\"{name}\" |"),
+                format!("| \"{name}\""),
+                format!("== \"{name}\""),
+                format!("!= \"{name}\""),
+            ]
+            .iter()
+            .any(|pattern| line.contains(pattern.as_str()))
+        })
+}
+
+#[test]
+fn only_the_providers_folders_know_a_provider() {
+    let mut asking = BTreeMap::new();
+    for (path, text) in sources("connectors") {
+        let path = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        let may = ["connectors/providers/", "connectors/fakes/"].iter().any(|folder| path.starts_with(folder))
+            || ASKS_WHICH_PROVIDER.iter().any(|(named, _)| *named == path);
+        let lines: Vec<_> = code(&text).lines().filter(|line| asks_which_provider(line)).map(str::to_owned).collect();
+        if !may && !lines.is_empty() {
+            asking.insert(path, lines);
+        }
+    }
+    assert!(asking.is_empty(), "a provider is known outside its folder: {asking:#?}");
+    for (path, reason) in ASKS_WHICH_PROVIDER {
+        assert!(!reason.is_empty() && root().join(path).exists(), "{path}");
+    }
+}
+
+#[test]
+fn what_knows_a_provider_is_found_by_the_test_above() {
+    for line in [
+        "match provider {",
+        "match way.provider {",
+        "match row.provider.as_str() {",
+        "        \"slack\" => 1,",
+        "if event.source.provider == \"clickup\" {",
+        "matches!(provider, \"clickup\" | \"jira\")",
+        "Provider::GitHub if true => {}",
+        "MirrorPlace::Slack { channel_id, .. } => Some(channel_id),",
+    ] {
+        assert!(asks_which_provider(line), "{line}");
+    }
+    for line in ["match self.seen(name_of(provider, delivery)).await {", "let slack = \"slack\";", "match worked {"] {
+        assert!(!asks_which_provider(line), "{line}");
+    }
+}
+
 /// The manual explains each of its settings: by a comment above it in its
 /// paragraph, or above its table.
 #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use pipeline::{ports::Clock, topics::Topic};
-use providers::samples::{Request, SAMPLES};
+use providers::samples::{self, Request};
 use reqwest::StatusCode;
 use runtime::clock::SystemClock;
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ async fn every_sample_is_accepted_and_becomes_an_event_of_its_tenant() {
     })
     .await;
     let mut sent = Vec::new();
-    for sample in SAMPLES {
+    for sample in samples::all() {
         let answer = hub.webhook(sample.provider, sample.event).await;
         assert_eq!(answer.json()["data"]["duplicate"], false, "{} {}: {}", sample.provider, sample.event, answer.text);
         sent.push((sample, answer.id()));

@@ -15,7 +15,7 @@ mod webhook;
 use std::{sync::Arc, time::Duration};
 
 use pipeline::{
-    event::{Alert, Connection, HUB, MirrorCommand, MirrorPlace, MirrorText, MirrorWork, Tenant, Time},
+    event::{Alert, Connection, HUB, MirrorCommand, MirrorText, MirrorWork, Tenant, Time},
     ports::{Clock, Headers, Log, LogError, NewRecord, Record},
     topics::{Topic, partition_of},
 };
@@ -116,9 +116,10 @@ impl AlertNotifier {
         let row = self.directory.get::<Tenant>(tenant, tenant)?;
         let channel_id = row.admin_slack_channel_id.clone().filter(|channel| !channel.is_empty())?;
         let connections = self.directory.all::<Connection>(tenant);
-        let mut slack = connections.iter().filter(|(_, row)| row.provider == "slack" && row.enabled);
+        let chat_of = |provider: &str| providers::of(provider).write()?.chat();
+        let mut chats = connections.iter().filter_map(|(id, row)| Some((id, chat_of(&row.provider)?, row.enabled)));
         let can_write = |id: &str| self.links.find(tenant, id).is_some_and(|link| link.token.is_some());
-        let connection = slack.find(|(id, _)| can_write(id)).map(|(id, _)| id.to_string())?;
+        let (connection, chat, _) = chats.find(|(id, _, enabled)| *enabled && can_write(id))?;
         let now = Time::from_ms(self.clock.now_ms());
         let sign = match alert.severity {
             pipeline::event::Severity::Critical => "🔴",
@@ -130,10 +131,10 @@ impl AlertNotifier {
         let command = MirrorCommand {
             id: format!("mir_{}", hex(name)),
             tenant_id: tenant.to_owned(),
-            connection_id: connection,
+            connection_id: connection.to_string(),
             lane: format!("alerts/{channel_id}"),
             work: MirrorWork::Post {
-                place: MirrorPlace::Slack { channel_id, thread_ts: None },
+                place: chat.place(&channel_id, None),
                 text: MirrorText { markdown, plain: true, from: "nexus".to_owned(), footer: None },
                 author: None,
             },

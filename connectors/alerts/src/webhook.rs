@@ -18,7 +18,10 @@ use reqwest::{
 };
 use udfs::signature::{self, STANDARD_WEBHOOKS};
 
-use providers::client::{Http, Limits, Outcome, Provider, Request};
+use providers::{
+    client::{Cause, Http, Limits, ProviderError, Request},
+    generic::Generic,
+};
 use runtime::supervisor::Failure;
 
 /// One attempt.
@@ -57,22 +60,22 @@ impl Webhooks {
                 }
             };
             attempts += 1;
-            let outcome = self.http.send(&request, TIMEOUT, now_ms).await;
-            let failed = match outcome {
-                Outcome::Ok(_) => {
+            let failed = match self.http.send(&request, TIMEOUT, now_ms).await.result {
+                Ok(_) => {
                     self.circuits().remove(url);
                     return true;
                 }
-                Outcome::RateLimited { until_ms, .. } => {
-                    Failed::Retryable { retry_after_ms: Some(until_ms.saturating_sub(self.clock.now_ms())) }
+                Err(ProviderError::RetryAt { cause: Cause::Limit { .. }, at_ms, .. }) => {
+                    let now_ms = self.clock.now_ms();
+                    Failed::Retryable { retry_after_ms: at_ms.map(|at_ms| at_ms.saturating_sub(now_ms)) }
                 }
                 // The webhook knows the id: a repeat is known to it.
-                Outcome::Retryable { .. } => {
+                Err(ProviderError::RetryAt { .. } | ProviderError::MayHaveLanded { .. }) => {
                     self.failed(url);
                     Failed::Retryable { retry_after_ms: None }
                 }
-                Outcome::Unauthorised(trouble) | Outcome::Permanent(trouble) => {
-                    tracing::warn!(tenant = alert.tenant_id, reason = %trouble, "an alert was refused");
+                Err(error) => {
+                    tracing::warn!(tenant = alert.tenant_id, reason = %error, "an alert was refused");
                     Failed::Final
                 }
             };
@@ -100,7 +103,7 @@ fn request(url: &str, secret: &str, id: &str, alert: &Alert, now_s: u64) -> Resu
     let url = url.parse().map_err(|error| format!("the address is none: {error}"))?;
     let event = serde_json::json!({ "type": alert.kind, "timestamp": alert.at, "data": alert });
     let body = event.to_string();
-    let mut request = Request::new(Provider::Other, Method::POST, url);
+    let mut request = Request::new(&Generic, Method::POST, url);
     for (name, value) in signature::sign(&STANDARD_WEBHOOKS, secret, id, now_s, body.as_bytes())
         .map_err(|refused| format!("the secret does not sign: {refused}"))?
     {

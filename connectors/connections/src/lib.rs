@@ -10,6 +10,7 @@
 
 pub mod backfill;
 pub mod bot_identity;
+mod calls;
 mod counts;
 pub mod health;
 pub mod hooks;
@@ -17,14 +18,13 @@ pub mod install;
 mod maintenance;
 pub mod mapping;
 pub mod pickers;
-mod way;
 
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use pipeline::{
     event::{Alert, Severity, Time},
     ports::{Clock, Headers, Log, NewRecord},
@@ -35,7 +35,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use providers::{
-    client::{Caller, Http, Ledger, Limits, Policies},
+    client::{Caller, GuardedCaller, Http, Ledger, Limits, Policies, ProviderError},
     credentials::Links,
 };
 use runtime::{
@@ -47,8 +47,8 @@ use runtime::{
 };
 use store::Store;
 
+pub use calls::problem;
 pub use counts::Counts;
-pub use way::Halt;
 
 /// How long who claimed a note has it for itself, between two signs of life.
 const LEASE_MS: u64 = 120_000;
@@ -70,10 +70,10 @@ pub struct Connections {
     oauth: OAuthSettings,
     settings: UpkeepSettings,
     public_url: Option<String>,
-    caller: Caller,
+    calls: Arc<GuardedCaller>,
     kill_switch: Arc<KillSwitch>,
-    /// Whether requests of GitHub are believed by a secret of the settings.
-    has_github_secret: bool,
+    /// Providers whose requests are believed by a secret of the settings.
+    shared_secrets: HashSet<String>,
     /// Something may be due now.
     wake: Notify,
     /// Registrations of one connection take turns.
@@ -110,17 +110,21 @@ impl Connections {
         let limits = Limits { allow_private_targets: config.providers.allow_private_targets, ..Limits::default() };
         let policies = Policies { retry: Policy { backoff_first_ms: 200, ..Policy::default() }, ..Policies::default() };
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies, ledger);
+        let counts = Counts::new()?;
+        let observer =
+            calls::CallTrail { calls: counts.calls.clone(), log: Arc::clone(&log), clock: Arc::clone(&clock) };
+        let secrets = config.webhooks.secrets.iter().filter(|(_, secret)| !secret.is_empty());
         let public = config.server.public_url.trim_end_matches('/');
         Ok(Connections {
-            counts: Counts::new()?,
+            counts,
             links: Links::new(config, Arc::clone(&directory), Arc::clone(&seal)),
-            caller,
+            calls: Arc::new(GuardedCaller::new(caller, Arc::clone(&kill_switch), Box::new(observer))),
             kill_switch,
             providers: config.providers.clone(),
             oauth: config.oauth.clone(),
             settings: config.upkeep.clone(),
             public_url: (!public.is_empty()).then(|| public.to_owned()),
-            has_github_secret: config.webhooks.secrets.get("github").is_some_and(|secret| !secret.is_empty()),
+            shared_secrets: secrets.map(|(provider, _)| provider.clone()).collect(),
             registering: (0..REGISTERING_MAX).map(|_| tokio::sync::Mutex::default()).collect(),
             wake: Notify::new(),
             stopping: AtomicBool::new(false),
@@ -149,7 +153,14 @@ impl Connections {
     }
 
     /// Writes a note, whatever was there.
-    async fn note(&self, tenant: &str, kind: &str, id: &str, due_at_ms: Option<i64>, data: Value) -> Result<(), Halt> {
+    async fn note(
+        &self,
+        tenant: &str,
+        kind: &str,
+        id: &str,
+        due_at_ms: Option<i64>,
+        data: Value,
+    ) -> Result<(), ProviderError> {
         let upkeep = self.store.upkeep();
         // Whoever was faster has written what was true then.
         for _ in 0..3 {
@@ -161,7 +172,7 @@ impl Connections {
                 return Ok(());
             }
         }
-        Err(Halt::Own("others write the same note".to_owned()))
+        Err(ProviderError::hub("others write the same note"))
     }
 
     async fn append_alert(
@@ -171,7 +182,7 @@ impl Connections {
         tenant: &str,
         subject: &str,
         message: String,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), ProviderError> {
         let now_ms = self.clock.now_ms();
         let alert = Alert {
             kind: kind.to_owned(),

@@ -19,8 +19,8 @@ use super::{
     health::{HEALTH, Health, Status},
     hooks::HOOK,
     install::{GRANT, STATE, TICKET},
-    way::Halt,
 };
+use providers::client::{NotSent, ProviderError};
 use runtime::supervisor::{Failure, RoleContext};
 use store::Note;
 
@@ -93,8 +93,8 @@ impl Connections {
                 }
                 self.start_due(&mut checks, &mut backfills).await
             };
-            if let Err(halt) = worked.await {
-                tracing::warn!(reason = %halt, "connections are looked after later");
+            if let Err(error) = worked.await {
+                tracing::warn!(reason = %error, "connections are looked after later");
                 (has_changed, is_noticed) = (true, true);
             }
             tokio::select! {
@@ -117,7 +117,11 @@ impl Connections {
     }
 
     /// Claims what is due, as far as there is room for it, and begins.
-    async fn start_due(self: &Arc<Self>, checks: &mut JoinSet<()>, backfills: &mut JoinSet<()>) -> Result<(), Halt> {
+    async fn start_due(
+        self: &Arc<Self>,
+        checks: &mut JoinSet<()>,
+        backfills: &mut JoinSet<()>,
+    ) -> Result<(), ProviderError> {
         let now_ms = self.clock.now_ms();
         let upkeep = self.store.upkeep();
         for mut note in upkeep.due(now_ms as i64, NOTES_AT_ONCE).await? {
@@ -140,8 +144,8 @@ impl Connections {
             let office = Arc::clone(self);
             crew.spawn(async move {
                 let (tenant, kind, id) = (note.tenant.clone(), note.kind.clone(), note.id.clone());
-                if let Err(halt) = office.attend(note).await {
-                    tracing::warn!(tenant, kind, id, reason = %halt, "something of a connection is done later");
+                if let Err(error) = office.attend(note).await {
+                    tracing::warn!(tenant, kind, id, reason = %error, "something of a connection is done later");
                 }
             });
         }
@@ -149,7 +153,7 @@ impl Connections {
     }
 
     /// Does what a claimed note is about.
-    async fn attend(&self, mut note: Note) -> Result<(), Halt> {
+    async fn attend(&self, mut note: Note) -> Result<(), ProviderError> {
         match note.kind.as_str() {
             HEALTH => self.check(&mut note).await,
             BACKFILL => self.work_on(&mut note).await,
@@ -162,7 +166,7 @@ impl Connections {
     }
 
     /// Looks at a connection, and says how it is.
-    async fn check(&self, note: &mut Note) -> Result<(), Halt> {
+    async fn check(&self, note: &mut Note) -> Result<(), ProviderError> {
         let (tenant, id) = (note.tenant.clone(), note.id.clone());
         let row = self.directory.get::<Connection>(&tenant, &id);
         let Some(row) = row.filter(|row| row.enabled) else { return self.let_go(note).await };
@@ -191,7 +195,7 @@ impl Connections {
 
     /// A connection that is gone or off is looked after no more; its grant and
     /// its webhook are remembered for as long as it is there.
-    async fn let_go(&self, note: &mut Note) -> Result<(), Halt> {
+    async fn let_go(&self, note: &mut Note) -> Result<(), ProviderError> {
         let upkeep = self.store.upkeep();
         let (tenant, id) = (note.tenant.clone(), note.id.clone());
         if self.directory.get::<Connection>(&tenant, &id).is_none() {
@@ -224,15 +228,15 @@ impl Connections {
         }
     }
 
-    async fn reconcile_due(&self, note: &mut Note) -> Result<(), Halt> {
+    async fn reconcile_due(&self, note: &mut Note) -> Result<(), ProviderError> {
         let (tenant, id) = (note.tenant.clone(), note.id.clone());
         let is_there = self.directory.get::<Connection>(&tenant, &id).is_some_and(|row| row.enabled);
         if !is_there || self.settings.reconcile_interval_ms == 0 {
             self.store.upkeep().take(note).await?;
             return Ok(());
         }
-        if let Err(halt) = self.reconcile(&tenant, &id).await {
-            tracing::debug!(tenant, connection = id, reason = %halt, "comments are reconciled later");
+        if let Err(error) = self.reconcile(&tenant, &id).await {
+            tracing::debug!(tenant, connection = id, reason = %error, "comments are reconciled later");
         }
         let interval_ms = self.settings.reconcile_interval_ms;
         let due_ms = self.clock.now_ms() + interval_ms - interval_ms / 10 + below(interval_ms / 5);
@@ -241,7 +245,7 @@ impl Connections {
     }
 
     /// Sees what the directory asks for.
-    async fn survey(&self, known: &mut Known) -> Result<(), Halt> {
+    async fn survey(&self, known: &mut Known) -> Result<(), ProviderError> {
         let all = self.directory.everywhere::<Connection>();
         let mut there = HashMap::with_capacity(all.len());
         for (tenant, id, row) in all.iter().filter(|(.., row)| row.enabled) {
@@ -264,7 +268,13 @@ impl Connections {
     }
 
     /// A connection that is new, or was changed.
-    async fn look_after(&self, tenant: &str, id: &str, row: &Connection, has_changed: bool) -> Result<(), Halt> {
+    async fn look_after(
+        &self,
+        tenant: &str,
+        id: &str,
+        row: &Connection,
+        has_changed: bool,
+    ) -> Result<(), ProviderError> {
         let (upkeep, now_ms) = (self.store.upkeep(), self.clock.now_ms());
         let is_urgent = has_changed || self.wants_hook(row);
         let wait_ms = if is_urgent { 0 } else { below((self.settings.health_interval_ms / 20).min(FIRST_LOOK_MS)) };
@@ -278,7 +288,8 @@ impl Connections {
             let data = note.data.clone();
             upkeep.change(&mut note, due_ms, data).await?;
         }
-        if row.provider == "clickup" && self.settings.reconcile_interval_ms > 0 {
+        let reconciles = providers::of(&row.provider).backfill().is_some_and(|backfill| backfill.comments().is_some());
+        if reconciles && self.settings.reconcile_interval_ms > 0 {
             let due_ms = now_ms + below(self.settings.reconcile_interval_ms);
             upkeep.add(tenant, RECONCILE, id, Some(due_ms as i64), &Value::Null).await?;
         }
@@ -286,11 +297,9 @@ impl Connections {
     }
 
     /// A project's channel, list or repository that was not mapped before.
-    async fn see_mapping(&self, known: &mut Known, tenant: &str, id: &str, row: &Project) -> Result<(), Halt> {
-        let parts =
-            [("slack", &row.slack_channel_id), ("clickup", &row.clickup_list_id), ("github", &row.github_repository)];
-        for (provider, place) in parts {
-            let Some(place) = place else { continue };
+    async fn see_mapping(&self, known: &mut Known, tenant: &str, id: &str, row: &Project) -> Result<(), ProviderError> {
+        for provider in providers::PROVIDERS.iter().filter(|provider| provider.backfill().is_some()) {
+            let (Some(place), provider) = (provider.place_of(row), provider.name()) else { continue };
             let print = Parts::new().add(tenant).add(id).add(provider).add(place).finish();
             if known.mappings.contains(&print) {
                 continue;
@@ -311,8 +320,10 @@ impl Connections {
             }
             known.mappings.insert(print);
             match self.backfill_mapping(tenant, id, provider, place).await {
-                Ok(()) | Err(Halt::First(..) | Halt::NoToken | Halt::Unsupported(_)) => {}
-                Err(halt) => return Err(halt),
+                Ok(()) => {}
+                // A person has to do something first.
+                Err(ProviderError::NotSent { why, retry_at_ms: None, .. }) if why != NotSent::Hub => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())

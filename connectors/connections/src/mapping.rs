@@ -5,7 +5,8 @@
 
 use pipeline::event::{Candidate, OnListCreated, Project, Time, Workgroup};
 
-use super::{Connections, way::Halt};
+use super::Connections;
+use providers::client::ProviderError;
 use runtime::identity::random_hex;
 use store::{Entry, StoreError};
 
@@ -31,19 +32,13 @@ pub fn project_of(candidate: &Candidate) -> Project {
         slack_channel_id: candidate.slack_channel_id.clone(),
         ..Project::default()
     };
-    let id = Some(candidate.external_id.clone());
-    match candidate.provider.as_str() {
-        "clickup" => project.clickup_list_id = id,
-        "github" => project.github_repository = id,
-        "jira" => project.jira_project_key = id,
-        _ => project.slack_channel_id = id,
-    }
+    providers::of(&candidate.provider).set_place(&mut project, candidate.external_id.clone());
     project
 }
 
 impl Connections {
     /// Brings the projects in line with what the pipeline keeps.
-    pub(super) async fn follow_notices(&self) -> Result<(), Halt> {
+    pub(super) async fn follow_notices(&self) -> Result<(), ProviderError> {
         for (tenant, candidate) in self.store.candidates().proposed(ROWS_AT_ONCE).await? {
             let Ok(candidate) = serde_json::from_value::<Candidate>(candidate) else { continue };
             if let Err(error) = self.map_proposed(&tenant, &candidate).await {
@@ -71,7 +66,7 @@ impl Connections {
 
     /// Archives the projects whose end has passed; in how many milliseconds the
     /// next one ends, as far as the directory knows.
-    pub(super) async fn archive_ended(&self) -> Result<Option<u64>, Halt> {
+    pub(super) async fn archive_ended(&self) -> Result<Option<u64>, ProviderError> {
         let now = Time::from_ms(self.clock.now_ms());
         let mut next: Option<u64> = None;
         for (tenant, id, row) in self.directory.everywhere::<Project>() {
@@ -97,7 +92,7 @@ impl Connections {
 
     /// A candidate with a workgroup and a channel needs nobody's word, where the
     /// workgroup wanted that.
-    async fn map_proposed(&self, tenant: &str, candidate: &Candidate) -> Result<(), Halt> {
+    async fn map_proposed(&self, tenant: &str, candidate: &Candidate) -> Result<(), ProviderError> {
         let workgroup = candidate.workgroup_id.as_deref().and_then(|id| self.directory.get::<Workgroup>(tenant, id));
         let Some(workgroup) = workgroup else { return Ok(()) };
         let mut project = project_of(candidate);

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use udfs::signature::{self, SLACK, Scheme};
 
 use super::Fakes;
-use providers::client::{Outcome, Provider, Request};
+use providers::{client::Request, generic::Generic};
 use runtime::identity::random_hex;
 
 /// What the providers wait for an answer, at least.
@@ -126,7 +126,7 @@ async fn send(fakes: &Fakes, told: &Told) -> bool {
             headers.insert(name, value);
         }
     }
-    let mut request = Request::new(Provider::Other, Method::POST, url);
+    let mut request = Request::new(&Generic, Method::POST, url);
     (request.headers, request.body) = (headers, Some(("application/json", body.into())));
-    matches!(fakes.http.send(&request, TIMEOUT, now_ms).await, Outcome::Ok(_))
+    fakes.http.send(&request, TIMEOUT, now_ms).await.result.is_ok()
 }

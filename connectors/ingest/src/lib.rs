@@ -6,25 +6,18 @@
 //! is not believed is kept; nothing else happens in the request, so a sender
 //! waits for one sync and for nothing behind it.
 //!
-//! Each provider has a file that says whose a request is, whether it is
-//! believed, and by what name a repeat of it is known. What all share is here.
+//! Whose a request is, whether it is believed, and by what name a repeat of it
+//! is known, is in the provider's folder (`providers::capability::Verify`). What all
+//! share is here.
 
-mod clickup;
-mod directory;
-mod document;
-mod generic;
-mod github;
-mod jira;
 mod record;
 mod repeats;
-mod request;
 mod routes;
-mod slack;
 mod turns;
 
 use std::{
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -42,9 +35,13 @@ use pipeline::{
 use udfs::hash::Parts;
 
 use self::{
-    directory::Directory,
     repeats::{Repeats, Seen},
-    request::{Admitted, Answer, Media, Refused, Request},
+    turns::Turns,
+};
+use hashbrown::HashMap;
+use providers::{
+    Provider,
+    webhook::{Admitted, Media, Refused, Senders, WebhookReply, WebhookRequest},
 };
 use runtime::{
     config::Config,
@@ -67,30 +64,30 @@ const REFRESH_PAUSE_MIN: Duration = Duration::from_millis(10);
 const REFRESH_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// To whom a request is addressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Address<'a> {
-    /// `/webhooks/clickup`
-    Clickup,
-    /// `/webhooks/slack`
-    Slack,
-    /// `/webhooks/github`
-    Github,
-    /// `/webhooks/jira/{connection}`
-    Jira(&'a str),
-    /// `/api/webhooks/{provider}[/{connection}]`
-    Generic(&'a str, Option<&'a str>),
+#[derive(Clone, Copy, Debug)]
+pub struct Address<'a> {
+    /// Who judges it.
+    provider: &'static dyn Provider,
+    /// The provider's name in the address.
+    name: &'a str,
+    /// The connection in the address.
+    connection: Option<&'a str>,
 }
 
-impl Address<'_> {
+impl<'a> Address<'a> {
+    /// `/webhooks/{provider}[/{connection}]`
+    pub fn own(provider: &'static dyn Provider, connection: Option<&'a str>) -> Address<'a> {
+        Address { provider, name: provider.name(), connection }
+    }
+
+    /// `/api/webhooks/{provider}[/{connection}]`
+    pub fn generic(name: &'a str, connection: Option<&'a str>) -> Address<'a> {
+        Address { provider: &providers::generic::Generic, name, connection }
+    }
+
     fn provider(&self) -> String {
-        match self {
-            Address::Clickup => "clickup".to_owned(),
-            Address::Slack => "slack".to_owned(),
-            Address::Github => "github".to_owned(),
-            Address::Jira(_) => "jira".to_owned(),
-            // The environment cannot tell `acme_ci` from `acme-ci`; nor can we.
-            Address::Generic(provider, _) => provider.to_ascii_lowercase().replace('_', "-"),
-        }
+        // The environment cannot tell `acme_ci` from `acme-ci`; nor can we.
+        self.name.to_ascii_lowercase().replace('_', "-")
     }
 }
 
@@ -116,13 +113,14 @@ pub struct Ingest {
     config: Config,
     rows: Arc<runtime::directory::Directory>,
     seal: Arc<Seal>,
-    directory: RwLock<Arc<Directory>>,
-    /// Whether `directory` has all that there was at the start.
+    senders: RwLock<Arc<Senders>>,
+    /// Each tenant's place in the queue.
+    turns: Mutex<HashMap<Arc<str>, Arc<Turns>>>,
+    /// Whether `senders` has all that there was at the start.
     complete: AtomicBool,
     repeats: Repeats,
     limits: Limits,
     budget: Budget,
-    github_bytes_max: usize,
     depth_max: usize,
     tolerance_ms: u64,
 }
@@ -143,7 +141,8 @@ impl Ingest {
             clock,
             metrics,
             complete: AtomicBool::new(rows.is_known()),
-            directory: RwLock::new(Arc::new(Directory::new(config, &rows, &seal, None))),
+            senders: RwLock::new(Arc::new(Senders::new(config, &rows, &seal))),
+            turns: Mutex::default(),
             config: config.clone(),
             rows,
             seal,
@@ -154,7 +153,6 @@ impl Ingest {
                 whole: Duration::from_millis(config.server.body_timeout_ms),
             },
             budget: Budget::new(config.server.bodies_max_bytes),
-            github_bytes_max: config.server.github_body_max_bytes,
             depth_max: config.server.json_depth_max,
             tolerance_ms: config.webhooks.tolerance_s.saturating_mul(1_000),
         }
@@ -182,9 +180,9 @@ impl Ingest {
     }
 
     fn refresh(&self) {
-        let before = Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner));
-        let directory = Directory::new(&self.config, &self.rows, &self.seal, Some(&before));
-        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
+        let senders = Senders::new(&self.config, &self.rows, &self.seal);
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).retain(|tenant, _| senders.has_tenant(tenant));
+        *self.senders.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(senders);
         self.complete.store(true, Relaxed);
     }
 
@@ -211,8 +209,8 @@ impl Ingest {
     /// A provider's name for metrics: whoever knocks must not be able to make
     /// up ever new ones.
     fn label<'a>(&self, provider: &'a str) -> &'a str {
-        let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
-        if directory.knows(provider) { provider } else { "unknown" }
+        let senders = self.senders.read().unwrap_or_else(PoisonError::into_inner);
+        if senders.knows(provider) { provider } else { "unknown" }
     }
 
     async fn take(
@@ -231,36 +229,43 @@ impl Ingest {
         let media = Media::of(headers).or(binary_cloud_event(headers));
         let Some(media) = media else {
             body::abandon(body);
-            return Err(Refused::Media.problem(provider));
+            return Err(Refused::Media.problem(address.provider.verify().gives_up_at_once()));
         };
-        let bytes_max = if address == Address::Github { self.github_bytes_max } else { self.limits.bytes_max };
+        let bytes_max = address.provider.verify().body_max_bytes(&self.config.server);
         let whole = body::read(headers, body, Limits { bytes_max, ..self.limits }, &self.budget).await?;
         let body = &whole.bytes;
-        let directory = Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner));
+        let senders = Arc::clone(&self.senders.read().unwrap_or_else(PoisonError::into_inner));
         let now_ms = self.clock.now_ms();
-        let request = Request {
+        let request = WebhookRequest {
             headers,
             body,
             media,
             now_ms: now_ms as i64,
             tolerance_ms: self.tolerance_ms,
-            directory: &directory,
+            senders: &senders,
             depth_max: self.depth_max,
         };
         let admitted = judge(&request, address, provider).map_err(|refused| {
-            let problem = refused.problem(provider);
+            let problem = refused.problem(address.provider.verify().gives_up_at_once());
             self.metrics.refused(self.label(provider), refused.label(), &problem, now_ms);
             problem
         })?;
-        if let Answer::Challenge(challenge) = admitted.answer {
+        if let WebhookReply::Challenge(challenge) = admitted.answer {
             return Ok(Accepted::Challenge(challenge));
         }
         self.store(&request, provider, admitted, now_ms).await
     }
 
+    fn turns_of(&self, tenant: &Arc<str>) -> Arc<Turns> {
+        let server = &self.config.server;
+        let new = || Arc::new(Turns::new(server.tenant_requests_max, server.tenant_waiting_max));
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(Arc::clone(tenant)).or_insert_with(new))
+    }
+
     async fn store(
         &self,
-        request: &Request<'_>,
+        request: &WebhookRequest<'_>,
         provider: &str,
         admitted: Admitted,
         now_ms: u64,
@@ -272,7 +277,8 @@ impl Ingest {
             },
             None => None,
         };
-        let Some(_turn) = admitted.tenant.turns.next().await else {
+        let turns = self.turns_of(&admitted.tenant);
+        let Some(_turn) = turns.next().await else {
             let detail = "too many requests of this tenant are waiting";
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "tenant_busy", detail).retry_after(1));
         };
@@ -289,20 +295,13 @@ impl Ingest {
     }
 }
 
-/// THE list of providers: whose a request is and whether it is believed.
-fn judge(request: &Request<'_>, address: Address<'_>, provider: &str) -> Result<Admitted, Refused> {
-    let link = |provider: &str, id: &str| {
-        let link = request.directory.link(id).filter(|link| &*link.provider == provider);
+/// Whose a request is and whether it is believed.
+fn judge(request: &WebhookRequest<'_>, address: Address<'_>, name: &str) -> Result<Admitted, Refused> {
+    let link = |id: &str| {
+        let link = request.senders.link(id).filter(|link| &*link.provider == name);
         link.ok_or(Refused::Unknown("no such connection"))
     };
-    match address {
-        Address::Clickup => clickup::admit(request),
-        Address::Slack => slack::admit(request),
-        Address::Github => github::admit(request),
-        Address::Jira(connection) => jira::admit(request, link("jira", connection)?),
-        Address::Generic(_, None) => generic::admit(request, provider, None),
-        Address::Generic(_, Some(connection)) => generic::admit(request, provider, Some(link(provider, connection)?)),
-    }
+    address.provider.verify().admit(request, name, address.connection.map(link).transpose()?)
 }
 
 /// A CloudEvent in binary mode may carry data of any kind, or none.
@@ -312,7 +311,7 @@ fn binary_cloud_event(headers: &HeaderMap) -> Option<Media> {
 
 fn name_of(provider: &str, admitted: &Admitted, delivery: &str) -> u128 {
     let link = admitted.link.as_ref().map_or("", |link| &*link.id);
-    Parts::new().add(&*admitted.tenant.id).add(provider).add(link).add(delivery).finish()
+    Parts::new().add(&*admitted.tenant).add(provider).add(link).add(delivery).finish()
 }
 
 fn problem_of(error: LogError) -> Problem {

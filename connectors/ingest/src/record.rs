@@ -9,34 +9,26 @@ use pipeline::{
 };
 use udfs::json::escape_into;
 
-use super::request::{Admitted, Request};
-
-/// The headers that say what a body is, or that a trace goes through it. None
-/// of them is a credential.
-const KEPT_HEADERS: &[&str] = &[
-    "ce-datacontenttype",
-    "traceparent",
-    "tracestate",
-    "webhook-id",
-    "x-atlassian-webhook-identifier",
-    "x-github-delivery",
-    "x-github-event",
-    "x-github-hook-id",
-    "x-gitlab-event",
-    "x-slack-retry-num",
-    "x-slack-retry-reason",
-    "x-webhook-event-id",
-];
+use providers::{
+    Provider,
+    webhook::{Admitted, WebhookRequest},
+};
 
 /// Longest header value that is kept, in bytes.
 const HEADER_BYTES_MAX: usize = 1024;
 
 /// The record. The value is written by hand: the body is copied once, into the
 /// place where it stays.
-pub fn of(request: &Request<'_>, provider: &str, admitted: &Admitted, now_ms: u64, partitions: u32) -> NewRecord {
+pub fn of(
+    request: &WebhookRequest<'_>,
+    provider: &str,
+    admitted: &Admitted,
+    now_ms: u64,
+    partitions: u32,
+) -> NewRecord {
     let mut value = Vec::with_capacity(request.body.len() + request.body.len() / 8 + 512);
     value.push(b'{');
-    field(&mut value, "tenantId", &admitted.tenant.id);
+    field(&mut value, "tenantId", &admitted.tenant);
     field(&mut value, "provider", provider);
     if let Some(link) = &admitted.link {
         field(&mut value, "connectionId", &link.id);
@@ -59,9 +51,9 @@ pub fn of(request: &Request<'_>, provider: &str, admitted: &Admitted, now_ms: u6
     value.push(b'}');
     NewRecord {
         topic: Topic::WebhooksRaw,
-        partition: partition_of(&admitted.tenant.id, partitions),
+        partition: partition_of(&admitted.tenant, partitions),
         at_ms: now_ms,
-        key: Bytes::copy_from_slice(admitted.tenant.id.as_bytes()),
+        key: Bytes::copy_from_slice(admitted.tenant.as_bytes()),
         value: Some(value.into()),
         headers: Headers::new([("type", provider.as_bytes()), ("schema", b"nexus.webhook.v1".as_slice())]),
     }
@@ -76,11 +68,11 @@ fn field(value: &mut Vec<u8>, name: &str, text: &str) {
     escape_into(value, text);
 }
 
-fn kept_headers(value: &mut Vec<u8>, request: &Request<'_>) {
+fn kept_headers(value: &mut Vec<u8>, request: &WebhookRequest<'_>) {
     let mut kept = Vec::new();
     for (name, content) in request.headers {
         let name = name.as_str();
-        let wanted = KEPT_HEADERS.contains(&name) || name.starts_with("ce-");
+        let wanted = is_kept(name) || name.starts_with("ce-");
         let Some(content) = content.to_str().ok().filter(|_| wanted) else { continue };
         if content.len() <= HEADER_BYTES_MAX && !kept.iter().any(|(known, _)| *known == name) {
             kept.push((name, content));
@@ -94,4 +86,11 @@ fn kept_headers(value: &mut Vec<u8>, request: &Request<'_>) {
         field(value, name, content);
     }
     value.push(b'}');
+}
+
+/// Whether a header says what a body is, or that a trace goes through it.
+fn is_kept(name: &str) -> bool {
+    let generic: &dyn Provider = &providers::generic::Generic;
+    let mut providers = providers::PROVIDERS.iter().copied().chain([generic]);
+    providers.any(|provider| provider.verify().kept_headers().contains(&name))
 }

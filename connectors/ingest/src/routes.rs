@@ -13,15 +13,14 @@ use axum::{
 use serde_json::json;
 
 use super::{Accepted, Address, Ingest};
+use providers::Provider;
 use runtime::http::problem::Problem;
 
-/// The routes of CONTRACT §4 'Webhooks in'.
+/// The routes of CONTRACT §4 'Webhooks in': each provider's own, and those for
+/// everybody.
 pub fn router(ingest: Arc<Ingest>) -> Router {
-    Router::new()
-        .route("/webhooks/clickup", post(clickup))
-        .route("/webhooks/slack", post(slack))
-        .route("/webhooks/github", post(github))
-        .route("/webhooks/jira/{connection}", post(jira))
+    let router = providers::PROVIDERS.iter().fold(Router::new(), |router, provider| own(router, *provider));
+    router
         .route("/api/webhooks/{provider}", post(generic))
         .route("/api/webhooks/{provider}/{connection}", post(generic_connection))
         .with_state(ingest)
@@ -30,24 +29,26 @@ pub fn router(ingest: Arc<Ingest>) -> Router {
 type Answered = Result<Response, Problem>;
 type Shared = State<Arc<Ingest>>;
 
-async fn clickup(State(ingest): Shared, headers: HeaderMap, body: Body) -> Answered {
-    answer(ingest.accept(Address::Clickup, &headers, body).await)
-}
-
-async fn slack(State(ingest): Shared, headers: HeaderMap, body: Body) -> Answered {
-    answer(ingest.accept(Address::Slack, &headers, body).await)
-}
-
-async fn github(State(ingest): Shared, headers: HeaderMap, body: Body) -> Answered {
-    answer(ingest.accept(Address::Github, &headers, body).await)
-}
-
-async fn jira(State(ingest): Shared, Path(connection): Path<String>, headers: HeaderMap, body: Body) -> Answered {
-    answer(ingest.accept(Address::Jira(&connection), &headers, body).await)
+fn own(router: Router<Arc<Ingest>>, provider: &'static dyn Provider) -> Router<Arc<Ingest>> {
+    let path = format!("/webhooks/{}", provider.name());
+    if !provider.verify().names_connection() {
+        return router.route(
+            &path,
+            post(async move |State(ingest): Shared, headers: HeaderMap, body: Body| {
+                answer(ingest.accept(Address::own(provider, None), &headers, body).await)
+            }),
+        );
+    }
+    router.route(
+        &format!("{path}/{{connection}}"),
+        post(async move |State(ingest): Shared, Path(connection): Path<String>, headers: HeaderMap, body: Body| {
+            answer(ingest.accept(Address::own(provider, Some(&connection)), &headers, body).await)
+        }),
+    )
 }
 
 async fn generic(State(ingest): Shared, Path(provider): Path<String>, headers: HeaderMap, body: Body) -> Answered {
-    answer(ingest.accept(Address::Generic(&provider, None), &headers, body).await)
+    answer(ingest.accept(Address::generic(&provider, None), &headers, body).await)
 }
 
 async fn generic_connection(
@@ -56,7 +57,7 @@ async fn generic_connection(
     headers: HeaderMap,
     body: Body,
 ) -> Answered {
-    answer(ingest.accept(Address::Generic(&provider, Some(&connection)), &headers, body).await)
+    answer(ingest.accept(Address::generic(&provider, Some(&connection)), &headers, body).await)
 }
 
 fn answer(accepted: Result<Accepted, Problem>) -> Answered {

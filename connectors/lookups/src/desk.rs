@@ -18,12 +18,14 @@ use pipeline::{
 use reqwest::Url;
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::{clickup, flights::Flights};
+use super::flights::Flights;
 use providers::{
+    capability::Lookup,
     client::{
-        Answer, Call, Caller, Credential, Fault, Http, Ledger, Limits, Outcome, Policies, Provider, Stopped, WhileDown,
+        Answer, Caller, Cause, Deadline, GuardedCaller, Http, Ledger, Limits, Manner, NotCounted, NotSent, Policies,
+        ProviderClient, ProviderError, Rejection, Request, WhileDown,
     },
-    credentials::Links,
+    credentials::{Link, Links},
 };
 use runtime::{
     config::{Config, ProviderSettings},
@@ -54,7 +56,7 @@ type Found = Result<LookupResult, &'static str>;
 /// Answers requests.
 pub struct Desk {
     links: Links,
-    clickup: Url,
+    providers: ProviderSettings,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     flights: Flights<Found>,
@@ -63,7 +65,7 @@ pub struct Desk {
 
 /// Makes the calls, fairly.
 struct Calls {
-    caller: Caller,
+    caller: Arc<GuardedCaller>,
     kill_switch: Arc<KillSwitch>,
     clock: Arc<dyn Clock>,
     places: Semaphore,
@@ -73,9 +75,11 @@ struct Calls {
 
 /// One thing to be fetched.
 struct Errand {
-    call: Call,
-    tenant: String,
+    client: ProviderClient,
+    lookup: &'static dyn Lookup,
+    request: Request,
     kind: String,
+    deadline_ms: u64,
 }
 
 impl Desk {
@@ -88,13 +92,20 @@ impl Desk {
         metrics: Arc<Metrics>,
         (ledger, kill_switch): (Ledger, Arc<KillSwitch>),
     ) -> Result<Desk, Failure> {
-        let ProviderSettings { clickup_api_url, allow_private_targets, .. } = &config.providers;
-        let clickup = clickup_api_url.parse().map_err(|error| format!("providers.clickup_api_url: {error}"))?;
-        let limits = Limits { allow_private_targets: *allow_private_targets, ..Limits::default() };
-        let attempts_max = config.retries.attempts(&config.retries.lookups, "clickup");
-        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies(attempts_max), ledger);
+        let providers = config.providers.clone();
+        let limits = Limits { allow_private_targets: providers.allow_private_targets, ..Limits::default() };
+        // The most that any provider is allowed: the calls of all go through one.
+        let asked: Vec<_> = providers::PROVIDERS.iter().filter(|provider| provider.lookup().is_some()).collect();
+        for provider in &asked {
+            let url = provider.api().base_url(&Link::default(), &config.providers).unwrap_or_default();
+            url.parse::<Url>().map_err(|error| format!("the address of {}'s API: {error}", provider.label()))?;
+        }
+        let attempts = asked.iter().map(|provider| config.retries.attempts(&config.retries.lookups, provider.name()));
+        let policies = policies(attempts.max().unwrap_or(config.retries.attempts_max));
+        let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies, ledger);
         let calls = Calls {
-            caller,
+            // They are counted by what they found.
+            caller: Arc::new(GuardedCaller::new(caller, Arc::clone(&kill_switch), Box::new(NotCounted))),
             kill_switch,
             clock: Arc::clone(&clock),
             places: Semaphore::new(CALLS_MAX),
@@ -102,7 +113,7 @@ impl Desk {
             warned_at_s: AtomicU64::new(0),
         };
         let flights = Flights::new(Arc::clone(&clock), KEEP_MS);
-        Ok(Desk { links, clickup, clock, metrics, flights, calls: Arc::new(calls) })
+        Ok(Desk { links, providers, clock, metrics, flights, calls: Arc::new(calls) })
     }
 
     pub(super) fn now_ms(&self) -> u64 {
@@ -145,28 +156,22 @@ impl Desk {
     async fn find(&self, request: &LookupRequest, deadline_ms: u64) -> Found {
         let (tenant, connection) = (&request.tenant_id, &request.connection_id);
         let link = self.links.find(tenant, connection).ok_or("no_connection")?;
-        let token = link.token.ok_or("no_token")?;
-        if Provider::from_name(&link.provider) != Provider::ClickUp {
-            return Err("unsupported");
-        }
-        let credential = Credential::plain(&token).ok_or("no_token")?;
-        let asked = clickup::request(&self.clickup, &request.kind, &request.external_id, credential);
-        let asked = asked.ok_or("unsupported")?;
+        // An event that waits for its details is told to nobody: better without
+        // them now than with them in a minute.
+        let (while_down, deadline) = (WhileDown::Fail, Deadline::At(deadline_ms));
+        let manner = Manner { while_down, deadline, is_paced: false };
+        let calls = Arc::clone(&self.calls.caller);
+        let client = ProviderClient::new(calls, (tenant, connection), &link, &self.providers, manner);
+        let client = client.map_err(|error| match error {
+            ProviderError::NotSent { why: NotSent::NoToken, .. } => "no_token",
+            _ => "unsupported",
+        })?;
+        let lookup = client.provider.lookup().ok_or("unsupported")?;
+        let asked = lookup.request(&client, &request.kind, &request.external_id).ok_or("unsupported")?;
         let key = [tenant, connection, &request.kind, &request.external_id].map(String::as_str).join("/");
         loop {
-            let errand = Errand {
-                call: Call {
-                    connection: connection.clone(),
-                    request: asked.clone(),
-                    scope: None,
-                    deadline_ms: Some(deadline_ms),
-                    // An event that waits for its details is told to nobody:
-                    // better without them now than with them in a minute.
-                    while_down: WhileDown::Fail,
-                },
-                tenant: tenant.clone(),
-                kind: request.kind.clone(),
-            };
+            let (client, request, kind) = (client.clone(), asked.clone(), request.kind.clone());
+            let errand = Errand { client, lookup, request, kind, deadline_ms };
             let calls = Arc::clone(&self.calls);
             let fetch = || async move { calls.run(errand).await };
             match self.flights.join(&key, is_kept, fetch).await {
@@ -185,48 +190,49 @@ fn is_kept(found: &Found) -> bool {
 
 impl Calls {
     async fn run(&self, errand: Errand) -> Found {
-        let tenant = self.places_of(&errand.tenant);
+        let tenant = self.places_of(&errand.client.tenant);
         // First among its own, then among all: no tenant has more than its few
         // in the queue that all share. (The semaphores are never closed.)
         let _own = tenant.acquire().await;
         let _all = self.places.acquire().await;
         self.kill_switch.leased().await;
-        match self.kill_switch.run(&errand.tenant, self.caller.call(&errand.call)).await {
-            Ok(Ok(answer)) => self.read(&errand, &answer),
-            Ok(Err(stopped)) => Err(self.explain(&errand, &stopped)),
-            // What is asked for changes nothing out there: it need not be known
-            // whether it was.
-            Err(_) => Err("stopped"),
+        match errand.client.send(errand.request.clone(), None).await {
+            Ok(answer) => self.read(&errand, &answer),
+            Err(error) => Err(self.explain(&errand, &error)),
         }
     }
 
     fn read(&self, errand: &Errand, answer: &Answer) -> Found {
-        clickup::read(&errand.kind, &answer.body, LookupResult::default()).ok_or("unavailable")
+        errand.lookup.read(&errand.kind, &answer.body).ok_or("unavailable")
     }
 
-    fn explain(&self, errand: &Errand, stopped: &Stopped) -> &'static str {
-        let (tenant, connection) = (&errand.tenant, &errand.call.connection);
+    fn explain(&self, errand: &Errand, error: &ProviderError) -> &'static str {
+        let (tenant, connection) = (&*errand.client.tenant, &*errand.client.connection);
+        let provider = errand.client.provider.label();
         let now_ms = self.clock.now_ms();
-        let is_late = errand.call.deadline_ms.is_some_and(|deadline_ms| now_ms >= deadline_ms);
-        let (code, theirs) = match stopped {
-            Stopped::Late => ("deadline", true),
-            Stopped::Answered(Outcome::Retryable { .. }) if is_late => ("deadline", true),
-            Stopped::Down { .. } => ("unavailable", true),
-            Stopped::Spent { .. } | Stopped::Answered(Outcome::RateLimited { .. }) => ("rate_limited", true),
-            Stopped::Answered(Outcome::Unauthorised(_)) => ("unauthorised", false),
-            Stopped::Answered(Outcome::Permanent(trouble)) => match trouble.status {
-                Some(404 | 410) => ("not_found", true),
-                _ => ("refused", trouble.fault == Fault::Request),
-            },
-            Stopped::Answered(_) => ("unavailable", true),
+        let is_late = now_ms >= errand.deadline_ms;
+        let (code, theirs) = match error {
+            // What is asked for changes nothing out there: it need not be known
+            // whether it was.
+            ProviderError::KillSwitchBefore(_) | ProviderError::KillSwitchUnderWay(_) => return "stopped",
+            ProviderError::NotSent { why: NotSent::Late, .. } => ("deadline", true),
+            ProviderError::NotSent { why: NotSent::Down, .. } => ("unavailable", true),
+            ProviderError::NotSent { why: NotSent::BudgetSpent { .. }, .. }
+            | ProviderError::RetryAt { cause: Cause::Limit { .. }, .. } => ("rate_limited", true),
+            ProviderError::RetryAt { .. } | ProviderError::MayHaveLanded { .. } if is_late => ("deadline", true),
+            ProviderError::RetryAt { .. } | ProviderError::MayHaveLanded { .. } => ("unavailable", true),
+            ProviderError::Unauthorised { is_known: false, .. } => ("unauthorised", false),
+            ProviderError::Gone { .. } => ("not_found", true),
+            ProviderError::Rejected { code: Rejection::Refused(_), .. } => ("refused", true),
+            _ => ("refused", false),
         };
         // A person has to do something about a token or an address; one line a
         // second is enough to say so.
         let now_s = now_ms / 1000;
         if !theirs && self.warned_at_s.swap(now_s, Relaxed) != now_s {
-            tracing::warn!(tenant, connection, code, reason = %stopped, "ClickUp cannot be asked");
+            tracing::warn!(tenant, connection, code, provider, reason = %error, "the provider cannot be asked");
         } else {
-            tracing::debug!(tenant, connection, code, reason = %stopped, "nothing was found");
+            tracing::debug!(tenant, connection, code, reason = %error, "nothing was found");
         }
         code
     }

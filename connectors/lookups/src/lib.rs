@@ -11,7 +11,6 @@
 //! connection's [`Links`](providers::credentials::Links), not twice at the same time ([`flights`]), and with
 //! [`providers::client`].
 
-mod clickup;
 mod desk;
 mod flights;
 mod request;

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     claims::{Claims, Known, command, stage, written},
-    job::{Ended, Job, provider_of},
+    job::{Ended, Job},
     role::{GROUP, Mirror},
     scheduler::Order,
 };
@@ -116,7 +116,7 @@ impl Mirror {
     fn written(&self, ended: Ended) -> Vec<NewRecord> {
         let Ended { command, record, result, grave, attempts } = ended;
         let how = result.code.as_deref().unwrap_or(stage(result.stage));
-        self.bench.counts.ends.with_label_values(&[provider_of(&command.work), how]).inc();
+        self.bench.counts.ends.with_label_values(&[command.work.provider(), how]).inc();
         let mut outputs = Vec::new();
         if let Some(reason) = grave {
             let trace = command.trace_id.as_deref();

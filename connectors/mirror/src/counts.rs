@@ -1,6 +1,12 @@
 //! What is counted of the mirror.
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, core::Collector};
+use providers::{
+    client::{CallObserver, ProviderError, Request},
+    provider::Boxed,
+};
+
+use super::perform::word;
 
 /// See the module.
 pub struct Counts {
@@ -43,5 +49,16 @@ impl Counts {
             Box::new(self.ends.clone()),
             Box::new(self.searches.clone()),
         ]
+    }
+}
+
+/// Counts calls.
+pub(super) struct CallCounter(pub IntCounterVec);
+
+impl CallObserver for CallCounter {
+    fn called<'a>(&'a self, _: &'a str, request: &'a Request, result: Result<(), &'a ProviderError>) -> Boxed<'a, ()> {
+        let outcome = result.map_or_else(word, |()| "done");
+        self.0.with_label_values(&[request.provider.name(), outcome]).inc();
+        Box::pin(std::future::ready(()))
     }
 }

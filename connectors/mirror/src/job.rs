@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pipeline::{
-    event::{MirrorCommand, MirrorPart, MirrorPlace, MirrorResult, MirrorWork},
+    event::{MirrorCommand, MirrorPart, MirrorResult, MirrorWork},
     ports::Record,
 };
 use runtime::consumer::EarlyOutputs;
@@ -101,7 +101,7 @@ impl Job {
         ended: oneshot::Sender<Box<Ended>>,
         partitions: u32,
     ) -> Job {
-        let scope = channel(&command.work).map(Arc::from);
+        let scope = scope_of(&command.work).map(Arc::from);
         let jobs_max = if scope.is_some() { 1 } else { CONNECTION_JOBS_MAX };
         let gate = Gate { connection: command.connection_id.as_str().into(), scope, jobs_max };
         let state = Progress { claimed_ms, unsure_ms: claimed_ms, ..Progress::default() };
@@ -116,27 +116,13 @@ impl Job {
     }
 }
 
-/// Slack's channel, where the work is in one.
-fn channel(work: &MirrorWork) -> Option<&str> {
+/// What the provider limits what is said by (Slack's channel), if it does.
+fn scope_of(work: &MirrorWork) -> Option<&str> {
     match work {
         MirrorWork::Post { place, .. } | MirrorWork::Edit { place, .. } | MirrorWork::Retract { place, .. } => {
-            match place {
-                MirrorPlace::Slack { channel_id, .. } => Some(channel_id),
-                _ => None,
-            }
+            providers::of(place.provider()).write()?.scope(place)
         }
         MirrorWork::Whisper { channel_id, .. } => Some(channel_id),
         MirrorWork::SetStatus { .. } | MirrorWork::CreateChannel { .. } => None,
-    }
-}
-
-/// The provider of a work, for metrics.
-pub(super) fn provider_of(work: &MirrorWork) -> &'static str {
-    match work {
-        MirrorWork::Post { place, .. }
-        | MirrorWork::Edit { place, .. }
-        | MirrorWork::Retract { place, .. }
-        | MirrorWork::SetStatus { place, .. } => place.provider(),
-        MirrorWork::Whisper { .. } | MirrorWork::CreateChannel { .. } => "slack",
     }
 }

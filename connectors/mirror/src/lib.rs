@@ -16,26 +16,21 @@
 //!   results. Bounded numbers of commands are in memory; the rest is in the log.
 //!
 //! [`runtime::consumer`] reads the partitions and writes what `commands` makes of
-//! them, claims and ends; one `scheduler` says which job goes next; `perform` does one attempt of it, with the folder
-//! of its provider (`write`: to say, change and take back; `find`: to look for
-//! what we said; `status`: to move a task).
+//! them, claims and ends; one `scheduler` says which job goes next; `perform` does
+//! one attempt of it, through the provider's
+//! [`Write`](providers::capability::Write).
 
 mod claims;
-mod clickup;
 mod commands;
 mod counts;
-mod github;
-mod jira;
 mod job;
 pub mod lanes;
-mod line;
 mod perform;
-mod providers;
 mod reconcile;
 mod render;
 mod role;
 mod scheduler;
-mod slack;
+mod target;
 
 pub use counts::Counts;
 pub use role::{GROUP, Mirror};

@@ -15,14 +15,16 @@ use udfs::{
 
 use super::{
     claims::written,
-    job::{Job, Progress, Standing, provider_of},
+    job::{Job, Progress, Standing},
     lanes::Pause,
-    line::{Halt, Line},
-    providers,
     reconcile::{clear, keep, take_up, within},
-    render::{Face, Paper, Words, dialect},
+    render::{Paper, Words},
     scheduler::Bench,
-    slack,
+    target::Target,
+};
+use providers::{
+    capability::{Write, status::Move, write::Face},
+    client::{Cause, Deadline, Manner, NotSent, ProviderClient, ProviderError, Rejection, WhileDown},
 };
 use runtime::{acts, kill_switch::switch::act_record};
 
@@ -45,9 +47,9 @@ pub(super) enum Step {
 const STOPPED_MS: u64 = 250;
 
 /// Half of a limit, as long as a footer and a mark fit into it.
-fn halved(limit: Option<u32>, provider: &str) -> Option<u32> {
-    let usual = u32::try_from(markup::limit(dialect(provider))).unwrap_or(u32::MAX);
-    let least = if matches!(provider, "clickup" | "jira") { 8_000 } else { 2_000 };
+fn halved(limit: Option<u32>, write: &dyn Write) -> Option<u32> {
+    let usual = u32::try_from(markup::limit(write.dialect())).unwrap_or(u32::MAX);
+    let least = write.part_limit_min();
     let limit = limit.unwrap_or(usual);
     (limit > least).then(|| (limit / 2).max(least))
 }
@@ -61,7 +63,7 @@ impl Bench {
             return self.dropped(job);
         }
         if let Some(halted) = self.kill_switch.halted(&command.tenant_id) {
-            return self.halted(job, None, Halt::Stopped { why: halted.word() });
+            return self.failed_call(job, None, ProviderError::KillSwitchBefore(halted));
         }
         let deadline_ms =
             self.kill_switch.deadline_ms(&command.tenant_id, command.at.as_ms(), command.deadline.as_ms());
@@ -72,15 +74,15 @@ impl Bench {
                 None => self.failed(job, "expired", detail),
             };
         }
-        let line = match self.line(&command) {
-            Ok(line) => line,
-            Err(halt) => return self.halted(job, None, halt),
+        let target = match self.target(&command) {
+            Ok(target) => target,
+            Err(error) => return self.failed_call(job, None, error),
         };
         let scope = job.gate.scope.clone();
-        if let Some(halt) = line.held(scope.as_deref()) {
-            return self.halted(job, Some(&line), halt);
+        if let Some(error) = target.client.held(scope.as_deref()) {
+            return self.failed_call(job, Some(&target), error);
         }
-        if !self.claim(job, &line).await {
+        if !self.claim(job, &target).await {
             return Step::Left;
         }
         if let Some(since_ms) = job.state.unsure_ms {
@@ -89,23 +91,23 @@ impl Bench {
                 return Step::Later { until_ms, pause: None, is_limited: false };
             }
         }
-        match self.work(job, &line).await {
+        match self.work(job, &target).await {
             Ok(result) => Step::End(Box::new(result), None),
-            Err(halt) => self.halted(job, Some(&line), halt),
+            Err(error) => self.failed_call(job, Some(&target), error),
         }
     }
 
-    fn line(&self, command: &MirrorCommand) -> Result<Line<'_>, Halt> {
+    fn target(&self, command: &MirrorCommand) -> Result<Target, ProviderError> {
         let (tenant, connection) = (&*command.tenant_id, &*command.connection_id);
-        let link = self.links.find(tenant, connection).ok_or_else(|| Halt::Refused {
-            code: "no_connection",
-            detail: "the connection is not there, or switched off".to_owned(),
-        })?;
-        Line::open(tenant, connection, &link, &self.providers, (&self.caller, &self.counts, &self.kill_switch))
+        let off = || ProviderError::not_sent(NotSent::NoConnection, "the connection is not there, or switched off");
+        let link = self.links.find(tenant, connection).ok_or_else(off)?;
+        let calls = Arc::clone(&self.calls);
+        let manner = Manner { while_down: WhileDown::Tell, deadline: Deadline::None, is_paced: false };
+        Target::new(ProviderClient::new(calls, (tenant, connection), &link, &self.providers, manner)?)
     }
 
     /// Has it written down that this is about to be done; whether it was.
-    async fn claim(&self, job: &mut Job, line: &Line<'_>) -> bool {
+    async fn claim(&self, job: &mut Job, target: &Target) -> bool {
         if job.state.claimed_ms.is_some() {
             return true;
         }
@@ -113,15 +115,15 @@ impl Bench {
         let at = self.now();
         let parts = match &command.work {
             MirrorWork::Post { place, text, author } => {
-                self.words(command).parts(text, author.as_ref(), &paper(command, place, line, &Progress::default()))
+                self.words(command).parts(text, author.as_ref(), &paper(command, place, target, &Progress::default()))
             }
             MirrorWork::Edit { place, parts, limit, text, author } => {
                 let state = begun(parts, *limit);
-                self.words(command).parts(text, author.as_ref(), &paper(command, place, line, &state))
+                self.words(command).parts(text, author.as_ref(), &paper(command, place, target, &state))
             }
             MirrorWork::Retract { place, how: MirrorRemoval::Tombstone, by, .. } => {
                 let notice = notices::deleted(by.as_deref());
-                self.words(command).notice(&notice, &paper(command, place, line, &Progress::default()))
+                self.words(command).notice(&notice, &paper(command, place, target, &Progress::default()))
             }
             _ => Vec::new(),
         };
@@ -136,7 +138,7 @@ impl Bench {
         true
     }
 
-    async fn work(&self, job: &mut Job, line: &Line<'_>) -> Result<MirrorResult, Halt> {
+    async fn work(&self, job: &mut Job, target: &Target) -> Result<MirrorResult, ProviderError> {
         let command = Arc::clone(&job.command);
         let state = &mut job.state;
         // Nothing is known of what was done after the claim.
@@ -144,52 +146,49 @@ impl Bench {
         let mut result = MirrorResult::of(&command, MirrorStage::Done, self.now());
         match &command.work {
             MirrorWork::Post { place, text, author } => {
-                self.say(&command, line, place, (text, author.as_ref()), state).await?;
-                if let MirrorPlace::Slack { thread_ts, .. } = within(place, state) {
-                    result.thread_ts = thread_ts;
-                }
+                self.say(&command, target, place, (text, author.as_ref()), state).await?;
+                result.thread_ts = target.write.thread(&within(target, place, state));
             }
             MirrorWork::Edit { place, parts, limit, text, author } => {
                 if !state.is_begun {
                     let (standing, limit) = (begun(parts, *limit).standing, *limit);
                     (state.standing, state.limit, state.is_begun) = (standing, limit, true);
                 }
-                self.say(&command, line, place, (text, author.as_ref()), state).await?;
+                self.say(&command, target, place, (text, author.as_ref()), state).await?;
             }
             MirrorWork::Retract { place, parts, how, by } => {
                 if !state.is_begun {
                     (state.standing, state.is_begun) = (begun(parts, None).standing, true);
                 }
                 match how {
-                    MirrorRemoval::Delete => clear(line, place, 0, state).await?,
+                    MirrorRemoval::Delete => clear(target, place, 0, state).await?,
                     MirrorRemoval::Tombstone if state.standing.is_empty() => {}
                     MirrorRemoval::Tombstone => {
                         let notice = notices::deleted(by.as_deref());
-                        let parts = self.words(&command).notice(&notice, &paper(&command, place, line, state));
-                        keep(line, place, &parts, &Face::default(), state).await?;
+                        let parts = self.words(&command).notice(&notice, &paper(&command, place, target, state));
+                        keep(target, place, &parts, &Face::default(), state).await?;
                     }
                 }
             }
             MirrorWork::SetStatus { place, status, state, .. } => {
-                let status = status.as_deref();
-                result.status = Some(providers::set_status(line, place, status, *state, unsure_since_ms).await?);
+                let wanted = Move { status: status.as_deref(), state: *state, unsure_since_ms };
+                result.status = Some(target.set_status(place, wanted).await?);
             }
             MirrorWork::Whisper { channel_id, thread_ts, user_id, text } => {
-                providers::is_slack(line)?;
+                let chat = target.chat()?;
                 if unsure_since_ms.is_some() {
-                    return Err(Halt::Unknown { detail: "what one person alone sees cannot be looked for".to_owned() });
+                    return Err(ProviderError::cannot_tell("what one person alone sees cannot be looked for"));
                 }
-                let place = MirrorPlace::Slack { channel_id: channel_id.clone(), thread_ts: thread_ts.clone() };
-                let parts = self.words(&command).parts(text, None, &paper(&command, &place, line, state));
+                let place = chat.place(channel_id, thread_ts.as_deref());
+                let parts = self.words(&command).parts(text, None, &paper(&command, &place, target, state));
                 for part in parts.iter().skip(state.standing.len()) {
-                    let thread = thread_ts.as_deref();
-                    let id = slack::write::whisper(line, channel_id, thread, user_id, part).await?;
+                    let id = chat.whisper(&target.client, &place, user_id, part).await?;
                     state.standing.push(Standing { id, hash: Some(hex(part.content_hash)), is_right: true });
                 }
             }
             MirrorWork::CreateChannel { name, .. } => {
-                providers::is_slack(line)?;
-                result.channel_id = Some(slack::channel::create(line, name, unsure_since_ms).await?);
+                let id = target.chat()?.create_channel(&target.client, name, unsure_since_ms).await?;
+                result.channel_id = Some(id);
             }
         }
         (result.at, result.parts, result.limit) = (self.now(), job.state.parts(), job.state.limit);
@@ -200,37 +199,37 @@ impl Bench {
     async fn say(
         &self,
         command: &MirrorCommand,
-        line: &Line<'_>,
+        target: &Target,
         place: &MirrorPlace,
         (text, author): (&MirrorText, Option<&MirrorAuthor>),
         state: &mut Progress,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), ProviderError> {
         let words = self.words(command);
         let face = words.face(author);
-        let parts = |state: &Progress| words.parts(text, author, &paper(command, place, line, state));
+        let parts = |state: &Progress| words.parts(text, author, &paper(command, place, target, state));
         if let (Some(_), Some(claimed_ms)) = (state.unsure_ms, state.claimed_ms) {
-            let found = providers::find(line, &within(place, state), &command.id, claimed_ms).await;
-            let found = found.map_err(|halt| match halt {
+            let found = target.find(&within(target, place, state), &command.id, claimed_ms).await;
+            let found = found.map_err(|error| match error {
                 // Whoever may not look cannot tell.
-                Halt::Refused { detail, .. } => Halt::Unknown { detail },
-                halt => halt,
+                ProviderError::Unauthorised { detail, .. }
+                | ProviderError::Rejected { detail, .. }
+                | ProviderError::NotSent { detail, retry_at_ms: None, .. } => ProviderError::cannot_tell(detail),
+                error => error,
             })?;
             let word = if found.is_empty() { "nothing" } else { "it" };
-            self.counts.searches.with_label_values(&[line.provider.name(), word]).inc();
+            self.counts.searches.with_label_values(&[target.client.provider.name(), word]).inc();
             take_up(found, &parts(state), state);
             state.unsure_ms = None;
         }
         let is_all_there = |state: &Progress, parts: &[Part]| state.standing.len() >= parts.len();
-        if state.attempts >= self.attempts_max(line.provider.name()) && !is_all_there(state, &parts(state)) {
+        if state.attempts >= self.attempts_max(target.client.provider.name()) && !is_all_there(state, &parts(state)) {
             let detail = format!("it did not arrive in {} attempts", state.attempts);
-            return Err(Halt::Refused { code: "unavailable", detail });
+            return Err(ProviderError::Rejected { code: Rejection::GivenUp, status: None, detail });
         }
         loop {
-            match keep(line, place, &parts(state), &face, state).await {
-                Err(Halt::TooLong { detail }) => {
-                    let Some(limit) = halved(state.limit, place.provider()) else {
-                        return Err(Halt::Refused { code: "refused", detail });
-                    };
+            match keep(target, place, &parts(state), &face, state).await {
+                Err(error @ ProviderError::Rejected { code: Rejection::TooLong, .. }) => {
+                    let Some(limit) = halved(state.limit, target.write) else { return Err(error) };
                     state.limit = Some(limit);
                     state.standing.iter_mut().for_each(|part| part.is_right = false);
                 }
@@ -240,55 +239,76 @@ impl Bench {
     }
 
     /// What follows from something that was not done.
-    fn halted(&self, job: &mut Job, line: Option<&Line<'_>>, halt: Halt) -> Step {
+    fn failed_call(&self, job: &mut Job, target: Option<&Target>, error: ProviderError) -> Step {
         let now_ms = self.clock.now_ms();
-        match halt {
-            Halt::Held { until_ms, is_connections, why } => {
-                self.counts.waits.with_label_values(&[provider_of(&job.command.work), why]).inc();
-                let pause = Some(if is_connections { Pause::Connection } else { Pause::Gate });
-                Step::Later { until_ms, pause, is_limited: why == "limited" }
+        let is_limited = matches!(error, ProviderError::RetryAt { cause: Cause::Limit { .. }, .. });
+        match error {
+            ProviderError::NotSent { why, retry_at_ms: Some(until_ms), .. } => {
+                let is_scoped = matches!(why, NotSent::BudgetSpent { is_scoped: true });
+                self.wait(job, until_ms, is_scoped, word(&error))
             }
-            Halt::Stopped { why } => {
-                self.counts.waits.with_label_values(&[provider_of(&job.command.work), why]).inc();
+            ProviderError::RetryAt { cause: Cause::Limit { is_scoped }, at_ms: Some(until_ms), .. } => {
+                let step = self.wait(job, until_ms, is_scoped, word(&error));
+                match step {
+                    Step::Later { until_ms, pause, .. } => Step::Later { until_ms, pause, is_limited },
+                    step => step,
+                }
+            }
+            ProviderError::KillSwitchBefore(halted) => {
+                self.counts.waits.with_label_values(&[job.command.work.provider(), halted.word()]).inc();
                 self.later_when_resumed(now_ms)
             }
             // As after a crash: before anything is sent again, it is looked for.
-            Halt::CutOff => {
+            ProviderError::KillSwitchUnderWay(_) => {
                 job.state.unsure_ms = Some(now_ms);
                 let act = acts::cut_off(&job.command, self.now());
                 job.early.write(vec![act_record(&act, job.partitions)]);
                 self.later_when_resumed(now_ms)
             }
-            Halt::Unsure { detail } => {
+            ProviderError::MayHaveLanded { cause: Cause::CannotTell, detail, .. } => self.uncertain(job, detail),
+            ProviderError::MayHaveLanded { detail, .. } => {
                 tracing::debug!(command = %job.command.id, detail, "it may have landed");
                 job.state.attempts += 1;
                 job.state.unsure_ms = Some(now_ms);
                 let until_ms = now_ms.saturating_add(self.settings.settle_ms);
                 Step::Later { until_ms, pause: None, is_limited: false }
             }
-            Halt::Again { at_ms, detail } => {
-                // While the provider is down no attempt is lost.
-                if let Some(held @ Halt::Held { why: "down", .. }) = line.and_then(|line| line.held(None)) {
-                    return self.halted(job, line, held);
-                }
-                job.state.attempts += 1;
-                let retry_after_ms = at_ms.map(|at_ms| at_ms.saturating_sub(now_ms));
-                let attempts_max = self.attempts_max(provider_of(&job.command.work));
-                let policy = retry::Policy { attempts_max, ..retry::Policy::default() };
-                let random = getrandom::u64().unwrap_or_default();
-                match retry::decide(&policy, job.state.attempts, &Failure::Retryable { retry_after_ms }, random) {
-                    Decision::RetryAfter { delay_ms } => {
-                        let until_ms = now_ms.saturating_add(delay_ms);
-                        Step::Later { until_ms, pause: None, is_limited: false }
-                    }
-                    _ if job.state.unsure_ms.is_some() => self.uncertain(job, detail),
-                    _ => self.failed(job, "unavailable", detail),
-                }
+            ProviderError::RetryAt { at_ms, detail, .. } => self.again(job, target, (at_ms, detail)),
+            ProviderError::NotSent { why: NotSent::Late, detail, .. } => self.again(job, target, (None, detail)),
+            error => {
+                let code = code_of(&error);
+                self.failed(job, code, error.to_string())
             }
-            Halt::Gone { detail } => self.failed(job, "not_found", detail),
-            Halt::TooLong { detail } => self.failed(job, "refused", detail),
-            Halt::Refused { code, detail } => self.failed(job, code, detail),
-            Halt::Unknown { detail } => self.uncertain(job, detail),
+        }
+    }
+
+    /// Waits for an allowance, or for a provider that is down.
+    fn wait(&self, job: &Job, until_ms: u64, is_scoped: bool, why: &str) -> Step {
+        self.counts.waits.with_label_values(&[job.command.work.provider(), why]).inc();
+        let pause = Some(if is_scoped { Pause::Gate } else { Pause::Connection });
+        Step::Later { until_ms, pause, is_limited: false }
+    }
+
+    /// Tries again, as long as there are attempts.
+    fn again(&self, job: &mut Job, target: Option<&Target>, (at_ms, detail): (Option<u64>, String)) -> Step {
+        // While the provider is down no attempt is lost.
+        let held = target.and_then(|target| target.client.held(None));
+        if let Some(held @ ProviderError::NotSent { why: NotSent::Down, .. }) = held {
+            return self.failed_call(job, target, held);
+        }
+        let now_ms = self.clock.now_ms();
+        job.state.attempts += 1;
+        let retry_after_ms = at_ms.map(|at_ms| at_ms.saturating_sub(now_ms));
+        let attempts_max = self.attempts_max(job.command.work.provider());
+        let policy = retry::Policy { attempts_max, ..retry::Policy::default() };
+        let random = getrandom::u64().unwrap_or_default();
+        match retry::decide(&policy, job.state.attempts, &Failure::Retryable { retry_after_ms }, random) {
+            Decision::RetryAfter { delay_ms } => {
+                let until_ms = now_ms.saturating_add(delay_ms);
+                Step::Later { until_ms, pause: None, is_limited: false }
+            }
+            _ if job.state.unsure_ms.is_some() => self.uncertain(job, detail),
+            _ => self.failed(job, "unavailable", detail),
         }
     }
 
@@ -349,6 +369,36 @@ fn begun(parts: &[pipeline::event::MirrorPart], limit: Option<u32>) -> Progress 
     Progress { standing: parts.iter().map(stands).collect(), limit, is_begun: true, ..Progress::default() }
 }
 
-fn paper<'a>(command: &'a MirrorCommand, place: &'a MirrorPlace, line: &'a Line<'_>, state: &Progress) -> Paper<'a> {
-    Paper { place, command_id: &command.id, base: &line.base, limit: state.limit, parts_min: state.standing.len() }
+fn paper<'a>(command: &'a MirrorCommand, place: &'a MirrorPlace, target: &'a Target, state: &Progress) -> Paper<'a> {
+    let (limit, parts_min) = (state.limit, state.standing.len());
+    Paper { place, write: target.write, command_id: &command.id, base: &target.client.base, limit, parts_min }
+}
+
+/// The code of a result, for what will not be done.
+fn code_of(error: &ProviderError) -> &'static str {
+    match error {
+        ProviderError::Gone { .. } => "not_found",
+        ProviderError::Unauthorised { .. } => "unauthorised",
+        ProviderError::Rejected { code: Rejection::GivenUp, .. } => "unavailable",
+        ProviderError::NotSent { why: NotSent::NoConnection, .. } => "no_connection",
+        ProviderError::NotSent { why: NotSent::NoToken, .. } => "no_token",
+        ProviderError::NotSent { why: NotSent::Unsupported, .. } => "unsupported",
+        _ => "refused",
+    }
+}
+
+/// One word for the outcome of a call, for metrics.
+pub(super) fn word(error: &ProviderError) -> &'static str {
+    match error {
+        ProviderError::NotSent { why: NotSent::Down, .. } => "down",
+        ProviderError::NotSent { why: NotSent::BudgetSpent { .. }, .. } => "spent",
+        ProviderError::RetryAt { cause: Cause::Limit { .. }, .. } => "limited",
+        ProviderError::RetryAt { .. } | ProviderError::NotSent { why: NotSent::Late, .. } => "failed",
+        ProviderError::MayHaveLanded { cause: Cause::CannotTell, .. } => "unknown",
+        ProviderError::MayHaveLanded { .. } => "unsure",
+        ProviderError::Rejected { code: Rejection::TooLong, .. } => "too_long",
+        ProviderError::KillSwitchBefore(halted) => halted.word(),
+        ProviderError::KillSwitchUnderWay(_) => "cut_off",
+        error => code_of(error),
+    }
 }

@@ -8,19 +8,21 @@ use udfs::{hash::hex, markup::Part};
 
 use super::{
     job::{Progress, Standing},
-    line::{Halt, Line},
-    providers::{self, Found},
-    render::Face,
+    target::Target,
+};
+use providers::{
+    capability::write::{Face, Found},
+    client::ProviderError,
 };
 
 /// Says the parts. Of a message that stands there at least one part stays.
 pub(super) async fn keep(
-    line: &Line<'_>,
+    target: &Target,
     place: &MirrorPlace,
     parts: &[Part],
     face: &Face,
     state: &mut Progress,
-) -> Result<(), Halt> {
+) -> Result<(), ProviderError> {
     let filled = parts.iter().filter(|part| !part.vacant).count();
     let kept = filled.max(usize::from(!state.standing.is_empty()));
     for part in parts.iter().take(kept) {
@@ -28,24 +30,29 @@ pub(super) async fn keep(
         match state.standing.get_mut(part.index) {
             Some(standing) if standing.is_right => {}
             Some(standing) => {
-                providers::edit(line, place, &standing.id, part).await?;
+                target.edit(place, &standing.id, part).await?;
                 (standing.hash, standing.is_right) = (hash, true);
             }
             None => {
-                let id = providers::post(line, &within(place, state), part, face).await?;
+                let id = target.post(&within(target, place, state), part, face).await?;
                 state.standing.push(Standing { id, hash, is_right: true });
             }
         }
     }
-    clear(line, place, kept, state).await
+    clear(target, place, kept, state).await
 }
 
 /// Takes away all but the first parts.
-pub(super) async fn clear(line: &Line<'_>, place: &MirrorPlace, kept: usize, state: &mut Progress) -> Result<(), Halt> {
+pub(super) async fn clear(
+    target: &Target,
+    place: &MirrorPlace,
+    kept: usize,
+    state: &mut Progress,
+) -> Result<(), ProviderError> {
     while state.standing.len() > kept
         && let Some(last) = state.standing.last()
     {
-        providers::remove(line, place, &last.id).await?;
+        target.remove(place, &last.id).await?;
         state.standing.pop();
     }
     Ok(())
@@ -69,14 +76,11 @@ pub(super) fn take_up(mut found: Vec<Found>, parts: &[Part], state: &mut Progres
     }
 }
 
-/// Where the further parts of a message go: in Slack, what began a thread has
-/// them in it.
-pub(super) fn within(place: &MirrorPlace, state: &Progress) -> MirrorPlace {
-    match (place, state.standing.first()) {
-        (MirrorPlace::Slack { channel_id, thread_ts: None }, Some(root)) => {
-            MirrorPlace::Slack { channel_id: channel_id.clone(), thread_ts: Some(root.id.clone()) }
-        }
-        _ => place.clone(),
+/// Where the further parts of a message go.
+pub(super) fn within(target: &Target, place: &MirrorPlace, state: &Progress) -> MirrorPlace {
+    match state.standing.first() {
+        Some(first) => target.write.place_of_parts(place, &first.id),
+        None => place.clone(),
     }
 }
 

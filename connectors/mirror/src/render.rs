@@ -3,16 +3,10 @@
 
 use pipeline::event::{Agent, ExternalId, MirrorAuthor, MirrorPlace, MirrorText, User, UserMapping};
 use reqwest::Url;
-use udfs::markup::{Dialect, Document, Footer, Mark, Mention, MentionKind, Options, Part, Target, notices, render};
+use udfs::markup::{Document, Footer, Mark, Mention, MentionKind, Options, Part, Target, notices, render};
 
+use providers::capability::{Write, write::Face};
 use runtime::directory::Directory;
-
-/// Who speaks, where the system lets us show that.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Face {
-    pub name: Option<String>,
-    pub avatar: Option<String>,
-}
 
 /// A tenant's people and agents, by what they are called.
 pub(super) struct Words<'a> {
@@ -23,6 +17,8 @@ pub(super) struct Words<'a> {
 /// What a message is rendered for.
 pub(super) struct Paper<'a> {
     pub place: &'a MirrorPlace,
+    /// How it is written there.
+    pub write: &'a dyn Write,
     pub command_id: &'a str,
     /// The API's address, from which Jira's pages are known.
     pub base: &'a Url,
@@ -39,7 +35,7 @@ impl Words<'_> {
             false => Document::from_markdown(&text.markdown),
         };
         let words = match author {
-            Some(author) if paper.place.provider() != "slack" => {
+            Some(author) if !paper.write.shows_author() => {
                 notices::under_name(&self.name_of(author), label(&author.provider), words)
             }
             _ => words,
@@ -56,7 +52,7 @@ impl Words<'_> {
     fn render(&self, words: &Document, footer: Option<Footer<'_>>, from: &str, paper: &Paper<'_>) -> Vec<Part> {
         let target = paper.place.provider();
         let lookup = |mention: &Mention| self.target(mention, from, target);
-        let page = page(paper.place, paper.base);
+        let page = paper.write.page(paper.place, paper.base);
         let options = Options {
             lookup: &lookup,
             limit: paper.limit.and_then(|limit| limit.try_into().ok()),
@@ -64,7 +60,7 @@ impl Words<'_> {
             mark: Some(Mark { id: paper.command_id, url: &page }),
             parts_min: paper.parts_min,
         };
-        render(dialect(target), words, &options)
+        render(paper.write.dialect(), words, &options)
     }
 
     /// Under which name somebody speaks in Slack.
@@ -147,34 +143,7 @@ fn external(ids: &[ExternalId], system: &str) -> Option<String> {
     ids.iter().find(|known| known.provider == system).map(|known| known.id.clone())
 }
 
+/// A provider's name for people.
 fn label(provider: &str) -> Option<&'static str> {
-    match provider {
-        "slack" => Some("Slack"),
-        "clickup" => Some("ClickUp"),
-        "github" => Some("GitHub"),
-        "jira" => Some("Jira"),
-        _ => None,
-    }
-}
-
-/// How text is written at a provider.
-pub(super) fn dialect(provider: &str) -> Dialect {
-    match provider {
-        "slack" => Dialect::Slack,
-        "clickup" => Dialect::Clickup,
-        "github" => Dialect::Github,
-        _ => Dialect::Jira,
-    }
-}
-
-/// The page that a mark's own link leads to: the one it stands on.
-fn page(place: &MirrorPlace, base: &Url) -> String {
-    match place {
-        MirrorPlace::Clickup { task_id } => format!("https://app.clickup.com/t/{task_id}"),
-        MirrorPlace::Jira { issue } => match base.join("/browse/") {
-            Ok(browse) => format!("{browse}{issue}"),
-            Err(_) => String::new(),
-        },
-        MirrorPlace::Slack { .. } | MirrorPlace::Github { .. } => String::new(),
-    }
+    providers::find(provider).map(|provider| provider.label())
 }

@@ -15,13 +15,13 @@ use tokio::{
 };
 
 use super::{
-    counts::Counts,
+    counts::{CallCounter, Counts},
     job::{Ended, Job},
     lanes::{Gate, Lanes, Next, Pause},
     perform::Step,
 };
 use providers::{
-    client::{Caller, Http, Ledger, Limits, Policies},
+    client::{Caller, GuardedCaller, Http, Ledger, Limits, Policies},
     credentials::Links,
 };
 use runtime::{
@@ -45,7 +45,7 @@ pub struct Bench {
     pub(super) links: Links,
     pub(super) directory: Arc<Directory>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) caller: Caller,
+    pub(super) calls: Arc<GuardedCaller>,
     pub(super) kill_switch: Arc<KillSwitch>,
 }
 
@@ -67,10 +67,12 @@ impl Bench {
         };
         // One attempt a call: what is tried again waits its turn again.
         let retry = Policy { attempts_max: 1, ..Policy::default() };
-        let policies = Policies { retry, slack_channel_ms: settings.slack_channel_ms, ..Policies::default() };
+        let policies = Policies { retry, scope_window_ms: settings.slack_channel_ms, ..Policies::default() };
         let caller = Caller::new(Http::new(limits)?, Arc::clone(&clock), policies, ledger);
         let counts = Counts::new()?;
-        Ok(Bench { counts, settings, providers, retries, links, directory, clock, caller, kill_switch })
+        let observer = Box::new(CallCounter(counts.calls.clone()));
+        let calls = Arc::new(GuardedCaller::new(caller, Arc::clone(&kill_switch), observer));
+        Ok(Bench { counts, settings, providers, retries, links, directory, clock, calls, kill_switch })
     }
 
     pub(super) fn attempts_max(&self, provider: &str) -> u32 {

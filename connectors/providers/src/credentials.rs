@@ -4,17 +4,15 @@
 use std::sync::Arc;
 
 use pipeline::event::{Connection, House};
-use reqwest::Url;
 
-use crate::client::{Credential, Provider};
 use runtime::{
     config::{Config, ProviderSettings},
     directory::Directory,
     sealing::Seal,
 };
 
-/// A way to a provider.
-#[derive(Clone)]
+/// What is known of a connection, to call through it.
+#[derive(Clone, Default)]
 pub struct Link {
     /// Whose API it is.
     pub provider: String,
@@ -28,50 +26,6 @@ pub struct Link {
     pub email: Option<String>,
     /// Who we are there, as far as somebody has told.
     pub own_ids: Vec<String>,
-}
-
-/// What calls through a link are made with.
-#[derive(Clone)]
-pub struct Way {
-    /// Whose manners apply.
-    pub provider: Provider,
-    /// Where the API is.
-    pub base: Url,
-    /// With which token.
-    pub credential: Credential,
-}
-
-/// Why nothing can be called through a link: a stable code, and words.
-pub type NoWay = (&'static str, &'static str);
-
-impl Link {
-    /// The way, if the link has one.
-    pub fn way(&self, providers: &ProviderSettings) -> Result<Way, NoWay> {
-        let token = self.token.as_deref().ok_or(("no_token", "the connection has no token"))?;
-        let provider = Provider::from_name(&self.provider);
-        let site = || format!("https://{}", self.external_id);
-        let given = |setting: &str| self.base_url.clone().unwrap_or_else(|| setting.to_owned());
-        let (base, credential) = match (provider, &self.email) {
-            (Provider::Slack, _) => (given(&providers.slack_api_url), Credential::bearer(token)),
-            (Provider::ClickUp, _) => (given(&providers.clickup_api_url), Credential::plain(token)),
-            (Provider::GitHub, _) => (given(&providers.github_api_url), Credential::bearer(token)),
-            (Provider::Jira, email) => {
-                let base = match providers.jira_api_url.as_str() {
-                    "" => self.base_url.clone().unwrap_or_else(site),
-                    url => url.to_owned(),
-                };
-                let credential = match email {
-                    Some(email) => Credential::basic(email, token),
-                    None => Credential::bearer(token),
-                };
-                (base, credential)
-            }
-            (Provider::Other, _) => return Err(("unsupported", "nothing can be asked of this provider")),
-        };
-        let credential = credential.ok_or(("no_token", "the token fits into no header"))?;
-        let base = base.parse().map_err(|_| ("refused", "the API's address is no URL"))?;
-        Ok(Way { provider, base, credential })
-    }
 }
 
 /// The tenants' links.
@@ -117,8 +71,20 @@ impl Links {
     /// tenant alone: another would see its tasks.
     fn house_token(&self, tenant: &str, provider: &str) -> Option<String> {
         let house = self.directory.get::<House>(tenant, House::ID)?;
-        self.config.providers.token(provider).filter(|_| house.has(provider)).map(str::to_owned)
+        default_token(provider, &self.config.providers).filter(|_| house.has(provider)).map(str::to_owned)
     }
+}
+
+/// The hub's own token for a provider, if it has one.
+pub fn default_token<'s>(provider: &str, settings: &'s ProviderSettings) -> Option<&'s str> {
+    let key = crate::of(provider).api().token_key()?;
+    Some(settings.get(key)).filter(|token| !token.is_empty())
+}
+
+/// The providers that the hub has tokens of its own for.
+pub fn with_default_token(settings: &ProviderSettings) -> Vec<&'static str> {
+    let names = crate::PROVIDERS.iter().map(|provider| provider.name());
+    names.filter(|name| default_token(name, settings).is_some()).collect()
 }
 
 #[cfg(test)]

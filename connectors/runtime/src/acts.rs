@@ -40,8 +40,8 @@ pub fn of_command(command: &MirrorCommand, by: Option<&str>) -> Act {
     let what = match (&command.work, subject) {
         (MirrorWork::SetStatus { .. }, _) => "status",
         (MirrorWork::CreateChannel { .. }, _) => "channel",
-        (_, Some(MirrorPlace::Slack { .. }) | None) => "message",
-        (_, Some(_)) => "comment",
+        (_, Some(place)) if !place.is_chat() => "comment",
+        (_, _) => "message",
     };
     let by = by.and_then(|by| by.split_once(':').or(Some((by, ""))));
     let actor = match (author.and_then(|author| author.agent_id.as_deref()), by) {
@@ -76,14 +76,7 @@ pub fn of_command(command: &MirrorCommand, by: Option<&str>) -> Act {
 }
 
 fn of_place(place: &MirrorPlace) -> Deed {
-    let id = match place {
-        MirrorPlace::Slack { channel_id, thread_ts: Some(thread) } => format!("{channel_id}/{thread}"),
-        MirrorPlace::Slack { channel_id, thread_ts: None } => channel_id.clone(),
-        MirrorPlace::Clickup { task_id } => task_id.clone(),
-        MirrorPlace::Github { repository, number } => format!("{repository}#{number}"),
-        MirrorPlace::Jira { issue } => issue.clone(),
-    };
-    Deed { kind: place.provider().to_owned(), id: Some(id) }
+    Deed { kind: place.provider().to_owned(), id: Some(place.id()) }
 }
 
 fn elsewhere(work: &MirrorWork) -> Deed {
@@ -92,7 +85,7 @@ fn elsewhere(work: &MirrorWork) -> Deed {
         MirrorWork::CreateChannel { name, .. } => name.clone(),
         _ => String::new(),
     };
-    Deed { kind: "slack".to_owned(), id: Some(id) }
+    Deed { kind: work.provider().to_owned(), id: Some(id) }
 }
 
 /// The end of what a command began. Of a command that is not known only its

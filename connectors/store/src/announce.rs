@@ -79,13 +79,11 @@ struct Housed {
 }
 
 impl HouseRule {
-    /// As the settings say.
-    pub fn of(config: &Config) -> HouseRule {
+    /// As the settings say, for the providers that they have tokens for.
+    pub fn of(config: &Config, providers: Vec<String>) -> HouseRule {
         let tenant = Some(config.default_tenant.clone()).filter(|tenant| !tenant.is_empty());
-        let providers =
-            ["slack", "clickup", "github"].into_iter().filter(|name| config.providers.token(name).is_some());
         let named = config.connections.iter().map(|connection| connection.tenant.clone());
-        HouseRule { tenant, named: named.collect(), providers: providers.map(str::to_owned).collect() }
+        HouseRule { tenant, named: named.collect(), providers }
     }
 
     /// The tenant that was named, else the only one there is.

@@ -99,18 +99,14 @@ fn configure(config: &mut Config, directory: &Path, fakes: &str) {
     for provider in ["clickup", "slack", "github"] {
         config.webhooks.secrets.insert(provider.to_owned(), SECRET.to_owned());
     }
-    let providers = &mut config.providers;
-    providers.allow_private_targets = true;
-    for token in [&mut providers.clickup_api_token, &mut providers.slack_bot_token, &mut providers.github_token] {
-        *token = "demo-token".to_owned();
+    let settings = &mut config.providers;
+    settings.allow_private_targets = true;
+    for key in providers::PROVIDERS.iter().filter_map(|provider| provider.api().token_key()) {
+        settings.set(key, "demo-token");
     }
+    // Each address is named as its variable is.
     for (name, url) in fakes::addresses(fakes) {
-        match name {
-            "CLICKUP_API_URL" => providers.clickup_api_url = url,
-            "SLACK_API_URL" => providers.slack_api_url = url,
-            "GITHUB_API_URL" => providers.github_api_url = url,
-            _ => providers.jira_api_url = url,
-        }
+        settings.set(&name.to_ascii_lowercase(), url);
     }
     let host = config.server.host;
     let warning = format!("demo: unsigned webhooks are accepted on {host}; never run it where others reach it");

@@ -168,6 +168,35 @@ impl MirrorPlace {
             MirrorPlace::Jira { .. } => "jira",
         }
     }
+
+    /// The provider's name of it, for people.
+    pub fn id(&self) -> String {
+        match self {
+            MirrorPlace::Slack { channel_id, thread_ts: Some(thread) } => format!("{channel_id}/{thread}"),
+            MirrorPlace::Slack { channel_id, thread_ts: None } => channel_id.clone(),
+            MirrorPlace::Clickup { task_id } => task_id.clone(),
+            MirrorPlace::Github { repository, number } => format!("{repository}#{number}"),
+            MirrorPlace::Jira { issue } => issue.clone(),
+        }
+    }
+
+    /// Whether what is said there is a message of a chat, not a comment on a task.
+    pub fn is_chat(&self) -> bool {
+        matches!(self, MirrorPlace::Slack { .. })
+    }
+}
+
+impl MirrorWork {
+    /// The provider's name. Only Slack has whispers and channels.
+    pub fn provider(&self) -> &'static str {
+        match self {
+            MirrorWork::Post { place, .. }
+            | MirrorWork::Edit { place, .. }
+            | MirrorWork::Retract { place, .. }
+            | MirrorWork::SetStatus { place, .. } => place.provider(),
+            MirrorWork::Whisper { .. } | MirrorWork::CreateChannel { .. } => "slack",
+        }
+    }
 }
 
 /// Words on their way from one system to another.

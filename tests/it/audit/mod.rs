@@ -55,10 +55,10 @@ impl House {
         let provider = Provider::start().await;
         let url = provider.url.clone();
         let api = Api::start_with(|config| {
-            config.providers.clickup_api_url = format!("{url}/clickup/api/v2");
-            config.providers.slack_api_url = format!("{url}/slack/api");
-            config.providers.github_api_url = format!("{url}/github");
-            config.providers.jira_api_url = format!("{url}/jira");
+            config.providers.set("clickup_api_url", format!("{url}/clickup/api/v2"));
+            config.providers.set("slack_api_url", format!("{url}/slack/api"));
+            config.providers.set("github_api_url", format!("{url}/github"));
+            config.providers.set("jira_api_url", format!("{url}/jira"));
             config.providers.allow_private_targets = true;
             (config.mirror.settle_ms, config.mirror.timeout_ms) = (100, 5_000);
             change(config);

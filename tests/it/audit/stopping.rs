@@ -278,9 +278,9 @@ async fn a_stop_survives_a_restart() {
     let directory = api.hub.stop().await;
     let url = provider.url.clone();
     let api = Api::start_in(directory, |config| {
-        config.providers.clickup_api_url = format!("{url}/clickup/api/v2");
-        config.providers.slack_api_url = format!("{url}/slack/api");
-        config.providers.github_api_url = format!("{url}/github");
+        config.providers.set("clickup_api_url", format!("{url}/clickup/api/v2"));
+        config.providers.set("slack_api_url", format!("{url}/slack/api"));
+        config.providers.set("github_api_url", format!("{url}/github"));
         config.providers.allow_private_targets = true;
     })
     .await;

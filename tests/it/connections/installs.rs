@@ -133,7 +133,7 @@ async fn an_install_is_an_administrators_and_ends() {
     let unknown = house.ask("POST", "/oauth/gitlab/install", Some(json!({}))).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     let bare = House::open_with(|config| {
-        config.oauth.github_client_id.clear();
+        config.oauth.set("github_client_id", "");
         config.server.public_url.clear();
     })
     .await;

@@ -52,10 +52,10 @@ impl House {
             config.server.port = port;
             config.server.public_url = format!("http://127.0.0.1:{port}");
             config.providers.allow_private_targets = true;
-            config.providers.clickup_api_url = format!("{url}/clickup/api/v2");
-            config.providers.slack_api_url = format!("{url}/slack/api");
-            config.providers.github_api_url = format!("{url}/github");
-            config.providers.jira_api_url = format!("{url}/jira");
+            config.providers.set("clickup_api_url", format!("{url}/clickup/api/v2"));
+            config.providers.set("slack_api_url", format!("{url}/slack/api"));
+            config.providers.set("github_api_url", format!("{url}/github"));
+            config.providers.set("jira_api_url", format!("{url}/jira"));
             config.webhooks.secrets.insert("slack".to_owned(), SIGNING.to_owned());
             config.upkeep.health_interval_ms = 100;
             config.upkeep.fresh_ms = 0;
@@ -65,17 +65,13 @@ impl House {
             // What is mapped here is looked at by the test alone.
             config.upkeep.history_days = 0;
             let oauth = &mut config.oauth;
-            for (id, secret) in [
-                (&mut oauth.slack_client_id, &mut oauth.slack_client_secret),
-                (&mut oauth.clickup_client_id, &mut oauth.clickup_client_secret),
-                (&mut oauth.github_client_id, &mut oauth.github_client_secret),
-            ] {
-                "app-1".clone_into(id);
-                "hush-app-secret".clone_into(secret);
+            for provider in ["slack", "clickup", "github"] {
+                oauth.set(&format!("{provider}_client_id"), "app-1");
+                oauth.set(&format!("{provider}_client_secret"), "hush-app-secret");
             }
-            oauth.slack_authorize_url = format!("{url}/slack/oauth/authorize");
-            oauth.clickup_authorize_url = format!("{url}/clickup/oauth/authorize");
-            oauth.github_oauth_url = format!("{url}/github/oauth");
+            oauth.set("slack_authorize_url", format!("{url}/slack/oauth/authorize"));
+            oauth.set("clickup_authorize_url", format!("{url}/clickup/oauth/authorize"));
+            oauth.set("github_oauth_url", format!("{url}/github/oauth"));
             change(config);
         })
         .await;

@@ -101,7 +101,7 @@ async fn a_projects_commands_wait_and_go_in_order() {
     let provider = Provider::start().await;
     let slack = format!("{}/slack/api", provider.url);
     let change = |config: &mut Config| {
-        config.providers.slack_api_url = slack;
+        config.providers.set("slack_api_url", slack);
         config.providers.allow_private_targets = true;
     };
     let house = House { api: Api::start_with(change).await };

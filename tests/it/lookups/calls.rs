@@ -9,9 +9,12 @@ use pipeline::{
     ports::Clock,
     retry::{CircuitPolicy, Policy},
 };
-use providers::client::{
-    Call, Caller, Credential, Fault, Http, Ledger, Limits, Outcome, Policies, Provider as Whose, Request, Stopped,
-    WhileDown, budget::Limit,
+use providers::{
+    clickup::ClickUp,
+    client::{
+        Call, Caller, Cause, Credential, Http, Ledger, Limits, NotSent, Policies, ProviderError, Request, WhileDown,
+        budget::Limit,
+    },
 };
 use reqwest::Method;
 use runtime::clock::SystemClock;
@@ -31,14 +34,17 @@ fn policies() -> Policies {
 }
 
 fn caller(limits: Limits) -> Caller {
-    Caller::new(Http::new(limits).unwrap(), Arc::new(SystemClock), policies(), Ledger::default())
+    caller_with(limits, policies())
+}
+
+fn caller_with(limits: Limits, policies: Policies) -> Caller {
+    Caller::new(Http::new(limits).unwrap(), Arc::new(SystemClock), policies, Ledger::default())
 }
 
 fn call(url: &str, method: Method) -> Call {
     Call {
         connection: "acme-clickup".to_owned(),
-        request: Request::new(Whose::ClickUp, method, url.parse().unwrap())
-            .credential(Credential::plain(TOKEN).unwrap()),
+        request: Request::new(&ClickUp, method, url.parse().unwrap()).credential(Credential::plain(TOKEN).unwrap()),
         scope: None,
         deadline_ms: Some(SystemClock.now_ms() + 5_000),
         while_down: WhileDown::Fail,
@@ -50,11 +56,12 @@ fn task(provider: &Provider) -> Call {
     call(&format!("{}/clickup/api/v2/task/t1", provider.url), Method::GET)
 }
 
-fn outcome(stopped: Result<providers::client::Answer, Stopped>) -> Outcome {
-    match stopped {
-        Err(Stopped::Answered(outcome)) => outcome,
-        other => panic!("{other:?}"),
-    }
+fn refused(called: Result<providers::client::Answer, ProviderError>) -> ProviderError {
+    called.expect_err("an error")
+}
+
+fn is_misconfigured(error: &ProviderError) -> bool {
+    matches!(error, ProviderError::NotSent { why: NotSent::Misconfigured, .. })
 }
 
 #[tokio::test]
@@ -63,18 +70,18 @@ async fn private_targets_are_refused_by_default() {
     let caller = caller(Limits { allow_private_targets: false, ..QUICK });
     let port = provider.url.rsplit(':').next().unwrap();
     for host in ["127.0.0.1", "localhost", "127.1", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0.0.0.0"] {
-        let refused = outcome(caller.call(&call(&format!("https://{host}:{port}/"), Method::GET)).await);
-        let Outcome::Permanent(trouble) = refused else { panic!("{host}: {refused:?}") };
-        assert_eq!(trouble.fault, Fault::Configuration, "{host}: {trouble}");
-        assert!(trouble.detail.contains("NEXUS_ALLOW_PRIVATE_TARGETS"), "{host}: {trouble}");
+        let error = refused(caller.call(&call(&format!("https://{host}:{port}/"), Method::GET)).await);
+        assert!(is_misconfigured(&error), "{host}: {error:?}");
+        assert!(error.to_string().contains("NEXUS_ALLOW_PRIVATE_TARGETS"), "{host}: {error}");
     }
     for (url, named) in [
         ("http://api.clickup.example/", "https"),
         ("file:///etc/passwd", "https"),
         ("https://ada:hush@api.clickup.example/", "password"),
     ] {
-        let Outcome::Permanent(trouble) = outcome(caller.call(&call(url, Method::GET)).await) else { panic!("{url}") };
-        assert!(trouble.detail.contains(named) && !trouble.detail.contains("hush"), "{trouble}");
+        let error = refused(caller.call(&call(url, Method::GET)).await);
+        assert!(is_misconfigured(&error), "{url}: {error:?}");
+        assert!(error.to_string().contains(named) && !error.to_string().contains("hush"), "{error}");
     }
     assert_eq!(caller.circuits_open(), 0, "it says nothing of the provider");
     assert!(provider.fakes.world().calls.is_empty());
@@ -86,8 +93,8 @@ async fn a_redirect_is_not_followed() {
     for status in [301, 302, 307, 308] {
         let target = format!("{}/clickup/api/v2/task/t1", elsewhere.url);
         provider.fault(json!({"status": status, "times": 1, "headers": [["location", target]]}));
-        let refused = outcome(caller(QUICK).call(&task(&provider)).await);
-        assert!(matches!(&refused, Outcome::Permanent(t) if t.fault == Fault::Configuration), "{refused:?}");
+        let error = refused(caller(QUICK).call(&task(&provider)).await);
+        assert!(is_misconfigured(&error), "{error:?}");
     }
     assert!(elsewhere.fakes.world().calls.is_empty(), "no token went there");
 }
@@ -96,8 +103,8 @@ async fn a_redirect_is_not_followed() {
 async fn a_huge_answer_is_not_read() {
     let provider = Provider::start().await;
     provider.fault(json!({"bodyBytes": 50_000_000}));
-    let refused = outcome(caller(QUICK).call(&task(&provider)).await);
-    assert!(matches!(&refused, Outcome::Permanent(t) if t.detail.contains("65536")), "{refused:?}");
+    let error = refused(caller(QUICK).call(&task(&provider)).await);
+    assert!(matches!(&error, ProviderError::Rejected { detail, .. } if detail.contains("65536")), "{error:?}");
 }
 
 #[tokio::test]
@@ -107,11 +114,12 @@ async fn what_may_pass_is_tried_three_times() {
     assert_eq!(caller(QUICK).call(&task(&provider)).await.unwrap().status, 200);
     assert_eq!(provider.asked("t1"), 3);
     provider.fault(json!({"status": 502, "times": 3}));
-    assert!(matches!(outcome(caller(QUICK).call(&task(&provider)).await), Outcome::Retryable { .. }));
+    let error = refused(caller(QUICK).call(&task(&provider)).await);
+    assert!(matches!(error, ProviderError::RetryAt { cause: Cause::Failure, .. }), "{error:?}");
     assert_eq!(provider.asked("t1"), 6);
     // What cannot pass is tried once.
     let gone = call(&format!("{}/clickup/api/v2/task/gone", provider.url), Method::GET);
-    assert!(matches!(outcome(caller(QUICK).call(&gone).await), Outcome::Permanent(t) if t.status == Some(404)));
+    assert!(matches!(refused(caller(QUICK).call(&gone).await), ProviderError::Gone { .. }));
     assert_eq!(provider.asked("gone"), 1);
 }
 
@@ -123,8 +131,8 @@ async fn what_may_have_been_done_is_not_done_again() {
     let url = format!("{}/clickup/api/v2/task/t1/comment", provider.url);
     let mut comment = call(&url, Method::POST);
     comment.request = comment.request.json(&json!({"comment_text": "done", "notify_all": false}));
-    let uncertain = outcome(caller(QUICK).call(&comment).await);
-    assert!(matches!(uncertain, Outcome::Retryable { may_have_landed: true, .. }), "{uncertain:?}");
+    let uncertain = refused(caller(QUICK).call(&comment).await);
+    assert!(matches!(uncertain, ProviderError::MayHaveLanded { .. }), "{uncertain:?}");
     assert_eq!(provider.fakes.world().clickup_comments.all().count(), 1);
 }
 
@@ -134,11 +142,8 @@ async fn silence_is_given_up_in_time() {
     provider.fault(json!({"hang": true}));
     let caller = caller(Limits { timeout_ms: 500, ..QUICK });
     let begun = Instant::now();
-    let silent = outcome(caller.call(&task(&provider)).await);
-    assert!(
-        matches!(&silent, Outcome::Retryable { trouble, .. } if trouble.detail == "no answer in time"),
-        "{silent:?}"
-    );
+    let silent = refused(caller.call(&task(&provider)).await);
+    assert!(matches!(&silent, ProviderError::RetryAt { detail, .. } if detail == "no answer in time"), "{silent:?}");
     assert!(begun.elapsed() < Duration::from_secs(5), "not before the call's own end: {:?}", begun.elapsed());
     assert_eq!(provider.asked("t1"), 3);
 }
@@ -152,7 +157,8 @@ async fn a_provider_that_is_down_is_left_alone_until_it_may_be_back() {
         let _ = caller.call(&task(&provider)).await;
     }
     assert_eq!((provider.asked("t1"), caller.circuits_open()), (5, 1), "three attempts, and two more");
-    assert!(matches!(caller.call(&task(&provider)).await, Err(Stopped::Down { .. })));
+    let down = refused(caller.call(&task(&provider)).await);
+    assert!(matches!(down, ProviderError::NotSent { why: NotSent::Down, retry_at_ms: Some(_), .. }), "{down:?}");
     assert_eq!(provider.asked("t1"), 5, "it was not asked");
     // Another connection is another matter.
     let other = Call { connection: "umbra-clickup".to_owned(), ..task(&provider) };
@@ -173,9 +179,11 @@ async fn a_pause_is_kept_when_there_is_time_for_it() {
 
     provider.fault(json!({"status": 429, "headers": [["retry-after", "60"]]}));
     let (caller, begun) = (caller(QUICK), Instant::now());
-    assert!(matches!(outcome(caller.call(&task(&provider)).await), Outcome::RateLimited { .. }));
+    let limited = refused(caller.call(&task(&provider)).await);
+    assert!(matches!(limited, ProviderError::RetryAt { cause: Cause::Limit { .. }, .. }), "{limited:?}");
     let asked = provider.asked("t1");
-    assert!(matches!(caller.call(&task(&provider)).await, Err(Stopped::Spent { .. })), "the token is paused");
+    let spent = refused(caller.call(&task(&provider)).await);
+    assert!(matches!(spent, ProviderError::NotSent { why: NotSent::BudgetSpent { .. }, .. }), "the token is paused");
     assert!(begun.elapsed() < Duration::from_secs(30), "it was waited for: {:?}", begun.elapsed());
     assert_eq!(provider.asked("t1"), asked, "it was not asked");
 }
@@ -184,13 +192,8 @@ async fn a_pause_is_kept_when_there_is_time_for_it() {
 async fn a_spent_window_is_waited_for_before_it_is_refused() {
     let provider = Provider::start().await;
     provider.fakes.world().limits.insert("clickup", fakes::limits::Limited::new(2, 500));
-    let limits = vec![(Whose::ClickUp, Limit { calls_max: 2, window_ms: 500 })];
-    let caller = Caller::new(
-        Http::new(QUICK).unwrap(),
-        Arc::new(SystemClock),
-        Policies { limits, ..policies() },
-        Ledger::default(),
-    );
+    let limits = vec![("clickup", Limit { calls_max: 2, window_ms: 500 })];
+    let caller = caller_with(QUICK, Policies { limits, ..policies() });
     for _ in 0..4 {
         assert_eq!(caller.call(&task(&provider)).await.unwrap().status, 200);
     }

@@ -67,8 +67,8 @@ fn house_of_acme() -> Record {
 /// connection.
 fn desk(provider: &Provider, directory: Arc<Directory>, seal: Arc<Seal>, token: &str) -> Desk {
     let mut config = hub::config(std::path::Path::new("unused"));
-    token.clone_into(&mut config.providers.clickup_api_token);
-    config.providers.clickup_api_url = format!("{}/clickup/api/v2", provider.url);
+    config.providers.set("clickup_api_token", token);
+    config.providers.set("clickup_api_url", format!("{}/clickup/api/v2", provider.url));
     config.providers.allow_private_targets = true;
     directory.apply(&house_of_acme());
     let links = Links::new(&config, directory, seal);
@@ -416,8 +416,8 @@ async fn a_whole_hub_answers_with_the_houses_token() {
     provider.task("t1");
     provider.fakes.world().tokens.insert("clickup".to_owned(), vec![TOKEN.to_owned()]);
     let hub = Hub::start_with(|config| {
-        TOKEN.clone_into(&mut config.providers.clickup_api_token);
-        config.providers.clickup_api_url = format!("{}/clickup/api/v2", provider.url);
+        config.providers.set("clickup_api_token", TOKEN);
+        config.providers.set("clickup_api_url", format!("{}/clickup/api/v2", provider.url));
         config.providers.allow_private_targets = true;
     })
     .await;

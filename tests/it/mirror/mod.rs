@@ -60,10 +60,10 @@ impl Office {
     pub async fn open() -> Office {
         let provider = Provider::start().await;
         let mut config = hub::config(std::path::Path::new("unused"));
-        config.providers.clickup_api_url = format!("{}/clickup/api/v2", provider.url);
-        config.providers.slack_api_url = format!("{}/slack/api", provider.url);
-        config.providers.github_api_url = format!("{}/github", provider.url);
-        config.providers.jira_api_url = format!("{}/jira", provider.url);
+        config.providers.set("clickup_api_url", format!("{}/clickup/api/v2", provider.url));
+        config.providers.set("slack_api_url", format!("{}/slack/api", provider.url));
+        config.providers.set("github_api_url", format!("{}/github", provider.url));
+        config.providers.set("jira_api_url", format!("{}/jira", provider.url));
         config.providers.allow_private_targets = true;
         (config.mirror.settle_ms, config.mirror.timeout_ms) = (150, 500);
         let seal = Arc::new(Seal::new(&new_key()).unwrap());

@@ -35,9 +35,8 @@ impl House {
         let store = Store::open(&config).await.unwrap();
         // Seeding copies the settings' tokens into its connections.
         let mut bare = config.clone();
-        let tokens = &mut bare.providers;
-        for token in [&mut tokens.slack_bot_token, &mut tokens.clickup_api_token, &mut tokens.github_token] {
-            token.clear();
+        for key in ["slack_bot_token", "clickup_api_token", "github_token"] {
+            bare.providers.set(key, "");
         }
         let seeded = seeding::seed(&store, &bare, &Keys::load(&config).unwrap().seal).await.unwrap();
         store.close().await;

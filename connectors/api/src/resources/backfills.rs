@@ -121,7 +121,7 @@ async fn start(call: Call, Perhaps(form): Perhaps<BackfillForm>) -> Result<Promi
     }
     let connections = &call.desk.connections;
     let started = connections.backfill(&call.tenant, call.id(), form.from, form.project_id, false).await;
-    let (id, job) = started.map_err(|halt| problem(&call, halt))?;
+    let (id, job) = started.map_err(|error| problem(&call, &error))?;
     Ok(Promised(BackfillShown::of(id, job)))
 }
 

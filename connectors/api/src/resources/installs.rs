@@ -16,7 +16,7 @@ use crate::{
     output::{Data, Output},
     query::{Kind, Param, param},
 };
-use connections::install::{Back, Journey, PROVIDERS, Refused, cookie_name};
+use connections::install::{Back, Journey, Refused, cookie_name, installable};
 use runtime::{
     auth::{Access, Gate},
     http::problem::Problem,
@@ -137,8 +137,9 @@ pub fn operations() -> Vec<Operation> {
 /// The provider of the address, if it is one that can be installed.
 fn provider(call: &Call) -> Result<&'static str, Problem> {
     let named = call.part("provider");
-    let known = PROVIDERS.iter().find(|known| **known == named);
-    known.copied().ok_or_else(|| Problem::not_found(format!("there are installs for {}", PROVIDERS.join(", "))))
+    let known = installable().find(|known| *known == named);
+    let all = || installable().collect::<Vec<_>>().join(", ");
+    known.ok_or_else(|| Problem::not_found(format!("there are installs for {}", all())))
 }
 
 fn refused(call: &Call, refused: Refused) -> Problem {
@@ -146,13 +147,13 @@ fn refused(call: &Call, refused: Refused) -> Problem {
     match refused {
         Refused::State => Problem::new(StatusCode::BAD_REQUEST, "invalid_state", detail),
         Refused::Denied(_) => Problem::new(StatusCode::BAD_REQUEST, "access_denied", detail),
-        Refused::Halted(halt) => problem(call, halt),
+        Refused::Halted(error) => problem(call, &error),
     }
 }
 
 async fn invite(call: Call, (): ()) -> Result<Data<InstallLink>, Problem> {
     let link = call.desk.connections.invite(&call.tenant, provider(&call)?).await;
-    let link = link.map_err(|halt| problem(&call, halt))?;
+    let link = link.map_err(|error| problem(&call, &error))?;
     Ok(Data(InstallLink { url: link.url, expires_at: link.until }))
 }
 
@@ -165,7 +166,7 @@ async fn begin(call: Call, (): ()) -> Result<SentOn, Problem> {
     let who = call.desk.gate.principal(&call.headers)?;
     Gate::admit(Access::ADMINS, &who)?;
     let begun = connections.begin(&who.tenant_id, provider(&call)?).await;
-    begun.map(SentOn).map_err(|halt| problem(&call, halt))
+    begun.map(SentOn).map_err(|error| problem(&call, &error))
 }
 
 async fn finish(call: Call, (): ()) -> Result<Shown, Problem> {

@@ -13,10 +13,10 @@ use crate::{
     rows::found,
 };
 use connections::{
-    Halt,
     hooks::{Registered, Wish},
     pickers::{Asked, Choice, Picked, TaskChoice},
 };
+use providers::client::ProviderError;
 use runtime::{auth::Access, http::problem::Problem};
 
 /// What a provider may be the reason of.
@@ -66,8 +66,8 @@ pub fn operations() -> Vec<Operation> {
 }
 
 /// For whoever asked.
-pub(crate) fn problem(call: &Call, halt: Halt) -> Problem {
-    halt.problem(call.desk.clock.now_ms())
+pub(crate) fn problem(call: &Call, error: &ProviderError) -> Problem {
+    connections::problem(error, call.desk.clock.now_ms())
 }
 
 fn asked(call: &Call) -> Asked<'_> {
@@ -81,25 +81,25 @@ fn page<T>(picked: Picked<T>) -> Page<T> {
 async fn channels(call: Call, (): ()) -> Result<Page<Choice>, Problem> {
     found::<Connection>(&call, call.id()).await?;
     let picked = call.desk.connections.channels(&call.tenant, call.id(), asked(&call)).await;
-    picked.map(page).map_err(|halt| problem(&call, halt))
+    picked.map(page).map_err(|error| problem(&call, &error))
 }
 
 async fn lists(call: Call, (): ()) -> Result<Page<Choice>, Problem> {
     found::<Connection>(&call, call.id()).await?;
     let picked = call.desk.connections.lists(&call.tenant, call.id(), asked(&call)).await;
-    picked.map(page).map_err(|halt| problem(&call, halt))
+    picked.map(page).map_err(|error| problem(&call, &error))
 }
 
 async fn tasks(call: Call, (): ()) -> Result<Page<TaskChoice>, Problem> {
     found::<Connection>(&call, call.id()).await?;
     let picked = call.desk.connections.tasks(&call.tenant, call.id(), call.part("listId"), asked(&call)).await;
-    picked.map(page).map_err(|halt| problem(&call, halt))
+    picked.map(page).map_err(|error| problem(&call, &error))
 }
 
 async fn register(call: Call, Perhaps(wish): Perhaps<Wish>) -> Result<Data<Registered>, Problem> {
     found::<Connection>(&call, call.id()).await?;
     let registered = call.desk.connections.register(&call.tenant, call.id(), &wish).await;
-    let registered = registered.map_err(|halt| problem(&call, halt))?;
+    let registered = registered.map_err(|error| problem(&call, &error))?;
     // Its first requests may come before this answer does.
     let entry = found::<Connection>(&call, call.id()).await?;
     call.desk.settled(&call.tenant, call.id(), Some(&entry.row)).await;

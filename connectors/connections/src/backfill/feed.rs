@@ -9,10 +9,8 @@ use pipeline::{
 };
 use serde_json::Value;
 
-use super::super::{
-    Connections,
-    way::{Halt, Way},
-};
+use crate::Connections;
+use providers::client::{ProviderClient, ProviderError};
 
 /// See the module.
 pub struct Feed<'a> {
@@ -26,18 +24,13 @@ pub struct Feed<'a> {
 
 impl<'a> Feed<'a> {
     /// Of a connection.
-    pub fn new(office: &'a Connections, way: &Way<'a>, mode: Reconciled) -> Feed<'a> {
-        let provider = way.provider.name();
-        Feed { office, tenant: way.tenant, connection: way.id, provider, mode, waiting: Vec::new() }
+    pub fn new(office: &'a Connections, client: &'a ProviderClient, mode: Reconciled) -> Feed<'a> {
+        let provider = client.provider.name();
+        Feed { office, tenant: &client.tenant, connection: &client.connection, provider, mode, waiting: Vec::new() }
     }
 
-    /// One body.
-    pub fn put(&mut self, body: &Value, headers: &[(&'static str, &str)]) {
-        self.put_at(body, headers, None);
-    }
-
-    /// One body whose delivery has a name.
-    pub fn put_at(&mut self, body: &Value, headers: &[(&'static str, &str)], delivery: Option<&str>) {
+    /// One body, whose delivery may have a name.
+    pub fn put(&mut self, body: &Value, headers: &[(&'static str, &str)], delivery: Option<&str>) {
         let now_ms = self.office.clock.now_ms();
         let headers: BTreeMap<_, _> =
             headers.iter().map(|(name, value)| (Cow::Borrowed(*name), Cow::Borrowed(*value))).collect();
@@ -68,7 +61,7 @@ impl<'a> Feed<'a> {
     }
 
     /// Waits until all of it is durable; how much it was.
-    pub async fn flush(&mut self) -> Result<u64, Halt> {
+    pub async fn flush(&mut self) -> Result<u64, ProviderError> {
         let records = std::mem::take(&mut self.waiting);
         let count = records.len() as u64;
         if count > 0 {

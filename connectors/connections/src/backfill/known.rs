@@ -16,7 +16,11 @@ use pipeline::{
 use serde::Deserialize;
 use udfs::hash::Parts;
 
-use super::super::{Connections, way::Halt};
+use crate::Connections;
+use providers::{
+    capability::backfill::{Heard, post_id},
+    client::ProviderError,
+};
 
 /// Records that are read at once.
 const RECORDS_AT_ONCE: usize = 500;
@@ -83,17 +87,6 @@ pub struct Known {
     pub looked_at: u64,
 }
 
-/// How a thing is known that has been heard of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// Never.
-    Not,
-    /// With these words.
-    Alike,
-    /// With others.
-    Otherwise,
-}
-
 /// Spaces and line ends are told differently by webhooks and answers.
 fn words(text: &str) -> u64 {
     let bare = text.split_whitespace().fold(Parts::new(), Parts::add);
@@ -104,13 +97,8 @@ fn key(kind: &str, id: &str) -> u128 {
     Parts::new().add(kind).add(id).finish()
 }
 
-fn too_much() -> Halt {
-    Halt::First("too_much", format!("more than {THINGS_MAX} things happened since: ask for less"))
-}
-
-/// The name of a Slack message.
-pub fn post_id(channel: &str, ts: &str) -> String {
-    format!("{channel} {ts}")
+fn too_much() -> ProviderError {
+    ProviderError::first("too_much", format!("more than {THINGS_MAX} things happened since: ask for less"))
 }
 
 impl Known {
@@ -152,7 +140,7 @@ impl Known {
         self.comments.get(task).into_iter().flatten()
     }
 
-    fn put(&mut self, kind: &str, id: &str, text: &str) -> Result<(), Halt> {
+    fn put(&mut self, kind: &str, id: &str, text: &str) -> Result<(), ProviderError> {
         if self.things.len() >= THINGS_MAX {
             return Err(too_much());
         }
@@ -162,7 +150,7 @@ impl Known {
 
     /// Takes up which status an event says that its task has. What belongs to no
     /// project has no row either.
-    fn learn_status(&mut self, event: &Event) -> Result<(), Halt> {
+    fn learn_status(&mut self, event: &Event) -> Result<(), ProviderError> {
         let task = event.task.as_ref().filter(|_| !event.unrouted);
         let Some((id, status)) = task.and_then(|task| task.external_id.as_deref().zip(task.status.as_ref())) else {
             return Ok(());
@@ -175,7 +163,7 @@ impl Known {
     }
 
     /// Takes up one event of the connection.
-    fn learn(&mut self, event: &Event) -> Result<(), Halt> {
+    fn learn(&mut self, event: &Event) -> Result<(), ProviderError> {
         use EventType::{CommentDeleted, CommentPosted, CommentUpdated, MessageChanged, MessagePosted, NewWorkItem};
         if let Some(delivery) = &event.source.delivery_id {
             self.put("delivery", delivery, "")?;
@@ -216,7 +204,7 @@ impl Connections {
         connection: &str,
         from: Time,
         is_history: bool,
-    ) -> Result<Known, Halt> {
+    ) -> Result<Known, ProviderError> {
         let from_ms = from.as_ms().saturating_sub(SKEW_MS);
         let mut known = Known { next: self.first_since(tenant, from_ms).await?, ..Known::default() };
         self.learn_more(&mut known, tenant, connection, is_history).await?;
@@ -230,7 +218,7 @@ impl Connections {
         tenant: &str,
         connection: &str,
         is_history: bool,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), ProviderError> {
         let mut reader = self.events_from(tenant, known.next).await?;
         loop {
             let records = reader.ready(RECORDS_AT_ONCE).await?;
@@ -248,13 +236,13 @@ impl Connections {
         }
     }
 
-    async fn events_from(&self, tenant: &str, offset: u64) -> Result<Box<dyn Reader>, Halt> {
+    async fn events_from(&self, tenant: &str, offset: u64) -> Result<Box<dyn Reader>, ProviderError> {
         let partition = partition_of(tenant, self.log.partitions());
         Ok(self.log.read(Topic::Events, partition, Start::Offset(offset), Visibility::Durable).await?)
     }
 
     /// The offset of the first event of a tenant's partition that is not older.
-    async fn first_since(&self, tenant: &str, from_ms: u64) -> Result<u64, Halt> {
+    async fn first_since(&self, tenant: &str, from_ms: u64) -> Result<u64, ProviderError> {
         let partition = partition_of(tenant, self.log.partitions());
         let lags = self.log.lag("", &[Topic::Events]).await?;
         let Some(lag) = lags.iter().find(|lag| lag.partition == partition) else { return Ok(0) };

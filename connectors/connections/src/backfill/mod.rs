@@ -8,26 +8,25 @@
 //! mark with what is fed in, so that nothing is told twice. A provider's pause
 //! is waited for between two steps, and nothing is held meanwhile.
 
-mod clickup;
 mod feed;
-mod github;
 mod known;
 mod reconcile;
-mod slack;
+mod work;
 
 use std::collections::VecDeque;
 
 use pipeline::event::{Connection, Project, Reconciled, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub(super) use self::reconcile::Read;
-use self::{feed::Feed, known::Known};
+use self::work::Work;
 use super::{
     Connections,
-    way::{Halt, UNHURRIED, Way},
+    calls::{UNHURRIED, again_at_ms, is_pause},
 };
-use providers::client::Provider;
+use providers::client::ProviderError;
 use runtime::identity::random_hex;
 use store::Note;
 
@@ -52,26 +51,6 @@ pub enum Status {
     Running,
     Done,
     Failed,
-}
-
-/// A step of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(super) enum Step {
-    /// A page of a Slack channel's history.
-    Channel { channel: String, cursor: Option<String> },
-    /// A page of a Slack thread's replies.
-    Thread { channel: String, ts: String, cursor: Option<String> },
-    /// A page of a ClickUp list's tasks.
-    List { list: String, page: u32 },
-    /// A ClickUp task's comments.
-    Comments { task: String },
-    /// A page of a GitHub hook's deliveries.
-    Deliveries { cursor: Option<String> },
-    /// A page of a GitHub repository's issues.
-    Issues { page: u32 },
-    /// A page of the comments on them.
-    IssueComments { page: u32 },
 }
 
 /// A job.
@@ -109,9 +88,10 @@ pub struct Job {
     /// Whether there was more to look at than a job holds.
     #[serde(default)]
     pub(super) left_out: bool,
-    /// What is still to be done; nothing yet, before it began.
+    /// What is still to be done, in the provider's own steps; nothing yet, before
+    /// it began.
     #[serde(default)]
-    pub(super) steps: Option<VecDeque<Step>>,
+    pub(super) steps: Option<VecDeque<Value>>,
 }
 
 impl Job {
@@ -129,7 +109,7 @@ impl Job {
         matches!(self.status, Status::Done | Status::Failed)
     }
 
-    fn then(&mut self, step: Step) {
+    fn then(&mut self, step: Value) {
         let steps = self.steps.get_or_insert_default();
         if steps.contains(&step) {
             return;
@@ -147,16 +127,6 @@ impl Job {
         self.detail = detail.or_else(|| self.left_out.then(left_out));
         self.steps = None;
     }
-}
-
-/// What a step is done with.
-pub(super) struct Work<'a> {
-    pub office: &'a Connections,
-    pub way: &'a Way<'a>,
-    pub feed: Feed<'a>,
-    pub known: Known,
-    pub from: Time,
-    pub is_history: bool,
 }
 
 /// Where a job looks: the channels, lists and repositories of projects.
@@ -180,10 +150,9 @@ impl Connections {
         from: Option<Time>,
         project: Option<String>,
         is_history: bool,
-    ) -> Result<(String, Job), Halt> {
-        let way = Way::open(self, tenant, connection, UNHURRIED)?;
-        if matches!(way.provider, Provider::Jira | Provider::Other) {
-            return Err(Halt::Unsupported("there are backfills for Slack, ClickUp and GitHub"));
+    ) -> Result<(String, Job), ProviderError> {
+        if self.client(tenant, connection, UNHURRIED)?.provider.backfill().is_none() {
+            return Err(no_backfill());
         }
         let now = Time::from_ms(self.clock.now_ms());
         let days = if is_history { self.settings.history_days } else { 1 };
@@ -204,7 +173,7 @@ impl Connections {
     }
 
     /// Works on a claimed job until it is over, has to wait, or the hub stops.
-    pub(super) async fn work_on(&self, note: &mut Note) -> Result<(), Halt> {
+    pub(super) async fn work_on(&self, note: &mut Note) -> Result<(), ProviderError> {
         let Some(mut job) = Job::of(note) else {
             self.store.upkeep().take(note).await?;
             return Ok(());
@@ -225,16 +194,16 @@ impl Connections {
             }
             // The hub stops: whoever comes next goes on at once.
             Ok(false) => now_ms,
-            Err(halt) => match halt.again_at_ms(now_ms).filter(|_| job.tries < TRIES_MAX) {
+            Err(error) => match again_at_ms(&error, now_ms).filter(|_| job.tries < TRIES_MAX) {
                 Some(at_ms) => {
                     // A pause for a limit is no failure.
-                    job.tries += u32::from(!matches!(halt, Halt::Later { .. }));
-                    job.detail = Some(halt.to_string());
+                    job.tries += u32::from(!is_pause(&error));
+                    job.detail = Some(error.to_string());
                     at_ms.max(now_ms + 1_000)
                 }
                 None => {
-                    tracing::warn!(tenant, connection, job = note.id, reason = %halt, "a backfill failed");
-                    job.end(Status::Failed, Some(halt.to_string()), now);
+                    tracing::warn!(tenant, connection, job = note.id, reason = %error, "a backfill failed");
+                    job.end(Status::Failed, Some(error.to_string()), now);
                     now_ms + KEEP_MS
                 }
             },
@@ -243,30 +212,31 @@ impl Connections {
     }
 
     /// Does the steps; whether all of them are done.
-    async fn steps_of(&self, note: &mut Note, job: &mut Job, tenant: &str, connection: &str) -> Result<bool, Halt> {
-        let way = Way::open(self, tenant, connection, UNHURRIED)?;
+    async fn steps_of(
+        &self,
+        note: &mut Note,
+        job: &mut Job,
+        tenant: &str,
+        connection: &str,
+    ) -> Result<bool, ProviderError> {
+        let client = self.client(tenant, connection, UNHURRIED)?;
+        let backfill = client.provider.backfill().ok_or_else(no_backfill)?;
         let mode = if job.is_history { Reconciled::History } else { Reconciled::Missed };
         let known = self.known_since(tenant, connection, job.from, job.is_history).await?;
-        let feed = Feed::new(self, &way, mode);
-        let mut work = Work { office: self, way: &way, feed, known, from: job.from, is_history: job.is_history };
+        let mut work = Work::new(self, &client, known, (job.from, mode));
         if job.steps.is_none() {
+            let projects = self.directory.all::<Project>(tenant);
+            let places = places(job.project_id.as_deref(), &projects);
+            let steps = backfill.plan(&work, &places).await?;
             job.steps = Some(VecDeque::new());
-            self.plan(&work, job).await?;
+            steps.into_iter().for_each(|step| job.then(step));
         }
         while let Some(step) = job.steps.as_ref().and_then(|steps| steps.front().cloned()) {
             if self.is_stopping() {
                 return Ok(false);
             }
             let found_before = work.known.looked_at;
-            let more = match &step {
-                Step::Channel { channel, cursor } => slack::channel(&mut work, channel, cursor.as_deref()).await,
-                Step::Thread { channel, ts, cursor } => slack::thread(&mut work, channel, ts, cursor.as_deref()).await,
-                Step::List { list, page } => clickup::list(&mut work, list, *page).await,
-                Step::Comments { task } => clickup::comments(&mut work, task).await.map(|()| Vec::new()),
-                Step::Deliveries { cursor } => github::deliveries(&mut work, cursor.as_deref()).await,
-                Step::Issues { page } => github::issues(&mut work, *page).await,
-                Step::IssueComments { page } => github::comments(&mut work, *page).await,
-            }?;
+            let more = backfill.step(&client, &mut work, &step).await?;
             let fed = work.feed.flush().await?;
             if let Some(steps) = &mut job.steps {
                 steps.pop_front();
@@ -280,42 +250,11 @@ impl Connections {
         Ok(true)
     }
 
-    async fn plan(&self, work: &Work<'_>, job: &mut Job) -> Result<(), Halt> {
-        let tenant = work.way.tenant;
-        let projects = self.directory.all::<Project>(tenant);
-        let places = places(job.project_id.as_deref(), &projects);
-        match work.way.provider {
-            Provider::Slack => {
-                for channel in places.iter().filter_map(|row| row.slack_channel_id.clone()) {
-                    job.then(Step::Channel { channel: channel.clone(), cursor: None });
-                    // Replies to what is older than `from` stand in no page of it.
-                    for ts in self.threads_of(tenant, &channel).await? {
-                        job.then(Step::Thread { channel: channel.clone(), ts, cursor: None });
-                    }
-                }
-            }
-            Provider::ClickUp => {
-                for list in places.iter().filter_map(|row| row.clickup_list_id.clone()) {
-                    job.then(Step::List { list, page: 0 });
-                }
-                for task in work.known.tasks() {
-                    job.then(Step::Comments { task });
-                }
-            }
-            _ => {
-                job.then(Step::Deliveries { cursor: None });
-                job.then(Step::Issues { page: 1 });
-                job.then(Step::IssueComments { page: 1 });
-            }
-        }
-        Ok(())
-    }
-
-    async fn save(&self, note: &mut Note, job: &Job, due_ms: u64) -> Result<(), Halt> {
+    async fn save(&self, note: &mut Note, job: &Job, due_ms: u64) -> Result<(), ProviderError> {
         let data = serde_json::to_value(job).unwrap_or_default();
         match self.store.upkeep().change(note, i64::try_from(due_ms).ok(), data).await? {
             true => Ok(()),
-            false => Err(Halt::Own("somebody else works on it".to_owned())),
+            false => Err(ProviderError::hub("somebody else works on it")),
         }
     }
 
@@ -326,7 +265,7 @@ impl Connections {
         project: &str,
         provider: &str,
         place: &str,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), ProviderError> {
         let Some(connection) = self.caller_of(tenant, provider, place) else { return Ok(()) };
         self.backfill(tenant, &connection, None, Some(project.to_owned()), true).await?;
         Ok(())
@@ -340,9 +279,12 @@ impl Connections {
     fn caller_of(&self, tenant: &str, provider: &str, place: &str) -> Option<String> {
         let rows = self.directory.all::<Connection>(tenant);
         let can_call = |id: &str| self.links.find(tenant, id).is_some_and(|link| link.token.is_some());
-        // A connection to GitHub leads to one repository.
-        let leads_there = |row: &Connection| provider != "github" || row.external_id.eq_ignore_ascii_case(place);
+        let leads_there = |row: &Connection| providers::of(provider).leads_to(row, place);
         let mut own = rows.iter().filter(|(_, row)| row.provider == provider && row.enabled && leads_there(row));
         own.find(|(id, _)| can_call(id)).map(|(id, _)| id.to_string())
     }
+}
+
+fn no_backfill() -> ProviderError {
+    ProviderError::unsupported("there are backfills for Slack, ClickUp and GitHub")
 }

@@ -1,5 +1,5 @@
-//! The reconciliation that nobody has to ask for: comments that were deleted at
-//! ClickUp, of which it tells nobody.
+//! The reconciliation that nobody has to ask for: comments that were deleted
+//! where the provider tells nobody of it.
 //!
 //! What was heard of comments is read from `events` once a process, and then
 //! only what is new; the tasks that have comments take turns.
@@ -9,14 +9,11 @@ use std::sync::PoisonError;
 use pipeline::event::{Reconciled, Time};
 
 use super::{
-    super::{
-        Connections,
-        way::{Halt, UNHURRIED, Way},
-    },
-    Work, clickup,
-    feed::Feed,
+    super::{Connections, calls::UNHURRIED},
+    Work,
     known::Known,
 };
+use providers::client::ProviderError;
 
 /// Tasks whose comments are looked at in one turn: with ClickUp's hundred calls
 /// a minute there is room for others.
@@ -31,8 +28,10 @@ pub struct Read {
 
 impl Connections {
     /// One turn of a connection; how much was fed in.
-    pub(in super::super) async fn reconcile(&self, tenant: &str, connection: &str) -> Result<u64, Halt> {
-        let way = Way::open(self, tenant, connection, UNHURRIED)?;
+    pub(in super::super) async fn reconcile(&self, tenant: &str, connection: &str) -> Result<u64, ProviderError> {
+        let client = self.client(tenant, connection, UNHURRIED)?;
+        let comments = client.provider.backfill().and_then(|backfill| backfill.comments());
+        let Some(comments) = comments else { return Ok(0) };
         let now_ms = self.clock.now_ms();
         let from = Time::from_ms(now_ms.saturating_sub(self.settings.reconcile_days.saturating_mul(86_400_000)));
         let key = (tenant.to_owned(), connection.to_owned());
@@ -46,12 +45,11 @@ impl Connections {
             read.known.tasks().filter(|task| read.known.comments_on(task).next().is_some()).collect();
         let at = read.last.as_ref().map_or(0, |last| tasks.partition_point(|task| task <= last));
         let turn: Vec<String> = tasks.iter().cycle().skip(at).take(TASKS_OF_TURN.min(tasks.len())).cloned().collect();
-        let feed = Feed::new(self, &way, Reconciled::Missed);
-        let mut work = Work { office: self, way: &way, feed, known: read.known, from, is_history: false };
+        let mut work = Work::new(self, &client, read.known, (from, Reconciled::Missed));
         let mut fed = 0;
         let mut halted = Ok(());
         for task in turn {
-            halted = clickup::comments(&mut work, &task).await;
+            halted = comments.look(&client, &mut work, &task).await;
             if halted.is_err() {
                 break;
             }

@@ -5,9 +5,10 @@ use pipeline::event::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{Connections, way::Halt},
-    apps::{App, Granted, Token},
+    super::{Connections, calls::again_at_ms},
+    apps::{App, Token},
 };
+use providers::{capability::oauth::Granted, client::ProviderError};
 use runtime::identity::random_hex;
 use store::{Entry, Note, PAGE_ROWS_MAX, Paging, StoreError};
 
@@ -43,7 +44,7 @@ fn due_of(token: &Token, now_ms: u64) -> Option<i64> {
 
 impl Connections {
     /// The workspace that a connection was installed for.
-    pub(in super::super) async fn workspace_of(&self, tenant: &str, id: &str) -> Result<Option<String>, Halt> {
+    pub(in super::super) async fn workspace_of(&self, tenant: &str, id: &str) -> Result<Option<String>, ProviderError> {
         let note = self.store.upkeep().get(tenant, GRANT, id).await?;
         Ok(note.and_then(|note| serde_json::from_value::<Grant>(note.data).ok()).map(|grant| grant.workspace))
     }
@@ -55,7 +56,7 @@ impl Connections {
         app: &App,
         granted: Granted,
         token: &Token,
-    ) -> Result<String, Halt> {
+    ) -> Result<String, ProviderError> {
         let rows = self.store.connections();
         let known = self.known_connection(tenant, app.name(), &granted).await?;
         let (id, is_new) = match known {
@@ -101,7 +102,7 @@ impl Connections {
         tenant: &str,
         provider: &str,
         granted: &Granted,
-    ) -> Result<Option<Entry<Connection>>, Halt> {
+    ) -> Result<Option<Entry<Connection>>, ProviderError> {
         let mut paging = Paging { limit: PAGE_ROWS_MAX, after: None };
         loop {
             let page = self.store.connections().list(tenant, &paging).await?;
@@ -121,7 +122,7 @@ impl Connections {
     }
 
     /// Renews a token; when to do it next, and the note as it is then.
-    pub(in super::super) async fn renew_grant(&self, note: &mut Note) -> Result<(), Halt> {
+    pub(in super::super) async fn renew_grant(&self, note: &mut Note) -> Result<(), ProviderError> {
         let (tenant, id) = (note.tenant.clone(), note.id.clone());
         let now_ms = self.clock.now_ms();
         let Ok(mut grant) = serde_json::from_value::<Grant>(note.data.clone()) else { return Ok(()) };
@@ -141,14 +142,14 @@ impl Connections {
         let refresh = grant.sealed_refresh.as_ref().and_then(|sealed| self.seal.open(&tenant, &id, sealed));
         let Some(refresh) = refresh else { return Ok(()) };
         let renewed = match App::of(self, &tenant, &row.provider) {
-            Ok(app) => app.refresh(self, &refresh).await,
-            Err(halt) => Err(halt),
+            Ok(app) => app.refresh(&refresh).await,
+            Err(error) => Err(error),
         };
         let token = match renewed {
             Ok(token) => token,
-            Err(halt) => {
-                tracing::warn!(tenant, connection = id, reason = %halt, "a token could not be renewed");
-                let again_ms = halt.again_at_ms(now_ms).unwrap_or(now_ms + RENEW_AGAIN_MS).max(now_ms + 1_000);
+            Err(error) => {
+                tracing::warn!(tenant, connection = id, reason = %error, "a token could not be renewed");
+                let again_ms = again_at_ms(&error, now_ms).unwrap_or(now_ms + RENEW_AGAIN_MS).max(now_ms + 1_000);
                 let data = note.data.clone();
                 self.store.upkeep().change(note, i64::try_from(again_ms).ok(), data).await?;
                 return Ok(());
@@ -166,7 +167,7 @@ impl Connections {
     }
 
     /// Gives the row the grant's token in the place of the one before.
-    async fn replace_token(&self, tenant: &str, id: &str, grant: &Grant) -> Result<(), Halt> {
+    async fn replace_token(&self, tenant: &str, id: &str, grant: &Grant) -> Result<(), ProviderError> {
         let change = |row: &mut Connection| {
             if row.sealed_token == grant.sealed_before {
                 row.sealed_token = Some(grant.sealed_token.clone());

@@ -16,11 +16,12 @@ use sha2::{Digest, Sha256};
 use udfs::hash;
 
 use self::apps::App;
-use super::{Connections, hooks::no_public_url, way::Halt};
+use super::{Connections, hooks::no_public_url};
+use providers::client::ProviderError;
 use runtime::identity::random_hex;
 use store::StoreError;
 
-pub use apps::PROVIDERS;
+pub use apps::installable;
 pub(super) use grant::GRANT;
 
 /// The kind of note that remembers who was sent to a provider.
@@ -97,7 +98,7 @@ pub enum Refused {
     Denied(String),
     /// Anything else.
     #[error("{0}")]
-    Halted(#[from] Halt),
+    Halted(#[from] ProviderError),
 }
 
 impl From<StoreError> for Refused {
@@ -123,7 +124,7 @@ fn named(tenant: &str) -> String {
 
 impl Connections {
     /// A link that an administrator's browser begins an install with.
-    pub async fn invite(&self, tenant: &str, provider: &str) -> Result<Link, Halt> {
+    pub async fn invite(&self, tenant: &str, provider: &str) -> Result<Link, ProviderError> {
         App::of(self, tenant, provider)?;
         let public = self.public_url().ok_or_else(no_public_url)?;
         let (ticket, until) = (named(tenant), self.install_until());
@@ -142,12 +143,12 @@ impl Connections {
     }
 
     /// Sends a browser to a provider.
-    pub async fn begin(&self, tenant: &str, provider: &str) -> Result<Journey, Halt> {
+    pub async fn begin(&self, tenant: &str, provider: &str) -> Result<Journey, ProviderError> {
         let app = App::of(self, tenant, provider)?;
         let public = self.public_url().ok_or_else(no_public_url)?;
         let (state, browser, until) = (named(tenant), random_hex() + &random_hex(), self.install_until());
-        let verifier = app.has_pkce.then(|| random_hex() + &random_hex());
-        let location = app.location(&self.redirect_url(provider)?, &state, verifier.as_deref())?;
+        let verifier = app.has_pkce().then(|| random_hex() + &random_hex());
+        let location = app.location(&self.redirect_url(provider)?, &state, verifier.as_deref());
         let id = hashed(&state);
         let sent = Sent {
             provider: provider.to_owned(),
@@ -184,8 +185,8 @@ impl Connections {
         let app = App::of(self, &tenant, back.provider)?;
         let open = |sealed: &String| self.seal.open(&tenant, &hashed(state), sealed);
         let verifier = sent.sealed_verifier.as_ref().and_then(open);
-        let token = app.exchange(self, code, &self.redirect_url(back.provider)?, verifier.as_deref()).await?;
-        let granted = app.explore(self, &token).await?;
+        let token = app.exchange(code, &self.redirect_url(back.provider)?, verifier.as_deref()).await?;
+        let granted = app.explore(&token).await?;
         let name = granted.iter().map(|granted| granted.name.clone()).collect::<Vec<_>>().join(", ");
         let mut connection_ids = Vec::new();
         for granted in granted {
@@ -215,7 +216,7 @@ impl Connections {
         id: &str,
         until: Time,
         said: &impl Serialize,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), ProviderError> {
         let data = serde_json::to_value(said).unwrap_or_default();
         self.store.upkeep().add(tenant, kind, id, Some(until.0), &data).await?;
         Ok(())
@@ -225,7 +226,7 @@ impl Connections {
         Time::from_ms(self.clock.now_ms().saturating_add(self.settings.install_ttl_ms))
     }
 
-    fn redirect_url(&self, provider: &str) -> Result<String, Halt> {
+    fn redirect_url(&self, provider: &str) -> Result<String, ProviderError> {
         let public = self.public_url().ok_or_else(no_public_url)?;
         Ok(format!("{public}/oauth/{provider}/callback"))
     }

@@ -9,6 +9,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use api::{Desk, Parts, tools::worker::Worker};
 use connections::{Connections, bot_identity::BotIdentity};
+use providers::credentials::with_default_token;
 use runtime::{
     auth::Authenticate,
     config::Prices,
@@ -82,7 +83,9 @@ impl ApiRole {
             Some(engine) => Some(engine.listen().await?),
             None => None,
         };
-        let announcer = Announcer { store, log: Arc::clone(&context.log), house: Some(HouseRule::of(config)) };
+        let providers = with_default_token(&config.providers).into_iter().map(str::to_owned).collect();
+        let house = Some(HouseRule::of(config, providers));
+        let announcer = Announcer { store, log: Arc::clone(&context.log), house };
         announce_what_waits(&announcer).await;
         let prices = Arc::new(config.usage.prices.clone());
         Ok(ApiRole { desk: Arc::new(desk), announcer, own_ids: Arc::new(own_ids), prices, sql })

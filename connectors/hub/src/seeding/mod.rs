@@ -186,7 +186,8 @@ async fn write(store: &Store, config: &Config, seal: &Seal, seeded: &Seeded) -> 
         let secret = seeded.webhook_secret.as_deref().unwrap_or_default();
         // Where the settings' tokens serve the tenant anyway, a copy would only
         // outlive them.
-        let token = config.providers.token(seeded.provider).filter(|_| config.default_tenant != TENANT);
+        let token = providers::credentials::default_token(seeded.provider, &config.providers)
+            .filter(|_| config.default_tenant != TENANT);
         connection(&mut work, seal, TENANT, &seeded.id, (seeded.provider, seeded.external_id), (secret, token)).await?;
     }
     Ok(work.commit().await?)

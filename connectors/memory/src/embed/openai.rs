@@ -28,8 +28,9 @@ use udfs::recall::ngrams::normalise;
 
 use super::{Embedder, Embedding, ModelError};
 use crate::vectors::Model;
-use providers::client::{
-    Call, Caller, Credential, Http, Ledger, Limits, Outcome, Policies, Provider, Request, Stopped, WhileDown,
+use providers::{
+    client::{Call, Caller, Credential, Http, Ledger, Limits, Policies, ProviderError, Request, WhileDown},
+    generic::Generic,
 };
 use runtime::{config::MemorySettings, supervisor::Failure};
 
@@ -81,7 +82,7 @@ struct Transport {
 impl Transport {
     async fn exchange(&self, asked: HttpRequestFactory) -> Result<Response, BoxError> {
         let asked = asked.build().await?;
-        let mut request = Request::new(Provider::Other, asked.method().clone(), asked.url().clone());
+        let mut request = Request::new(&Generic, asked.method().clone(), asked.url().clone());
         let body = asked.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
         request.body = Some(("application/json", body.to_vec().into()));
         request.credential.clone_from(&self.credential);
@@ -94,13 +95,11 @@ impl Transport {
             deadline_ms: Some(self.clock.now_ms() + 3 * self.timeout_ms),
             while_down: WhileDown::Tell,
         };
-        let answer = self.caller.call(&call).await.map_err(|stopped| match &stopped {
-            Stopped::Answered(Outcome::Permanent(trouble)) if matches!(trouble.status, Some(400 | 413 | 422)) => {
-                ModelError::Refused(stopped.to_string())
-            }
+        let answer = self.caller.call(&call).await.map_err(|error| match &error {
+            ProviderError::Rejected { status: Some(400 | 413 | 422), .. } => ModelError::Refused(error.to_string()),
             // A wrong key or model is put right by whoever runs the hub; until
             // then the texts wait.
-            _ => ModelError::Down(stopped.to_string()),
+            _ => ModelError::Down(error.to_string()),
         })?;
         // The library would log the whole of what it cannot read.
         serde_json::from_slice::<IgnoredAny>(&answer.body)

@@ -17,8 +17,8 @@ use pipeline::{
 
 use super::{
     budget::{self, Budgets, Limit},
-    client::{Http, Request},
-    outcome::{Outcome, Provider, Trouble},
+    error::{Cause, NotSent, ProviderError},
+    http::{Attempt, Http, Request},
 };
 
 /// An attempt that its caller's deadline cut off says nothing of the provider,
@@ -54,29 +54,6 @@ pub struct Call {
     pub while_down: WhileDown,
 }
 
-/// Why a call ended without an answer that says it was done.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Stopped {
-    /// The provider's last word.
-    #[error("{}", .0.trouble().map_or("done", |trouble| &trouble.detail))]
-    Answered(Outcome),
-    /// The provider is down: nothing was asked.
-    #[error("the provider is down; it is asked again later")]
-    Down {
-        /// When.
-        until_ms: u64,
-    },
-    /// The allowance is spent: nothing was asked.
-    #[error("the allowance is spent until {until_ms}")]
-    Spent {
-        /// Until when.
-        until_ms: u64,
-    },
-    /// The deadline had passed before anything could be asked.
-    #[error("the deadline passed")]
-    Late,
-}
-
 /// How often, how patiently, how much.
 #[derive(Clone, Debug)]
 pub struct Policies {
@@ -85,35 +62,23 @@ pub struct Policies {
     /// When a provider counts as down.
     pub circuit: CircuitPolicy,
     /// Allowances that differ from the providers' own.
-    pub limits: Vec<(Provider, Limit)>,
-    /// In which time a Slack channel takes one message.
-    pub slack_channel_ms: u64,
+    pub limits: Vec<(&'static str, Limit)>,
+    /// In which time a scope (Slack's channel) takes one message.
+    pub scope_window_ms: u64,
 }
 
 impl Default for Policies {
     fn default() -> Self {
         let (retry, circuit, limits) = Default::default();
-        Policies { retry, circuit, limits, slack_channel_ms: 1_000 }
+        Policies { retry, circuit, limits, scope_window_ms: 1_000 }
     }
 }
 
 impl Policies {
     /// What a token may spend at a provider, until its answers say otherwise.
-    fn limit(&self, provider: Provider, has_scope: bool) -> Option<Limit> {
-        if let Some((_, limit)) = self.limits.iter().find(|(known, _)| *known == provider) {
-            return Some(*limit);
-        }
-        match provider {
-            Provider::ClickUp => Some(Limit { calls_max: 100, window_ms: 60_000 }),
-            // A message a second and channel; other methods tell their limits.
-            Provider::Slack if has_scope => Some(Limit { calls_max: 1, window_ms: self.slack_channel_ms }),
-            // Of GitHub's and Slack's own, and Jira's, only the pauses count:
-            // they are per method or by cost.
-            Provider::Slack | Provider::GitHub | Provider::Jira => {
-                Some(Limit { calls_max: usize::MAX, window_ms: 1_000 })
-            }
-            Provider::Other => None,
-        }
+    fn limit(&self, request: &Request, has_scope: bool) -> Option<Limit> {
+        let own = self.limits.iter().find(|(known, _)| *known == request.provider.name());
+        own.map(|(_, limit)| *limit).or_else(|| request.provider.api().limit(has_scope, self))
     }
 }
 
@@ -151,8 +116,13 @@ impl Caller {
         Caller { http, clock, policies, ledger }
     }
 
+    /// The clock's time.
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
     /// Makes a call, until it is done, refused, out of attempts or too late.
-    pub async fn call(&self, call: &Call) -> Result<super::Answer, Stopped> {
+    pub async fn call(&self, call: &Call) -> Result<super::Answer, ProviderError> {
         let circuit = circuit_of(call);
         let budget = self.budget(call);
         let deadline_ms = call.deadline_ms.unwrap_or(u64::MAX);
@@ -162,42 +132,48 @@ impl Caller {
             attempt += 1;
             let begun_ms = self.clock.now_ms();
             let left_ms = deadline_ms.saturating_sub(begun_ms).min(self.http.limits().timeout_ms);
-            let outcome = self.http.send(&call.request, Duration::from_millis(left_ms), begun_ms).await;
+            let made = self.http.send(&call.request, Duration::from_millis(left_ms), begun_ms).await;
             let now_ms = self.clock.now_ms();
-            self.note(&circuit, budget.as_ref(), &outcome, left_ms, now_ms);
-            let failure = match &outcome {
-                Outcome::Ok(answer) => return Ok(answer.clone()),
-                Outcome::Unauthorised(_) | Outcome::Permanent(_) => Failure::Final,
-                Outcome::RateLimited { until_ms, .. } => {
-                    Failure::Retryable { retry_after_ms: Some(until_ms.saturating_sub(now_ms)) }
+            self.note(&circuit, budget.as_ref(), &made, left_ms, now_ms);
+            let error = match made.result {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error.scoped(call.scope.is_some()),
+            };
+            let error = match error {
+                // Doing it twice is the same as doing it once.
+                ProviderError::MayHaveLanded { cause, at_ms, detail } if call.request.is_repeatable => {
+                    ProviderError::RetryAt { cause, at_ms, detail }
                 }
-                Outcome::Retryable { may_have_landed: true, .. } if !call.request.is_repeatable => Failure::Final,
-                Outcome::Retryable { retry_at_ms, .. } => {
-                    Failure::Retryable { retry_after_ms: retry_at_ms.map(|at_ms| at_ms.saturating_sub(now_ms)) }
+                error => error,
+            };
+            let failure = match &error {
+                ProviderError::RetryAt { at_ms, .. } => {
+                    Failure::Retryable { retry_after_ms: at_ms.map(|at_ms| at_ms.saturating_sub(now_ms)) }
                 }
+                _ => Failure::Final,
             };
             match retry::decide(&self.policies.retry, attempt, &failure, random()) {
                 Decision::RetryAfter { delay_ms } if now_ms.saturating_add(delay_ms) < deadline_ms => {
                     tokio::time::sleep(Duration::from_millis(delay_ms)).await;
                 }
-                _ => return Err(Stopped::Answered(outcome)),
+                _ => return Err(error),
             }
         }
     }
 
     /// Why a call would not be made now, if it would not. Nothing is counted.
-    pub fn held(&self, call: &Call) -> Option<Stopped> {
+    pub fn held(&self, call: &Call) -> Option<ProviderError> {
         let now_ms = self.clock.now_ms();
         let circuit = circuit_of(call);
         let budget = self.budget(call);
         let mut state = self.lock();
         let State { circuits, budgets } = &mut *state;
         if let Some(until_ms) = circuits.get(&circuit).and_then(|circuit| circuit.held_until_ms(now_ms)) {
-            return Some(Stopped::Down { until_ms });
+            return Some(down(until_ms));
         }
         let (key, limit) = budget?;
         let until_ms = budgets.of(&key, limit, now_ms)?.spent_until_ms(now_ms)?;
-        Some(Stopped::Spent { until_ms })
+        Some(spent(call, until_ms))
     }
 
     /// How many circuits are open, for metrics.
@@ -211,7 +187,7 @@ impl Caller {
 
     fn budget(&self, call: &Call) -> Option<(String, Limit)> {
         let provider = call.request.provider;
-        let limit = self.policies.limit(provider, call.scope.is_some())?;
+        let limit = self.policies.limit(&call.request, call.scope.is_some())?;
         let token = call.request.credential.as_ref().map_or("", |credential| credential.name());
         Some((format!("{} {token} {}", provider.name(), call.scope.as_deref().unwrap_or_default()), limit))
     }
@@ -223,25 +199,25 @@ impl Caller {
         circuit: &str,
         budget: Option<&(String, Limit)>,
         deadline_ms: u64,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), ProviderError> {
         loop {
             let now_ms = self.clock.now_ms();
             if now_ms >= deadline_ms {
-                return Err(Stopped::Late);
+                return Err(ProviderError::not_sent(NotSent::Late, "the deadline passed"));
             }
-            let (until_ms, stopped) = match self.ask(circuit, budget, now_ms) {
+            let (until_ms, is_down) = match self.ask(circuit, budget, now_ms) {
                 Leave::Go => return Ok(()),
-                Leave::Down { until_ms } => (until_ms, Stopped::Down { until_ms }),
-                Leave::Spent { until_ms } => (until_ms, Stopped::Spent { until_ms }),
+                Leave::Down { until_ms } => (until_ms, true),
+                Leave::Spent { until_ms } => (until_ms, false),
             };
             // An allowance comes back by itself, soon, and is worth waiting for.
             let waits = match call.while_down {
                 WhileDown::Wait => true,
-                WhileDown::Fail => matches!(stopped, Stopped::Spent { .. }),
+                WhileDown::Fail => !is_down,
                 WhileDown::Tell => false,
             };
             if !waits || until_ms >= deadline_ms {
-                return Err(stopped);
+                return Err(if is_down { down(until_ms) } else { spent(call, until_ms) });
             }
             tokio::time::sleep(Duration::from_millis(until_ms.saturating_sub(now_ms).max(1))).await;
         }
@@ -269,32 +245,45 @@ impl Caller {
     }
 
     /// Tells circuit and budget how an attempt went.
-    fn note(&self, circuit: &str, budget: Option<&(String, Limit)>, outcome: &Outcome, given_ms: u64, now_ms: u64) {
+    fn note(&self, circuit: &str, budget: Option<&(String, Limit)>, made: &Attempt, given_ms: u64, now_ms: u64) {
         let mut state = self.lock();
-        let no_answer = |trouble: &Trouble| trouble.status.is_none();
-        match outcome {
-            Outcome::Retryable { trouble, may_have_landed, .. } => {
-                let cut_off = no_answer(trouble) && *may_have_landed && given_ms < SLOW_MS;
-                if !cut_off && (state.circuits.contains_key(circuit) || state.circuits.len() < CIRCUITS_MAX) {
-                    let policy = &self.policies.circuit;
-                    state.circuits.entry_ref(circuit).or_insert_with(|| Circuit::new(policy.clone())).failed(now_ms);
-                }
-            }
-            // What was refused before anything was sent, says nothing.
-            Outcome::Permanent(trouble) if no_answer(trouble) => {}
-            _ => {
-                state.circuits.remove(circuit);
-            }
+        let has_failed = match &made.result {
+            Err(ProviderError::RetryAt { cause: Cause::Failure, .. }) => true,
+            // An attempt that our own deadline cut off is no failure of theirs.
+            Err(ProviderError::MayHaveLanded { .. }) => made.status.is_some() || given_ms >= SLOW_MS,
+            _ => false,
+        };
+        let is_cut_off = !has_failed && matches!(made.result, Err(ProviderError::MayHaveLanded { .. }));
+        if has_failed && (state.circuits.contains_key(circuit) || state.circuits.len() < CIRCUITS_MAX) {
+            let policy = &self.policies.circuit;
+            state.circuits.entry_ref(circuit).or_insert_with(|| Circuit::new(policy.clone())).failed(now_ms);
+        }
+        // What was refused before anything was sent, says nothing.
+        if !has_failed && !is_cut_off && made.status.is_some() {
+            state.circuits.remove(circuit);
         }
         let Some((key, limit)) = budget else { return };
         let Some(budget) = state.budgets.of(key, *limit, now_ms) else { return };
         budget.answered(now_ms);
-        match outcome {
-            Outcome::Ok(answer) => budget.heed(&answer.rate, now_ms),
-            Outcome::RateLimited { until_ms, .. } => budget.pause(*until_ms, now_ms),
-            _ => {}
+        match &made.result {
+            Ok(answer) => budget.heed(&answer.rate, now_ms),
+            Err(ProviderError::RetryAt { cause: Cause::Limit { .. }, at_ms: Some(at_ms), .. }) => {
+                budget.pause(*at_ms, now_ms);
+            }
+            Err(_) => {}
         }
     }
+}
+
+fn down(until_ms: u64) -> ProviderError {
+    let detail = "the provider is down; it is asked again later".to_owned();
+    ProviderError::NotSent { why: NotSent::Down, retry_at_ms: Some(until_ms), detail }
+}
+
+fn spent(call: &Call, until_ms: u64) -> ProviderError {
+    let why = NotSent::BudgetSpent { is_scoped: call.scope.is_some() };
+    let detail = "the allowance at the provider is spent".to_owned();
+    ProviderError::NotSent { why, retry_at_ms: Some(until_ms), detail }
 }
 
 fn circuit_of(call: &Call) -> String {

@@ -4,6 +4,8 @@
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use udfs::hash::{Parts, hex};
 
+use super::error::{ProviderError, Rejection};
+
 /// A token, in the form in which its provider takes it.
 #[derive(Clone)]
 pub struct Credential {
@@ -48,6 +50,17 @@ impl Credential {
 
     pub(super) fn header(&self) -> (reqwest::header::HeaderName, HeaderValue) {
         (AUTHORIZATION, self.header.clone())
+    }
+
+    /// An error without it.
+    pub(super) fn scrub_error(&self, error: ProviderError) -> ProviderError {
+        let error = error.map_detail(|detail| self.scrub(detail));
+        match error {
+            ProviderError::Rejected { code: Rejection::Refused(Some(code)), status, detail } => {
+                ProviderError::Rejected { code: Rejection::Refused(Some(self.scrub(&code))), status, detail }
+            }
+            error => error,
+        }
     }
 
     /// A text without it.

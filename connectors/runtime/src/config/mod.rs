@@ -36,9 +36,6 @@ pub use upkeep::UpkeepSettings;
 /// The manual.
 pub const DEFAULTS: &str = include_str!("../../../../deploy/default.toml");
 
-/// The providers that are called.
-const PROVIDERS: &[&str] = &["slack", "clickup", "github", "jira"];
-
 /// What is wrong with a setting, and where it was set.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -165,7 +162,7 @@ impl Config {
             return bad(&key, &problem);
         }
         for (connector, own) in [("mirror", &self.retries.mirror), ("lookups", &self.retries.lookups)] {
-            if let Some(name) = own.keys().find(|name| !PROVIDERS.contains(&name.as_str())) {
+            if let Some(name) = own.keys().find(|name| !self.providers.is_called(name)) {
                 return bad(&format!("retries.{connector}.{name}"), "is no provider that is called");
             }
             let mut all = own.values().chain([&self.retries.attempts_max]);
@@ -262,7 +259,10 @@ mod tests {
         assert_eq!(config.store.url, "postgres://nexus:hush@db.example/nexus");
         assert_eq!(config.webhooks.secrets["acme-ci"], "s1");
         assert_eq!(config.webhooks.secrets["slack"], "s2");
-        assert_eq!((&*config.server.public_url, &*config.oauth.github_client_secret), ("https://hub.example", "s3"));
+        assert_eq!(
+            (&*config.server.public_url, config.oauth.get("github_client_secret")),
+            ("https://hub.example", "s3")
+        );
     }
 
     #[test]

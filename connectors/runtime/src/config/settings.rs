@@ -129,45 +129,50 @@ pub struct PipelineSettings {
     pub deduplicate_events_max: usize,
 }
 
-/// `[providers]`
+/// `[providers]`. Which settings there are is the manual's matter; each provider
+/// names its own.
 #[derive(Clone, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct ProviderSettings {
-    pub clickup_api_url: String,
-    pub slack_api_url: String,
-    pub github_api_url: String,
-    pub jira_api_url: String,
-    pub clickup_api_token: String,
-    pub slack_bot_token: String,
-    pub github_token: String,
+    /// Whether addresses that are not public may be called.
     pub allow_private_targets: bool,
-}
-
-/// `[oauth]`
-#[derive(Clone, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct OAuthSettings {
-    pub slack_client_id: String,
-    pub slack_client_secret: String,
-    pub slack_authorize_url: String,
-    pub clickup_client_id: String,
-    pub clickup_client_secret: String,
-    pub clickup_authorize_url: String,
-    pub github_client_id: String,
-    pub github_client_secret: String,
-    pub github_oauth_url: String,
+    #[serde(flatten)]
+    named: BTreeMap<String, String>,
 }
 
 impl ProviderSettings {
-    /// The hub's own token for a provider, if it has one.
-    pub fn token(&self, provider: &str) -> Option<&str> {
-        let token = match provider {
-            "slack" => &self.slack_bot_token,
-            "clickup" => &self.clickup_api_token,
-            "github" => &self.github_token,
-            _ => return None,
-        };
-        Some(token.as_str()).filter(|token| !token.is_empty())
+    /// A setting; empty, where there is none.
+    pub fn get(&self, name: &str) -> &str {
+        self.named.get(name).map_or("", String::as_str)
+    }
+
+    /// Whether a provider has an API that is called: its address is a setting.
+    pub fn is_called(&self, provider: &str) -> bool {
+        self.named.contains_key(&format!("{provider}_api_url"))
+    }
+
+    /// Sets a setting.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.named.insert(name.to_owned(), value.into());
+    }
+}
+
+/// `[oauth]`. Which settings there are is the manual's matter; each provider names
+/// its own.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OAuthSettings {
+    named: BTreeMap<String, String>,
+}
+
+impl OAuthSettings {
+    /// A setting; empty, where there is none.
+    pub fn get(&self, name: &str) -> &str {
+        self.named.get(name).map_or("", String::as_str)
+    }
+
+    /// Sets a setting.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.named.insert(name.to_owned(), value.into());
     }
 }
 

@@ -1,5 +1,0 @@
-//! ClickUp: comments of tasks, and the tasks' statuses.
-
-pub(super) mod find;
-pub(super) mod status;
-pub(super) mod write;
