@@ -230,7 +230,7 @@ impl Calls {
         // second is enough to say so.
         let now_s = now_ms / 1000;
         if !theirs && self.warned_at_s.swap(now_s, Relaxed) != now_s {
-            tracing::warn!(tenant, connection, code, provider, reason = %error, "the provider cannot be asked");
+            tracing::warn!(tenant, connection, code, reason = %error, "{provider} cannot be asked");
         } else {
             tracing::debug!(tenant, connection, code, reason = %error, "nothing was found");
         }

@@ -127,7 +127,7 @@ async fn team_of(client: &ProviderClient, context: &HookContext<'_>, wish: &Wish
 async fn look(client: &ProviderClient, context: &HookContext<'_>) -> Result<Seen, ProviderError> {
     let external_id = client.external_id.as_str();
     if external_id.is_empty() {
-        return Ok(Seen { detail: Some("the webhook was registered".to_owned()), ..Seen::well() });
+        return Ok(Seen::that(Status::Ok, "the webhook was registered").once_registered());
     }
     let teams = client.get(&["team"], &[]).await?;
     for team in rows_at(&teams, "/teams")?.iter().filter_map(|team| word_at(team, "/id")) {
@@ -147,7 +147,8 @@ async fn look(client: &ProviderClient, context: &HookContext<'_>) -> Result<Seen
         return Ok(Seen::that(seen, format!("{words} after {failures} failures; it is active again")));
     }
     match &context.own {
-        Some(_) => Ok(Seen::that(Status::Suspended, "the webhook was deleted at ClickUp; it is registered again")),
+        Some(_) => Ok(Seen::that(Status::Suspended, "the webhook was deleted at ClickUp; it is registered again")
+            .once_registered()),
         None => Ok(Seen::that(Status::Unregistered, "ClickUp has no webhook of this id; POST …/register makes one")),
     }
 }
