@@ -34,7 +34,10 @@ fn filter(level: &str) -> Result<Targets, String> {
     };
     for part in level.split(',') {
         let named = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
-        named.parse::<LevelFilter>().map_err(|_| bad(part))?;
+        // The library takes no word at all for `error`.
+        if named.is_empty() || named.parse::<LevelFilter>().is_err() {
+            return Err(bad(part));
+        }
     }
     level.parse().map_err(|_| bad(level))
 }
