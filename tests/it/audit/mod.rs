@@ -1,14 +1,14 @@
-//! The kill switch and the black box, through the front door: a hub with the
+//! The kill switch and the audit trail, through the front door: a hub with the
 //! fakes for providers, agents at their sockets, and people at the API.
 
 mod alerts;
-mod audit;
 mod governed;
 mod kubernetes;
 mod monitoring;
 mod stopping;
 mod traces;
 mod usage;
+mod verified;
 
 use std::time::{Duration, Instant};
 
