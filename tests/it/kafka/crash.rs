@@ -42,10 +42,16 @@ async fn a_broker_that_restarts_loses_and_repeats_nothing() {
         .collect();
     let mut reader = log.read(Topic::Events, 0, Start::Oldest, Visibility::Durable).await.expect("a reader");
     let mut live = reader.next(1).await.expect("the first record");
+    let begun = Instant::now();
     let restarted = tokio::process::Command::new(control).arg("restart").stdout(Stdio::null()).status().await;
     assert!(restarted.expect("the control command").success());
-    // Written again after the restart, by the same log.
-    log.append(vec![record(Topic::Events, 0, "t", "after")]).await.expect("an append after the restart");
+    // Written again after the restart, by the same log: as soon as the brokers
+    // lead the partition again, which a port that answers does not say. Until
+    // then an append is refused, as every caller is told.
+    while let Err(refused) = log.append(vec![record(Topic::Events, 0, "t", "after")]).await {
+        assert!(refused.can_retry(), "an append after the restart: {refused}");
+        assert!(begun.elapsed() < PATIENCE, "no append after the restart: {refused}");
+    }
     stop.store(true, Relaxed);
     let mut acknowledged = Vec::new();
     for writer in writers {
